@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: ./run_all.sh [smoke|laptop|paper] [options]
+
+Sets up if needed, then runs every notebook and draws every figure and table.
+
+  smoke    embedded data, minutes on two cores (default)
+  laptop   sized for one machine
+  paper    sized as in the papers
+
+Figures and their index come to figures/PROFILE/.
+
+Options go to `python -m seapkg.experiments.notebooks PROFILE`.
+SEAPKG_TORCH_INDEX, where set, is the package index that set-up takes torch from.
+Exit codes: 0 done, 1 something failed, 2 the request is wrong.
+TEXT
+}
+
+profile="${1:-smoke}"
+case "$profile" in
+  -h | --help) usage; exit 0 ;;
+  smoke | laptop | paper) ;;
+  *) echo "run_all.sh: no profile \"$profile\"; choose smoke, laptop or paper" >&2; exit 2 ;;
+esac
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+source .ci/setup.sh
+exec "$python" -m seapkg.experiments.notebooks "$profile" "${@:2}"

@@ -1,0 +1,178 @@
+"""The command line: `python -m seapkg train | models | data | recommend | runs`.
+
+Results go to stdout, progress and remarks to stderr. Exit codes: 0 done, 2 the request or the data
+is wrong (one clear line), 1 a fault, 130 interrupted.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+
+from seapkg.errors import RequestError, SeapkgError
+
+INTERRUPTED, BROKEN_PIPE = 130, 141  # as shells count them: 128 + the signal
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    logging.basicConfig(format="seapkg: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    options = parser().parse_args(arguments)
+    try:
+        options.command(options)
+        sys.stdout.flush()
+    except SeapkgError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("interrupted; nothing was kept", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        return _say(str(error), 1)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    root = argparse.ArgumentParser(prog="seapkg", description=__doc__.split("\n")[0])
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    models = commands.add_parser("models", help="list the models and their options")
+    models.set_defaults(command=_models)
+    _add_data(commands)
+    _add_recommend(commands)
+    runs = commands.add_parser("runs", help="list the finished runs")
+    _add_store(runs)
+    runs.set_defaults(command=_runs)
+    return root
+
+
+def _add_train(commands) -> None:
+    train = commands.add_parser(
+        "train", help="train a model; the last line of stdout is a JSON record of the run"
+    )
+    train.add_argument("model", metavar="MODEL", help="its name; `models` lists them")
+    train.add_argument("--data", required=True, metavar="DIR|NAME", help="a folder or a dataset's name")
+    train.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="key=value", help="options of the model"
+    )
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    train.add_argument("--epochs", type=int, metavar="N", help="the most epochs; sets max_epochs")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: auto")
+    train.add_argument("--precision", default="exact", help="exact (default) or fast")
+    _add_store(train)
+    train.set_defaults(command=_train)
+
+
+def _add_data(commands) -> None:
+    actions = commands.add_parser("data", help="look at data, or fetch it").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    check = actions.add_parser("check", help="read a folder as training would, and describe it")
+    check.add_argument("data", metavar="DIR", help="a folder or a dataset's name")
+    check.set_defaults(command=_check)
+    get = actions.add_parser("get", help="fetch a registered dataset")
+    get.add_argument("name", metavar="NAME")
+    get.set_defaults(command=_get)
+
+
+def _add_recommend(commands) -> None:
+    recommend = commands.add_parser("recommend", help="new items for a user of a finished run")
+    recommend.add_argument("run", metavar="RUN", help="its name, its key, or the beginning of either")
+    recommend.add_argument("--user", type=int, required=True, metavar="ID")
+    recommend.add_argument("-k", type=int, default=10, metavar="N", help="how many; default: 10")
+    _add_store(recommend)
+    recommend.set_defaults(command=_recommend)
+
+
+def _add_store(command) -> None:
+    command.add_argument(
+        "--store", metavar="DIR", help="where runs are kept; default: $SEAPKG_STORE or results/runs"
+    )
+
+
+def _train(options) -> None:
+    from seapkg.experiments import places
+    from seapkg.experiments.store import Store
+    from seapkg.experiments.train import carry_out, plan
+
+    values = settings(options.set, options.epochs)
+    store = Store(options.store or places.store_root())  # no reference: who trains wants the model
+    planned = plan(
+        options.model, options.data, seed=options.seed, precision=options.precision, **values
+    )
+    run = store.find(planned.spec)
+    if run is not None:
+        _say(f"{run.name} is in {store.root} already; nothing was trained")
+    else:
+        run = carry_out(planned, store, device=options.device)
+    print(json.dumps(run.summary(), allow_nan=False))
+
+
+def settings(pairs: list[str], epochs: int | None = None) -> dict[str, str | int]:
+    """`["a=1", "b=x"]` as a dictionary; `epochs` sets `max_epochs`. An option given twice is an error."""
+    values: dict[str, str | int] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise RequestError(f"--set takes key=value; it was given {pair!r}")
+        if key in values:
+            raise RequestError(f"--set gives {key} twice")
+        values[key] = value
+    if epochs is None:
+        return values
+    if "max_epochs" in values:
+        raise RequestError("--epochs and --set max_epochs say the same thing; give one of them")
+    return {**values, "max_epochs": epochs}
+
+
+def _models(options) -> None:
+    from seapkg.experiments.listing import models_text
+
+    print(models_text())
+
+
+def _check(options) -> None:
+    from seapkg.data import describe, load
+    from seapkg.experiments.listing import text_table
+
+    print(text_table(describe(load(options.data))))
+
+
+def _get(options) -> None:
+    raise RequestError(
+        f"no dataset can be fetched by this release, {options.name!r} included: data/README.md says "
+        "where to get each and where to put it; synthetic needs no fetching"
+    )
+
+
+def _recommend(options) -> None:
+    from seapkg.experiments.listing import text_table
+    from seapkg.experiments.store import Store
+
+    table = Store(options.store).get(options.run).recommend(options.user, options.k)
+    named = (table["name"] != "").any()
+    print(text_table(table if named else table.drop(columns="name")))
+
+
+def _runs(options) -> None:
+    from seapkg.experiments.listing import runs_frame, text_table
+    from seapkg.experiments.store import Store
+
+    store = Store(options.store)
+    runs = store.list()
+    if runs:
+        print(text_table(runs_frame(runs)))
+    else:
+        _say(f"no runs in {store.root} yet")
+
+
+def _say(message: str, code: int = 0) -> int:
+    print(f"seapkg: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""The errors this package raises on purpose, and the exit code each stands for."""
+
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeapkgError(Exception):
+    """Root of the package's own errors."""
+
+    exit_code = 1
+
+
+class RequestError(SeapkgError):
+    """What was asked for cannot be done as asked: an unknown model, option or value."""
+
+    exit_code = 2
+
+
+class DataError(RequestError):
+    """The data is not what its format promises; names the file, the row and the remedy."""
+
+
+class TrainingFault(SeapkgError):
+    """Training cannot go on, for example because a loss term is no longer finite."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the closest known name, to stand behind the unknown one in an error; "" where none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

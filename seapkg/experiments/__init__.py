@@ -1,0 +1,1 @@
+"""Experiments: what a run is, where finished runs are kept, and what is made of them."""

@@ -1,0 +1,94 @@
+"""Ask for a run: a finished one is read from the store, a missing one is trained and kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seapkg.data import Dataset, load
+from seapkg.errors import RequestError
+from seapkg.experiments.configure import configure
+from seapkg.experiments.run import Run
+from seapkg.experiments.spec import RunSpec
+from seapkg.experiments.store import Store
+from seapkg.models import build
+from seapkg.training import TrainingConfig, fit
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that could be trained: its spec, and what it takes to train it."""
+
+    spec: RunSpec
+    dataset: Dataset
+    config: Any
+    training: TrainingConfig
+
+
+def train(
+    model: str,
+    data: Dataset | str | Path,
+    *,
+    seed: int = 0,
+    store: Store | str | Path | None = None,
+    device: str = "auto",
+    precision: str = "exact",
+    progress: bool = True,
+    offline: bool = False,
+    **options: Any,
+) -> Run:
+    """The run of `model` on `data`, from the store where it is finished, else trained now and kept there.
+
+    `data`: a `Dataset`, a built-in name or a folder. `options`: any of the model's or the training's,
+    such as `embed_dim=32` or `max_epochs=5`. `device`, `progress` and the place of the store do not
+    belong to what a run is. `offline=True` trains nothing: a missing run is a `RequestError`.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    planned = plan(model, data, seed=seed, precision=precision, **options)
+    run = store.find(planned.spec)
+    if run is not None:
+        return run
+    if offline:
+        raise RequestError(missing([planned.spec], store))
+    return carry_out(planned, store, device=device, progress=progress)
+
+
+def plan(
+    model: str,
+    data: Dataset | str | Path,
+    *,
+    seed: int = 0,
+    precision: str = "exact",
+    **options: Any,
+) -> Plan:
+    """Resolves every option and reads the data; trains nothing."""
+    config, training = configure(model, options)
+    dataset = data if isinstance(data, Dataset) else load(data)
+    spec = RunSpec(model, config, training, dataset.name, dataset.fingerprint, seed, precision)
+    return Plan(spec, dataset, config, training)
+
+
+def carry_out(
+    planned: Plan, store: Store, *, device: str = "auto", progress: bool = True
+) -> Run:
+    """Trains the plan and keeps it. Interrupted or failed, it leaves nothing in the store."""
+    store.prepare()
+    spec = planned.spec
+    model = build(spec.model, planned.dataset, planned.config, spec.seed)
+    result = fit(
+        model,
+        planned.dataset,
+        planned.training,
+        seed=spec.seed,
+        device=device,
+        precision=spec.precision,
+        progress=progress,
+    )
+    return store.save(spec, result, model=model, dataset=planned.dataset)
+
+
+def missing(specs: list[RunSpec], store: Store) -> str:
+    """The message that lists what an offline reader asked for and did not find."""
+    lines = [f"  {spec.name} (seed {spec.seed})" for spec in specs]
+    return "\n".join(
+        [f"offline, and {len(specs)} run(s) are not in {store.root}:", *lines, "train without offline"]
+    )

@@ -1,0 +1,197 @@
+"""Graphs: users and items by training pairs, items and items by likeness. Sparse in, sparse out.
+
+A graph is a `SparseGraph`: a fixed sparse matrix that multiplies dense ones, `graph(x)`, whose backward pass
+multiplies by the transpose. It is a module without parameters, so that it travels with a model to its device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SparseGraph(nn.Module):
+    """A constant sparse matrix [n_rows, n_columns] in compressed rows.
+
+    Args:
+        rows, columns: int64 [nnz], the positions of the entries; a position given twice adds up.
+        values: [nnz], their weights.
+        shape: (n_rows, n_columns).
+        symmetric: the matrix equals its transpose, so that one copy serves both passes.
+    """
+
+    def __init__(
+        self, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int], *, symmetric=False
+    ) -> None:
+        super().__init__()
+        self.shape, self.symmetric = shape, symmetric
+        self._store("forward", rows, columns, values, shape)
+        if not symmetric:
+            self._store("backward", columns, rows, values, shape[::-1])
+
+    def _store(self, name: str, rows: Tensor, columns: Tensor, values: Tensor, shape) -> None:
+        indices = torch.stack([rows, columns])
+        matrix = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).coalesce().to_sparse_csr()
+        self.register_buffer(f"{name}_starts", matrix.crow_indices(), persistent=False)
+        self.register_buffer(f"{name}_columns", matrix.col_indices(), persistent=False)
+        self.register_buffer(f"{name}_values", matrix.values(), persistent=False)
+
+    def matrix(self, name: str = "forward") -> Tensor:
+        """The matrix ("forward") or its transpose ("backward") as a sparse CSR tensor."""
+        name = "forward" if self.symmetric else name
+        starts, columns, values = (getattr(self, f"{name}_{part}") for part in ("starts", "columns", "values"))
+        shape = self.shape if name == "forward" else self.shape[::-1]
+        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x`: [n_columns, dim]. Returns [n_rows, dim]."""
+        return _SparseProduct.apply(x, self)
+
+    def extra_repr(self) -> str:
+        return f"{self.shape[0]} x {self.shape[1]}, {self.forward_values.numel()} entries"
+
+
+class _SparseProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, graph: SparseGraph) -> Tensor:
+        ctx.graph = graph
+        return graph.matrix("forward").to(x.dtype) @ x
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return ctx.graph.matrix("backward").to(gradient.dtype) @ gradient.contiguous(), None
+
+
+def inverse_root(degrees: Tensor) -> Tensor:
+    """Degrees to the power -1/2; 0 where the degree is 0, so that such rows stay empty."""
+    return degrees.pow(-0.5).masked_fill(degrees == 0, 0.0)
+
+
+def interaction_degrees(pairs: Tensor, n_users: int, n_items: int) -> tuple[Tensor, Tensor]:
+    """How many pairs each user and each item stands in. `pairs`: int64 [n, 2]. Returns float [n_users], [n_items]."""
+    users = torch.bincount(pairs[:, 0], minlength=n_users).float()
+    items = torch.bincount(pairs[:, 1], minlength=n_items).float()
+    return users, items
+
+
+def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
+    """1 / sqrt(d_u d_i) for each pair, degrees counted in `pairs` (SEA Eq. 6). Returns float [n]."""
+    users, items = interaction_degrees(pairs, n_users, n_items)
+    return inverse_root(users)[pairs[:, 0]] * inverse_root(items)[pairs[:, 1]]
+
+
+def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
+    """The symmetric-normalised bipartite graph on users, then items; no self loops (SEA Eq. 6, spec C.6).
+
+    `pairs`: int64 [n, 2], user and item of each training interaction. Nodes without an interaction have an empty
+    row (MMRec adds 1e-7 to every degree to the same end; the weights agree to float32 precision).
+    """
+    weights = edge_weights(pairs, n_users, n_items)
+    users, items = pairs[:, 0], pairs[:, 1] + n_users
+    n_nodes = n_users + n_items
+    rows, columns = torch.cat([users, items]), torch.cat([items, users])
+    return SparseGraph(rows, columns, torch.cat([weights, weights]), (n_nodes, n_nodes), symmetric=True)
+
+
+def keep_edges(pairs: Tensor, n_users: int, n_items: int, keep: int, generator: torch.Generator) -> Tensor:
+    """Degree-sensitive edge dropout (FREEDOM): `keep` pairs drawn without replacement, weight 1/sqrt(d_u d_i).
+
+    Drawn by exponential races (the `keep` smallest of Exp(1)/weight), which is the same law as drawing one after
+    another. Returns the kept pairs [keep, 2], in their first order.
+    """
+    weights = edge_weights(pairs, n_users, n_items)
+    races = torch.empty_like(weights).exponential_(generator=generator) / weights
+    return pairs[races.topk(keep, largest=False, sorted=False).indices.sort().values]
+
+
+def nearest_neighbours(features: Tensor, k: int, block_bytes: int = 64 << 20) -> Tensor:
+    """The `k` nearest rows of each row by cosine (SEA Eq. 8, 9): itself first, ties to the lowest row.
+
+    `features`: [n, width]. Works in blocks of rows, never holding an n x n matrix. Cosines are compared to six
+    decimals: what float32 cannot tell apart counts as a tie. A zero row has cosine 0 with all but itself.
+    Returns int64 [n, k], each row in rising order of index. Raises ValueError if k exceeds n.
+    """
+    n = features.shape[0]
+    if not 0 < k <= n:
+        raise ValueError(f"k must be between 1 and the number of rows, {n}; it is {k}")
+    unit = nn.functional.normalize(features.float(), dim=1)
+    step = max(1, block_bytes // (4 * n))
+    return torch.cat([_nearest(unit, start, min(start + step, n), k) for start in range(0, n, step)])
+
+
+def _nearest(unit: Tensor, start: int, stop: int, k: int) -> Tensor:
+    cosines = (unit[start:stop] @ unit.T).mul_(1e6).round_()  # [block, n]
+    rows = torch.arange(stop - start, device=unit.device)
+    cosines[rows, rows + start] = torch.inf
+    bar = cosines.topk(k, dim=1).values[:, -1:]
+    above, level = cosines > bar, cosines == bar
+    room = k - above.sum(dim=1, keepdim=True)
+    chosen = above | (level & (level.cumsum(dim=1) <= room))
+    return chosen.nonzero()[:, 1].view(-1, k)
+
+
+def neighbour_graph(rows: Tensor, columns: Tensor, n_items: int) -> SparseGraph:
+    """D^-1/2 S D^-1/2 for 0/1 edges `rows` -> `columns`, D the row degrees on both sides (SEA Eq. 9, 10).
+
+    With k neighbours a row every entry is 1/k, so the rows sum to one; the graph is directed.
+    """
+    scale = inverse_root(torch.bincount(rows, minlength=n_items).float())
+    return SparseGraph(rows, columns, scale[rows] * scale[columns], (n_items, n_items))
+
+
+def item_graph(dataset, modality: str, k: int) -> SparseGraph:
+    """The item graph of one modality: the dataset's given edges where it has them, else the kNN of its features."""
+    if modality in dataset.item_graphs:
+        rows, columns = torch.from_numpy(dataset.item_graphs[modality].index.copy())
+        return neighbour_graph(rows, columns, dataset.n_items)
+    columns = nearest_neighbours(torch.from_numpy(dataset.features[modality].copy()), k)
+    rows = torch.arange(dataset.n_items).repeat_interleave(k)
+    return neighbour_graph(rows, columns.flatten(), dataset.n_items)
+
+
+class ItemGraphs(nn.Module):
+    """The modalities' item graphs, mixed: x ↦ Σ_m α_m S_m x (SEA Eq. 11).
+
+    Args:
+        dataset: gives the features or the item graphs.
+        n_neighbours: k of the kNN graphs.
+        image_weight: share of the image graph where there are image and text; other sets share equally.
+        learned: the shares are the softmax of trainable logits that start at these values.
+    """
+
+    def __init__(self, dataset, n_neighbours: int, image_weight: float, *, learned: bool = False) -> None:
+        super().__init__()
+        graphs = {name: item_graph(dataset, name, n_neighbours) for name in dataset.modalities}
+        self.graphs = nn.ModuleDict(graphs)
+        shares = _initial_shares(dataset.modalities, image_weight)
+        self.logits = nn.Parameter(shares.log()) if learned else None
+        self.register_buffer("fixed", None if learned else shares, persistent=False)
+
+    @property
+    def shares(self) -> Tensor:
+        """α, one a modality; they sum to one."""
+        return self.fixed if self.logits is None else self.logits.softmax(dim=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x`: [n_items, dim]. Returns [n_items, dim]."""
+        return sum(share * graph(x) for share, graph in zip(self.shares, self.graphs.values(), strict=True))
+
+
+def _initial_shares(modalities: tuple[str, ...], image_weight: float) -> Tensor:
+    if set(modalities) == {"image", "text"}:
+        return torch.tensor([image_weight if name == "image" else 1 - image_weight for name in modalities])
+    return torch.full((len(modalities),), 1 / len(modalities))
+
+
+def mean_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:
+    """LightGCN's propagation: the mean of x, Ax, ..., A^L x."""
+    return sum_of_layers(graph, x, n_layers) / (n_layers + 1)
+
+
+def sum_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:
+    """x + Ax + ... + A^L x (SEA Eq. 7, layer 0 included)."""
+    total = x
+    for _ in range(n_layers):
+        x = graph(x)
+        total = total + x
+    return total

@@ -1,0 +1,90 @@
+"""The losses: ranking (BPR), three ways to align two views, and the cheap way to push two parts apart.
+
+Views are [n_items, dim] with rows of unit norm; row i of both is item i. `temperature` is τ > 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def bpr(positive_scores: Tensor, negative_scores: Tensor, log_base: str = "e") -> Tensor:
+    """Bayesian personalised ranking (SEA Eq. 18), the mean of -log σ(s_ui - s_uj); both arguments [batch].
+
+    `log_base` "2" is the released code's, 1/ln 2 times as large. Computed as a softplus, so it never overflows.
+    """
+    loss = F.softplus(negative_scores - positive_scores).mean()
+    return loss / math.log(2) if log_base == "2" else loss
+
+
+def embedding_norm(*rows: Tensor) -> Tensor:
+    """MMRec's "EmbLoss" (spec C.6): the Frobenius norms of the batch rows, not squared, added and divided by the batch."""
+    return sum(torch.linalg.vector_norm(part) for part in rows) / rows[-1].shape[0]
+
+
+def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """Solosim alignment as published (SEA Eq. 16): the mean over i of -log softmax_j(a_i·b_j / τ) at j = i.
+
+    `a, b`: [n, dim], rows of unit norm; the released code has text in `a`, image in `b`. One direction, all other
+    items as negatives: this *is* InfoNCE in one direction (spec A.5, "S-code"). Returns a scalar. Computed in
+    blocks of rows: memory linear in n.
+    """
+    return _BlockedSoftmax.apply(a, b, temperature)
+
+
+def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """InfoNCE in both directions: the mean of `solosim(a, b)` and `solosim(b, a)`."""
+    return (solosim(a, b, temperature) + solosim(b, a, temperature)) / 2
+
+
+def positives(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """Alignment without negatives (spec A.5, "S-pos"; what the paper's introduction says): the mean of -a_i·b_i / τ."""
+    return -(a * b).sum(dim=1).mean() / temperature
+
+
+def negative_l2(generic: Tensor, unique: Tensor) -> Tensor:
+    """Negative distance (SEA Eq. 30) for one modality: minus the mean over items of ||u - g||². Unbounded below."""
+    return -(unique - generic).square().sum(dim=1).mean()
+
+
+class _BlockedSoftmax(torch.autograd.Function):
+    """`solosim` and its gradient in one sweep over blocks of rows, each n columns wide.
+
+    The gradient is known up to the scalar that arrives in backward, so it is computed while the block of
+    probabilities is at hand: with P the softmax, (P - 1) b / (n τ) for a and (P - 1)' a / (n τ) for b.
+    """
+
+    @staticmethod
+    def forward(ctx, a: Tensor, b: Tensor, temperature: float, block_bytes: int = 4 << 20) -> Tensor:
+        n = a.shape[0]
+        step = max(1, block_bytes // (b.shape[0] * a.element_size()))
+        needed = any(ctx.needs_input_grad[:2])
+        gradient_a, gradient_b = torch.empty_like(a), torch.zeros_like(b)
+        scaled = b.T / temperature
+        total = a.new_zeros(())
+        for start in range(0, n, step):
+            rows = slice(start, start + step)
+            logits = a[rows] @ scaled  # [block, n]
+            total += logits.diagonal(start).sum()
+            highest = logits.amax(dim=1, keepdim=True)
+            weights = logits.sub_(highest).exp_()
+            sums = weights.sum(dim=1, keepdim=True)
+            total -= (sums.log() + highest).sum()
+            if needed:
+                weights /= sums
+                torch.mm(weights, b, out=gradient_a[rows])
+                gradient_b.addmm_(weights.T, a[rows])
+        if needed:
+            ctx.save_for_backward((gradient_a - b) / (n * temperature), (gradient_b - a) / (n * temperature))
+        return -total / n
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        gradient_a, gradient_b = ctx.saved_tensors
+        return gradient * gradient_a, gradient * gradient_b, None, None

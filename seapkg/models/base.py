@@ -1,0 +1,93 @@
+"""What every recommender is: four verbs for the trainer, and plain inputs taken from a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seapkg import losses
+from seapkg.data.dataset import Dataset
+from seapkg.graph import SparseGraph, normalised_adjacency
+
+
+class Recommender(nn.Module):
+    """Base of all models. Subclasses implement `embed` and usually `losses`.
+
+    A model is built from a dataset and its frozen configuration; it reads no files and chooses no device. What it
+    learns from (graphs, popularity) comes from the training pairs alone.
+    """
+
+    config_class: ClassVar[type]
+    training_defaults: ClassVar[dict] = {}
+    needs_features: ClassVar[bool] = False
+
+    def __init__(self, dataset: Dataset, config) -> None:
+        super().__init__()
+        if self.needs_features:
+            dataset.require_features(type(self).__name__)
+        self.config = config
+        self.n_users, self.n_items = dataset.n_users, dataset.n_items
+        self.generator: torch.Generator | None = None
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Returns the final representations: users [n_users, d], items [n_items, d]."""
+        raise NotImplementedError
+
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        """The weighted loss terms of a batch by name; the trainer minimises their sum. Arguments: int64 [batch]."""
+        embedded_users, embedded_items = self.embed()
+        return {"bpr": ranking_loss(embedded_users, embedded_items, users, positives, negatives)}
+
+    def begin_epoch(self, generator: torch.Generator) -> None:
+        """Called before each epoch; `generator` is the only source of randomness a model may use."""
+        self.generator = generator
+
+    def fit_auxiliary(self) -> None:
+        """Called after each backward pass, before the main optimiser's step; for a second optimiser."""
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """Embeds once; returns a function from `users` [n] to their scores of all items [n, n_items]."""
+        embedded_users, embedded_items = self.embed()
+        return lambda users: embedded_users[users] @ embedded_items.T
+
+    def score(self, users: Tensor) -> Tensor:
+        """Scores of all items for `users` [n]. Returns [n, n_items]."""
+        return self.scorer()(users)
+
+    def parts(self) -> dict[str, Tensor]:
+        """Named item representations, "modality/part" -> [n_items, d], for probes and pictures."""
+        return {}
+
+
+def rows(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]` with the fast, deterministic backward of an embedding. Returns [len(index), d]."""
+    return F.embedding(index, table)
+
+
+def ranking_loss(
+    embedded_users: Tensor, embedded_items: Tensor, users: Tensor, positives: Tensor, negatives: Tensor, log_base="e"
+) -> Tensor:
+    """BPR on dot products of the batch rows. Returns a scalar."""
+    chosen = rows(embedded_users, users)
+    positive_scores = (chosen * rows(embedded_items, positives)).sum(dim=1)
+    negative_scores = (chosen * rows(embedded_items, negatives)).sum(dim=1)
+    return losses.bpr(positive_scores, negative_scores, log_base)
+
+
+def embedding_table(n_rows: int, dim: int, init=nn.init.xavier_uniform_) -> nn.Parameter:
+    """A trainable table [n_rows, dim], Xavier-initialised."""
+    return nn.Parameter(init(torch.empty(n_rows, dim)))
+
+
+def training_pairs(dataset: Dataset) -> Tensor:
+    """The training pairs as int64 [n_train, 2]."""
+    return torch.from_numpy(dataset.train.copy())
+
+
+def training_graph(dataset: Dataset) -> SparseGraph:
+    """The normalised adjacency of the training pairs, users first."""
+    return normalised_adjacency(training_pairs(dataset), dataset.n_users, dataset.n_items)

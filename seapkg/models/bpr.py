@@ -1,0 +1,39 @@
+"""MF-BPR (Rendle et al., 2009): matrix factorisation with pairwise ranking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from seapkg.losses import embedding_norm
+from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows
+
+
+@dataclass(frozen=True)
+class BPRConfig:
+    """`regularisation` weighs `embedding_norm` of the batch rows (MMRec's grid: 2, 1, .1, ... 1e-5)."""
+
+    embed_dim: int = 64
+    regularisation: float = 1.0
+
+
+class BPR(Recommender):
+    """A user table and an item table, Xavier-normal; the score is their dot product (spec D.1)."""
+
+    config_class = BPRConfig
+
+    def __init__(self, dataset, config: BPRConfig = BPRConfig()) -> None:
+        super().__init__(dataset, config)
+        self.users = embedding_table(dataset.n_users, config.embed_dim, nn.init.xavier_normal_)
+        self.items = embedding_table(dataset.n_items, config.embed_dim, nn.init.xavier_normal_)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        return self.users, self.items
+
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        batch = rows(self.users, users), rows(self.items, positives), rows(self.items, negatives)
+        return {
+            "bpr": ranking_loss(self.users, self.items, users, positives, negatives),
+            "regularisation": self.config.regularisation * embedding_norm(*batch),
+        }

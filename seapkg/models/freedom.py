@@ -1,0 +1,122 @@
+"""FREEDOM (Zhou & Shen, ACM MM 2023, arXiv:2211.06924): a frozen item graph and a denoised user-item graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seapkg.errors import RequestError
+from seapkg.graph import ItemGraphs, keep_edges, mean_of_layers, normalised_adjacency
+from seapkg.losses import bpr
+from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows, training_graph, training_pairs
+from seapkg.models.content import Content
+from seapkg.models.separate import Separation, SeparationConfig
+
+
+@dataclass(frozen=True)
+class FREEDOMConfig(SeparationConfig):
+    """FREEDOM's options; separate learning is off unless `alignment` or `distancing` is set (Table 3).
+
+    edge_dropout: share ρ of training edges left out each epoch, by degree.
+    content_loss_weight: λ of the BPR terms on projected features. At 0 the features act through the item graph
+        alone, and the whole content branch, whose gradient is zero, is left out (spec D.13).
+    content_in_score: add the projected features to the item vector; by default only when separation is on, which
+        could not change a ranking otherwise (spec A.10).
+    train_features: make the features themselves parameters, as published.
+    """
+
+    embed_dim: int = 64
+    n_layers: int = 2
+    n_item_layers: int = 1
+    n_neighbours: int = 10
+    image_weight: float = 0.1
+    edge_dropout: float = 0.8
+    content_loss_weight: float = 0.0
+    content_in_score: bool | None = None
+    train_features: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.content_in_score is None:
+            object.__setattr__(self, "content_in_score", self.separates)
+        if not 0 <= self.edge_dropout < 1:
+            raise RequestError(f"edge_dropout must be at least 0 and below 1; it is {self.edge_dropout}")
+
+    @property
+    def uses_content(self) -> bool:
+        return self.content_in_score or self.separates or self.content_loss_weight != 0
+
+
+class FREEDOM(Recommender):
+    """e = LightGCN on this epoch's pruned graph (the full one at evaluation); items add S E_i, S frozen (spec D.13)."""
+
+    config_class = FREEDOMConfig
+    needs_features = True
+
+    def __init__(self, dataset, config: FREEDOMConfig = FREEDOMConfig()) -> None:
+        super().__init__(dataset, config)
+        self.users = embedding_table(dataset.n_users, config.embed_dim)
+        self.items = embedding_table(dataset.n_items, config.embed_dim)
+        self.graph = training_graph(dataset)
+        self.pruned = self.graph
+        self.register_buffer("pairs", training_pairs(dataset), persistent=False)
+        self.item_graphs = ItemGraphs(dataset, config.n_neighbours, config.image_weight)
+        self.content = Content(dataset, config.embed_dim, trained=config.train_features) if config.uses_content else None
+        halves = dict.fromkeys(dataset.modalities, config.embed_dim // 2)
+        self.separation = Separation(halves, config.embed_dim // 2, config)
+
+    def begin_epoch(self, generator: torch.Generator) -> None:
+        """Draws this epoch's user-item graph: floor(E (1 - ρ)) edges, weights from the kept degrees."""
+        super().begin_epoch(generator)
+        keep = int(len(self.pairs) * (1 - self.config.edge_dropout))
+        kept = keep_edges(self.pairs, self.n_users, self.n_items, keep, generator)
+        self.pruned = normalised_adjacency(kept, self.n_users, self.n_items)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        content = self.content() if self.config.content_in_score else None
+        return self._embed(self.graph, content)
+
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        all_items = self.config.content_in_score or self.config.separates
+        by_modality = self.content() if all_items else None
+        embedded_users, embedded_items = self._embed(self.pruned, by_modality)
+        terms = {"bpr": ranking_loss(embedded_users, embedded_items, users, positives, negatives)}
+        if self.config.content_loss_weight:
+            loss = self._content_loss(rows(embedded_users, users), by_modality, positives, negatives)
+            terms["content"] = self.config.content_loss_weight * loss
+        if self.config.separates:
+            terms |= self.content.separate(self.separation, by_modality, positives, self.generator)
+        return terms
+
+    def fit_auxiliary(self) -> None:
+        self.separation.fit_conditionals()
+
+    def parts(self) -> dict[str, Tensor]:
+        """The halves of the projected features; empty where the content branch is left out."""
+        if self.content is None:
+            return {}
+        return self.separation.named(self.content.halves(self.separation, self.content()))
+
+    def _embed(self, graph, by_modality: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
+        nodes = mean_of_layers(graph, torch.cat([self.users, self.items]), self.config.n_layers)  # [N, d]
+        users, items = nodes.split([self.n_users, self.n_items])
+        neighbours = self.items
+        for _ in range(self.config.n_item_layers):
+            neighbours = self.item_graphs(neighbours)
+        items = items + neighbours
+        if self.config.content_in_score:
+            items = items + self.content.fused(by_modality)
+        return users, items
+
+    def _content_loss(self, user_rows: Tensor, by_modality, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Σ_m BPR of the users against the items' projected features; projects the batch's items where that suffices."""
+        if by_modality is None:
+            positive, negative = self.content(positives), self.content(negatives)
+        else:
+            positive, negative = (
+                {name: rows(x, items) for name, x in by_modality.items()} for items in (positives, negatives)
+            )
+        scores = [((user_rows * positive[m]).sum(1), (user_rows * negative[m]).sum(1)) for m in positive]
+        return sum(bpr(*pair) for pair in scores)

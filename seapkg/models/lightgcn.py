@@ -1,0 +1,44 @@
+"""LightGCN (He et al., 2020, arXiv:2002.02126): linear propagation on the user-item graph, layers averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seapkg.graph import mean_of_layers
+from seapkg.losses import embedding_norm
+from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows, training_graph
+
+
+@dataclass(frozen=True)
+class LightGCNConfig:
+    """`regularisation` weighs `embedding_norm` of the layer-0 batch rows (MMRec's grid: 1e-2 ... 1e-6)."""
+
+    embed_dim: int = 64
+    n_layers: int = 2
+    regularisation: float = 1e-4
+
+
+class LightGCN(Recommender):
+    """Final representation: 1/(L+1) Σ_l Â^l [E_u; E_i] (spec D.2)."""
+
+    config_class = LightGCNConfig
+
+    def __init__(self, dataset, config: LightGCNConfig = LightGCNConfig()) -> None:
+        super().__init__(dataset, config)
+        self.users = embedding_table(dataset.n_users, config.embed_dim)
+        self.items = embedding_table(dataset.n_items, config.embed_dim)
+        self.graph = training_graph(dataset)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        final = mean_of_layers(self.graph, torch.cat([self.users, self.items]), self.config.n_layers)  # [N, d]
+        return final.split([self.n_users, self.n_items])
+
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        batch = rows(self.users, users), rows(self.items, positives), rows(self.items, negatives)
+        return {
+            "bpr": ranking_loss(*self.embed(), users, positives, negatives),
+            "regularisation": self.config.regularisation * embedding_norm(*batch),
+        }

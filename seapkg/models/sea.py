@@ -1,0 +1,212 @@
+"""SEA: "It is Never Too Late to Mend: Separate Learning for Multimedia Recommendation".
+
+Two formulations, one switch: "paper" follows the text, "released" the authors' published code. Where they differ,
+each difference is an option of its own whose default depends on the formulation (spec A.12).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seapkg.errors import RequestError
+from seapkg.graph import ItemGraphs, sum_of_layers
+from seapkg.models.base import Recommender, embedding_table, ranking_loss, training_graph
+from seapkg.models.separate import AlignmentHead, Parts, Separation, SeparationConfig
+
+FORMULATIONS = {
+    "paper": {
+        "split": "after_gnn", "graph_weights": "learned", "log_base": "e", "club_pairs": "within", "club_shared": False,
+        "club_estimate": "exact", "club_half": False, "club_clamp": False, "club_average": False,
+    },
+    "released": {
+        "split": "before_gnn", "graph_weights": "fixed", "log_base": "2", "club_pairs": "across", "club_shared": True,
+        "club_estimate": "sampled", "club_half": True, "club_clamp": True, "club_average": True,
+    },
+}  # fmt: skip
+VARIANTS = {
+    "a": ("solosim", "club"), "b": ("solosim", "negative_l2"), "c": ("info_nce", "club"), "d": ("info_nce", "negative_l2"),
+    "without_alignment": ("none", "club"), "without_distancing": ("solosim", "none"), "without_all": ("none", "none"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SEAConfig(SeparationConfig):
+    """SEA's options; those that default to None take the value of the formulation or the variant.
+
+    formulation: "paper" or "released".
+    variant: "a" (SEA itself), "b", "c", "d" (Table 4), or "without_alignment", "without_distancing", "without_all"
+        (Fig. 3); sets `alignment` and `distancing` where they are not given.
+    split: "after_gnn" halves the GNN's item output (the text); "before_gnn" halves a wide linear map of the features.
+    graph_weights: the modalities' shares in the item graph, "learned" (Eq. 11) or "fixed".
+    image_weight: share of the image graph at the start, where there are image and text; other sets share equally.
+    log_base: of the BPR loss, "e" or "2".
+    """
+
+    formulation: str = "paper"
+    variant: str = "a"
+    alignment: str | None = None
+    distancing: str | None = None
+    split: str | None = None
+    graph_weights: str | None = None
+    log_base: str | None = None
+    club_pairs: str | None = None
+    club_shared: bool | None = None
+    club_estimate: str | None = None
+    club_half: bool | None = None
+    club_clamp: bool | None = None
+    club_average: bool | None = None
+    embed_dim: int = 64
+    encoder_width: int = 256
+    n_layers: int = 2
+    n_item_layers: int = 1
+    n_neighbours: int = 10
+    image_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("formulation", self.formulation, FORMULATIONS), ("variant", self.variant, VARIANTS)
+        ):  # fmt: skip
+            if value not in known:
+                raise RequestError(f"{option} must be one of {', '.join(known)}; it is {value!r}")
+        alignment, distancing = VARIANTS[self.variant]
+        defaults = FORMULATIONS[self.formulation] | {"alignment": alignment, "distancing": distancing}
+        for option, value in defaults.items():
+            if getattr(self, option) is None:
+                object.__setattr__(self, option, value)
+        if self.embed_dim % 2:
+            raise RequestError(f"embed_dim must be even, it is split in two halves; it is {self.embed_dim}")
+        super().__post_init__()
+
+
+class Encoder(nn.Module):
+    """Features [I, width] → content [I, embed_dim] by width → 256 → embed_dim with a leaky ReLU (spec A5)."""
+
+    def __init__(self, width: int, config: SEAConfig) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, config.encoder_width)
+        self.second = nn.Linear(config.encoder_width, config.embed_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.second(F.leaky_relu(self.first(features)))
+
+
+class WideEncoder(Encoder):
+    """The released form: a wide linear map of the features first, whose halves are the generic and unique parts.
+
+    The wide map V = X W' + b has no activation and is only read by linear layers, so each reader is composed with it
+    and V is never formed: the same function and gradients at a fraction of the cost (spec E.2.1).
+    """
+
+    def __init__(self, width: int, config: SEAConfig) -> None:
+        super().__init__(width, config)
+        self.wide = nn.Linear(width, width)
+        self.half = width // 2
+        self.to_generic = nn.Linear(self.half, config.embed_dim // 2)
+        self.to_unique = nn.Linear(width - self.half, config.embed_dim // 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        weight, bias = self._composed(self.first, slice(None))
+        return self.second(F.leaky_relu(F.linear(features, weight, bias)))
+
+    def with_parts(self, features: Tensor, head: AlignmentHead | None) -> tuple[Tensor, Parts]:
+        """Returns the content [I, embed_dim] and the parts, from one product with all composed readers."""
+        generic, unique = slice(None, self.half), slice(self.half, None)
+        readers = [(self.first, slice(None)), (self.to_generic, generic), (self.to_unique, unique)]
+        readers += [(head.first, generic)] if head is not None else []
+        weights, biases = zip(*(self._composed(*reader) for reader in readers), strict=True)
+        outputs = F.linear(features, torch.cat(weights), torch.cat(biases))  # [I, sum of widths]
+        first, generic, unique, *hidden = outputs.split([len(bias) for bias in biases], dim=1)
+        return self.second(F.leaky_relu(first)), Parts(generic, unique, hidden[0] if hidden else None)
+
+    def _composed(self, reader: nn.Linear, columns: slice) -> tuple[Tensor, Tensor]:
+        weight, bias = reader.weight @ self.wide.weight[columns], reader.weight @ self.wide.bias[columns]
+        return weight, bias if reader.bias is None else bias + reader.bias
+
+
+class SEA(Recommender):
+    """Per modality m: a user table Q_m and an item encoder F_m; both propagated on the user-item graph, layers added;
+    items once more on the item graph; generic and unique parts regularised by `Separation` (spec A.2-A.6).
+
+    Items have no table of their own: an item is its features.
+    """
+
+    config_class = SEAConfig
+    training_defaults = {"learning_rate": 1e-4}
+    needs_features = True
+
+    def __init__(self, dataset, config: SEAConfig = SEAConfig()) -> None:
+        super().__init__(dataset, config)
+        self.modalities = dataset.modalities
+        self.released_split = config.split == "before_gnn"
+        widths = {name: dataset.features[name].shape[1] for name in self.modalities}
+        for name in self.modalities:
+            self.register_buffer(f"features_{name}", torch.from_numpy(dataset.features[name].copy()), persistent=False)
+        tables = {name: embedding_table(self.n_users, config.embed_dim, nn.init.xavier_normal_) for name in widths}
+        self.users = nn.ParameterDict(tables)
+        shares = nn.init.xavier_normal_(torch.empty(self.n_users, len(widths)))
+        self.user_weights = nn.Parameter(shares.softmax(dim=1))  # free from here on (spec A.12.9)
+        encoder = WideEncoder if self.released_split else Encoder
+        self.encoders = nn.ModuleDict({name: encoder(width, config) for name, width in widths.items()})
+        half = config.embed_dim // 2
+        head_widths = {name: width // 2 if self.released_split else half for name, width in widths.items()}
+        self.separation = Separation(head_widths, half, config)
+        self.graph = training_graph(dataset)
+        learned = config.graph_weights == "learned"
+        self.item_graphs = ItemGraphs(dataset, config.n_neighbours, config.image_weight, learned=learned)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        content = {name: self.encoders[name](self._features(name)) for name in self.modalities}
+        return self._fuse(self._propagate(content))
+
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        propagated, parts = self._forward()
+        terms = {"bpr": ranking_loss(*self._fuse(propagated), users, positives, negatives, self.config.log_base)}
+        items = positives.unique() if self.config.alignment_items == "batch" else slice(None)
+        return terms | self.separation.losses(parts, items, self.generator)
+
+    def fit_auxiliary(self) -> None:
+        self.separation.fit_conditionals()
+
+    def parts(self) -> dict[str, Tensor]:
+        """Per modality: "generic" and "unique" [I, d/2], and "aligned", what the alignment head makes of the generic."""
+        return self.separation.named(self._forward()[1])
+
+    def _forward(self) -> tuple[dict[str, Tensor], dict[str, Parts]]:
+        """Per modality, the propagated nodes [N, d] and the parts."""
+        if not self.released_split:
+            content = {name: self.encoders[name](self._features(name)) for name in self.modalities}
+            propagated = self._propagate(content)
+            return propagated, {name: self._halves(name, propagated[name]) for name in self.modalities}
+        encoded = {
+            name: self.encoders[name].with_parts(self._features(name), self.separation.head(name))
+            for name in self.modalities
+        }
+        propagated = self._propagate({name: content for name, (content, _) in encoded.items()})
+        return propagated, {name: parts for name, (_, parts) in encoded.items()}
+
+    def _halves(self, name: str, nodes: Tensor) -> Parts:
+        generic, unique = nodes[self.n_users :].chunk(2, dim=1)  # [I, d/2] each
+        return self.separation.split(name, generic, unique)
+
+    def _propagate(self, content: dict[str, Tensor]) -> dict[str, Tensor]:
+        """(A6), (A7): rows to unit norm, two layers on the user-item graph, all modalities in one sparse product."""
+        nodes = [F.normalize(torch.cat([self.users[name], content[name]]), dim=1) for name in self.modalities]
+        summed = sum_of_layers(self.graph, torch.cat(nodes, dim=1), self.config.n_layers)  # [N, M d]
+        return dict(zip(self.modalities, summed.chunk(len(nodes), dim=1), strict=True))
+
+    def _fuse(self, propagated: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """(A8), (A9): users weigh their modalities; items add their neighbours on the item graph. [U, M d], [I, M d]"""
+        nodes = [propagated[name] for name in self.modalities]
+        users = [self.user_weights[:, m : m + 1] * part[: self.n_users] for m, part in enumerate(nodes)]
+        items = torch.cat([part[self.n_users :] for part in nodes], dim=1)
+        neighbours = items
+        for _ in range(self.config.n_item_layers):
+            neighbours = self.item_graphs(neighbours)
+        return torch.cat(users, dim=1), items + neighbours
+
+    def _features(self, name: str) -> Tensor:
+        return getattr(self, f"features_{name}")

@@ -1,0 +1,66 @@
+"""VBPR (He & McAuley, 2016, arXiv:1510.01784): matrix factorisation plus a linear projection of content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seapkg.losses import bpr, embedding_norm
+from seapkg.models.base import Recommender, embedding_table, rows
+from seapkg.models.content import Content
+from seapkg.models.separate import Separation, SeparationConfig
+
+
+@dataclass(frozen=True)
+class VBPRConfig(SeparationConfig):
+    """`regularisation` weighs `embedding_norm` of the final batch rows. Separate learning is off by default; with
+    `alignment` or `distancing` set, it acts on the halves of each modality's content (VBPR + SEA, Table 3)."""
+
+    embed_dim: int = 64
+    regularisation: float = 0.1
+
+
+class VBPR(Recommender):
+    """Item = [E_i ; Σ_m W_m x_m + b], user = one table of twice the width (spec D.4).
+
+    The sum of one projection a modality is the published single projection of the concatenated features.
+    """
+
+    config_class = VBPRConfig
+    needs_features = True
+
+    def __init__(self, dataset, config: VBPRConfig = VBPRConfig()) -> None:
+        super().__init__(dataset, config)
+        self.content = Content(dataset, config.embed_dim)
+        self.users = embedding_table(dataset.n_users, 2 * config.embed_dim)
+        self.items = embedding_table(dataset.n_items, config.embed_dim)
+        halves = dict.fromkeys(dataset.modalities, config.embed_dim // 2)
+        self.separation = Separation(halves, config.embed_dim // 2, config)
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        return self.users, torch.cat([self.items, self.content.fused(self.content())], dim=1)
+
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        by_modality = self.content() if self.config.separates else None
+        user_rows = rows(self.users, users)
+        positive_rows, negative_rows = (self._item_rows(items, by_modality) for items in (positives, negatives))
+        scores = [(user_rows * item_rows).sum(dim=1) for item_rows in (positive_rows, negative_rows)]
+        norm = embedding_norm(user_rows, positive_rows, negative_rows)
+        terms = {"bpr": bpr(*scores), "regularisation": self.config.regularisation * norm}
+        return terms | self.content.separate(self.separation, by_modality, positives, self.generator)
+
+    def fit_auxiliary(self) -> None:
+        self.separation.fit_conditionals()
+
+    def parts(self) -> dict[str, Tensor]:
+        return self.separation.named(self.content.halves(self.separation, self.content()))
+
+    def _item_rows(self, items: Tensor, by_modality: dict[str, Tensor] | None) -> Tensor:
+        """[E_i ; content] of the given items only; all items' content is used where separation needed it anyway."""
+        if by_modality is None:
+            content = self.content.fused(self.content(items))
+        else:
+            content = rows(self.content.fused(by_modality), items)
+        return torch.cat([rows(self.items, items), content], dim=1)

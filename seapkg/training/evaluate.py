@@ -1,0 +1,122 @@
+"""Full-ranking evaluation: every user against all items, Recall and NDCG as in MMRec (spec C.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CUTOFFS = (10, 20)
+METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Means over users, and what they are means of: `users` int64 [n], `per_user` metric → float32 [n]."""
+
+    mean: dict[str, float]
+    users: np.ndarray
+    per_user: dict[str, np.ndarray]
+
+
+class Ranking:
+    """One split to be ranked: who is asked, what is masked, what counts as a hit.
+
+    Args:
+        dataset: a `Dataset`.
+        split: "valid" or "test"; its items are the relevant ones.
+        mask: "train" (the protocol: valid items stay in the ranking at test) or "train+valid".
+        device: where scores are computed.
+    """
+
+    def __init__(self, dataset, split: str, *, mask: str = "train", device="cpu") -> None:
+        relevant = torch.from_numpy(getattr(dataset, split).copy()).to(device)
+        masked = [dataset.train] if mask == "train" else [dataset.train, dataset.valid]
+        hidden = torch.from_numpy(np.concatenate(masked)).to(device)
+        self.n_items = dataset.n_items
+        self.users, self.n_relevant = relevant[:, 0].unique(return_counts=True)
+        self.relevant_keys = self._keys(relevant)
+        by_user = hidden[hidden[:, 0].argsort(stable=True)]
+        self.masked_items = by_user[:, 1]
+        counts = torch.bincount(by_user[:, 0], minlength=dataset.n_users)
+        self.masked_starts = torch.cat([counts.new_zeros(1), counts.cumsum(dim=0)])
+
+    def metrics(self, score, block_bytes: int = 8 << 20) -> Metrics:
+        """`score(users [n]) -> [n, n_items]`; blocks of users are sized to `block_bytes` of scores."""
+        step = max(1, block_bytes // (4 * self.n_items))
+        hits = torch.cat([self._hits(users, score(users)) for users in self.users.split(step)])  # [n, 20]
+        per_user = {name: values.float().cpu().numpy() for name, values in ranking_metrics(hits, self.n_relevant).items()}
+        mean = {name: float(values.mean(dtype=np.float64)) for name, values in per_user.items()}
+        return Metrics(mean, self.users.cpu().numpy(), per_user)
+
+    def _hits(self, users: Tensor, scores: Tensor) -> Tensor:
+        self._mask(users, scores)
+        top = top_items(scores, min(max(CUTOFFS), self.n_items))
+        keys = users[:, None] * self.n_items + top
+        found = torch.searchsorted(self.relevant_keys, keys).clamp_(max=len(self.relevant_keys) - 1)
+        return self.relevant_keys[found] == keys
+
+    def _mask(self, users: Tensor, scores: Tensor) -> None:
+        starts, stops = self.masked_starts[users], self.masked_starts[users + 1]
+        counts = stops - starts
+        row = torch.arange(len(users), device=users.device).repeat_interleave(counts)
+        within = torch.arange(len(row), device=users.device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        scores[row, self.masked_items[starts.repeat_interleave(counts) + within]] = -torch.inf
+
+    def _keys(self, pairs: Tensor) -> Tensor:
+        return (pairs[:, 0] * self.n_items + pairs[:, 1]).sort().values
+
+
+def top_items(scores: Tensor, k: int, group: int = 32) -> Tensor:
+    """The `k` best items of each row, best first. `scores`: [n, n_items]. Returns int64 [n, k].
+
+    The k best lie in the k groups of neighbouring columns with the highest maxima, so only those are sorted.
+    """
+    n, n_items = scores.shape
+    n_groups = n_items // group
+    if n_groups <= k:
+        return scores.topk(k, dim=1).indices
+    grouped = scores[:, : n_groups * group].unflatten(1, (n_groups, group))
+    best = grouped.amax(dim=2).topk(k, dim=1, sorted=False).indices  # [n, k]
+    columns = (best[:, :, None] * group + torch.arange(group, device=scores.device)).flatten(1)
+    rest = torch.arange(n_groups * group, n_items, device=scores.device).expand(n, -1)
+    columns = torch.cat([columns, rest], dim=1)  # [n, k * group + rest]
+    return columns.gather(1, scores.gather(1, columns).topk(k, dim=1).indices)
+
+
+def ranking_metrics(hits: Tensor, n_relevant: Tensor) -> dict[str, Tensor]:
+    """Recall and NDCG at each cut-off for each user.
+
+    `hits`: bool [n, 20], whether the p-th ranked item is relevant; `n_relevant`: [n]. Recall divides by the number of
+    relevant items (not by min(K, number)), NDCG by the best attainable sum.
+    """
+    hits = hits.double()
+    discounts = 1 / torch.arange(2, max(CUTOFFS) + 2, device=hits.device, dtype=torch.float64).log2()
+    ideal = discounts.cumsum(dim=0)
+    gains = (hits * discounts[: hits.shape[1]]).cumsum(dim=1)
+    found = hits.cumsum(dim=1)
+    values = {}
+    for k in CUTOFFS:
+        last = min(k, hits.shape[1]) - 1
+        values[f"recall@{k}"] = found[:, last] / n_relevant
+        values[f"ndcg@{k}"] = gains[:, last] / ideal[n_relevant.clamp(max=k) - 1]
+    return {name: values[name] for name in METRICS}
+
+
+@torch.no_grad()
+def evaluate(model, dataset, split: str, *, mask: str = "train") -> Metrics:
+    """Ranks all items for every user of the split with the model as it is, on the model's device."""
+    return evaluate_ranking(model, Ranking(dataset, split, mask=mask, device=device_of(model)))
+
+
+@torch.no_grad()
+def evaluate_ranking(model, ranking: Ranking) -> Metrics:
+    """As `evaluate`, with the split prepared once; the model embeds once for all users."""
+    return ranking.metrics(model.scorer())
+
+
+def device_of(model) -> torch.device:
+    """The device a model's tensors live on."""
+    return next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), torch.device("cpu"))

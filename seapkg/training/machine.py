@@ -1,0 +1,55 @@
+"""The machine a run stands on: its device, its precision, its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import resource
+import sys
+
+import torch
+
+from seapkg.errors import RequestError
+
+
+def choose_device(name: str) -> torch.device:
+    """"auto" is CUDA where there is one, else the CPU. Raises RequestError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RequestError(f"device must be auto, cpu, cuda or cuda:N; it is {name!r}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise RequestError(f"device must be auto, cpu, cuda or cuda:N; it is {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RequestError(f"device {name} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """A name for a report: "cuda: NVIDIA H200" or "cpu: x86_64, 2 threads"."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+@contextlib.contextmanager
+def precision_context(precision: str):
+    """"exact" leaves float32 as it is; "fast" lets matrix products use bfloat16 (CPU) or TF32 (CUDA) inside."""
+    if precision not in ("exact", "fast"):
+        raise RequestError(f"precision must be exact or fast; it is {precision!r}")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if precision == "exact" else "medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory so far in MB: of the device's allocations on CUDA, else of this process, all it did included."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -1,0 +1,43 @@
+"""Negatives: uniform over the items that occur in training, never a training positive of the user (spec C.5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from seapkg.errors import DataError
+
+
+class NegativeSampler:
+    """Draws negatives by vectorised rejection. Valid and test items can be drawn: they are not known here.
+
+    Args:
+        pairs: int64 [n_train, 2], the training pairs; the sampler lives on their device.
+        n_items: number of items.
+    """
+
+    def __init__(self, pairs: Tensor, n_items: int) -> None:
+        self.n_items = n_items
+        self.candidates = pairs[:, 1].unique()
+        self.taken = (pairs[:, 0] * n_items + pairs[:, 1]).sort().values
+        users, counts = pairs[:, 0].unique(return_counts=True)
+        if int(counts.max()) == len(self.candidates):
+            user = int(users[counts.argmax()])
+            raise DataError(f"user {user} has every training item, so no negative can be drawn: remove the user")
+
+    def draw(self, users: Tensor, generator: torch.Generator) -> Tensor:
+        """One negative a user. `users`: int64 [n]. Returns int64 [n]."""
+        negatives = self._uniform(len(users), users.device, generator)
+        rejected = self._is_positive(users, negatives).nonzero().flatten()
+        while len(rejected):
+            negatives[rejected] = self._uniform(len(rejected), users.device, generator)
+            rejected = rejected[self._is_positive(users[rejected], negatives[rejected])]
+        return negatives
+
+    def _uniform(self, n: int, device, generator: torch.Generator) -> Tensor:
+        return self.candidates[torch.randint(len(self.candidates), (n,), generator=generator, device=device)]
+
+    def _is_positive(self, users: Tensor, items: Tensor) -> Tensor:
+        keys = users * self.n_items + items
+        found = torch.searchsorted(self.taken, keys).clamp_(max=len(self.taken) - 1)
+        return self.taken[found] == keys
