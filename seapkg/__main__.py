@@ -50,9 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands) -> None:
-    train = commands.add_parser(
-        "train", help="train a model; the last line of stdout is a JSON record of the run"
-    )
+    train = commands.add_parser("train", help="train a model; the last line of stdout is a JSON record of the run")
     train.add_argument("model", metavar="MODEL", help="its name; `models` lists them")
     train.add_argument("--data", required=True, metavar="DIR|NAME", help="a folder or a dataset's name")
     train.add_argument(
@@ -88,9 +86,7 @@ def _add_recommend(commands) -> None:
 
 
 def _add_store(command) -> None:
-    command.add_argument(
-        "--store", metavar="DIR", help="where runs are kept; default: $SEAPKG_STORE or results/runs"
-    )
+    command.add_argument("--store", metavar="DIR", help="where runs are kept; default: $SEAPKG_STORE or results/runs")
 
 
 def _train(options) -> None:
@@ -100,9 +96,7 @@ def _train(options) -> None:
 
     values = settings(options.set, options.epochs)
     store = Store(options.store or places.store_root())  # no reference: who trains wants the model
-    planned = plan(
-        options.model, options.data, seed=options.seed, precision=options.precision, **values
-    )
+    planned = plan(options.model, options.data, seed=options.seed, precision=options.precision, **values)
     run = store.find(planned.spec)
     if run is not None:
         _say(f"{run.name} is in {store.root} already; nothing was trained")

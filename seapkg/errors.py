@@ -1,6 +1,5 @@
 """The errors this package raises on purpose, and the exit code each stands for."""
 
-
 import difflib
 from collections.abc import Iterable
 

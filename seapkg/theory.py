@@ -43,8 +43,10 @@ def angle_mode(n) -> np.ndarray:
     """The most likely angle, π/2. For n = 2 every angle is equally likely: `RequestError`."""
     n = _checked_dimension(n)
     if np.any(n == 2):
-        raise RequestError("the angle has no mode in n = 2 dimensions, where it is uniform on "
-                           "[0, π]; ask for n > 2")
+        raise RequestError(
+            "the angle has no mode in n = 2 dimensions, where it is uniform on "
+            "[0, π]; ask for n > 2"
+        )
     return np.full(n.shape, np.pi / 2)
 
 
@@ -88,7 +90,7 @@ def sample_angles(n: int, n_pairs: int, generator) -> np.ndarray:
     _checked_dimension(n)
     if n_pairs < 1:
         raise RequestError(f"n_pairs is {n_pairs}; draw at least one pair")
-    x, y = _standard_normal((2, n_pairs, n), generator)      # normal: no preferred direction
+    x, y = _standard_normal((2, n_pairs, n), generator)  # normal: no preferred direction
     return angles_between(x, y)
 
 
@@ -111,7 +113,7 @@ def effective_dimension(vectors) -> float:
     n_vectors = len(unit)
     if n_vectors < 2:
         raise RequestError("effective_dimension compares rows; give it at least two")
-    all_pairs = np.sum((unit.T @ unit) ** 2)      # Σ cos² over all pairs, rows with themselves too
+    all_pairs = np.sum((unit.T @ unit) ** 2)  # Σ cos² over all pairs, rows with themselves too
     mean_square = (all_pairs - n_vectors) / (n_vectors * (n_vectors - 1))
     return float(1 / mean_square) if mean_square > 0 else float("inf")
 
@@ -120,8 +122,9 @@ def _checked_dimension(n) -> np.ndarray:
     n = np.asarray(n, dtype=float)
     wrong = ~((n >= 2) & np.isfinite(n))
     if np.any(wrong):
-        raise RequestError(f"n is {n[wrong][0]:g}; the angle of random vectors needs a dimension "
-                           "n >= 2")
+        raise RequestError(
+            f"n is {n[wrong][0]:g}; the angle of random vectors needs a dimension n >= 2"
+        )
     return n
 
 
@@ -131,14 +134,17 @@ def _standard_normal(shape: tuple[int, ...], generator) -> np.ndarray:
     if isinstance(generator, torch.Generator):
         draw = torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
         return draw.cpu().numpy()
-    raise RequestError(f"generator is a {type(generator).__name__}; give a torch.Generator or a "
-                       "numpy.random.Generator, for example numpy.random.default_rng(0)")
+    raise RequestError(
+        f"generator is a {type(generator).__name__}; give a torch.Generator or a "
+        "numpy.random.Generator, for example numpy.random.default_rng(0)"
+    )
 
 
 def _unit_rows(vectors) -> np.ndarray:
     vectors = np.asarray(vectors, dtype=float)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if np.any(norms == 0):
-        raise RequestError(f"row {int(np.argmin(norms))} is all zeros and has no direction; "
-                           "leave it out")
+        raise RequestError(
+            f"row {int(np.argmin(norms))} is all zeros and has no direction; leave it out"
+        )
     return vectors / norms

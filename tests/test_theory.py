@@ -1,5 +1,7 @@
 """Theorem 1 and Corollary 1 against quadrature, series, simulation and the numbers of A.1."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -21,13 +23,16 @@ TABLE = {
 
 def expectation(function, n):
     """Quadrature of function(θ) p_n(θ), split at the peak so that no large n can hide it."""
+
     def integrand(theta):
         return function(theta) * theory.angle_density(theta, n)
 
     width = 12 / np.sqrt(n)
     points = np.clip([0, np.pi / 2 - width, np.pi / 2, np.pi / 2 + width, np.pi], 0, np.pi)
-    return sum(integrate.quad(integrand, low, high, epsabs=1e-14, epsrel=1e-12)[0]
-               for low, high in zip(points, points[1:]))
+    return sum(
+        integrate.quad(integrand, low, high, epsabs=1e-14, epsrel=1e-12)[0]
+        for low, high in pairwise(points)
+    )
 
 
 def numpy_generator():
@@ -39,6 +44,7 @@ def torch_generator():
 
 
 # Density
+
 
 @pytest.mark.parametrize("n", DIMENSIONS)
 def test_density_integrates_to_one(n):
@@ -65,17 +71,20 @@ def test_density_is_zero_outside_zero_and_pi():
 def test_density_stays_finite_in_very_many_dimensions():
     # Laplace: the peak is √((n-3/2)/2π) up to a relative error of order 1/n².
     n = 1_000_000
-    assert theory.angle_density(np.pi / 2, n) == pytest.approx(np.sqrt((n - 1.5) / (2 * np.pi)),
-                                                               rel=1e-8)
+    assert theory.angle_density(np.pi / 2, n) == pytest.approx(
+        np.sqrt((n - 1.5) / (2 * np.pi)), rel=1e-8
+    )
 
 
 # Distribution function
 
+
 @pytest.mark.parametrize("n", [2, 3, 4, 33, 128])
 @pytest.mark.parametrize("theta", [0.2, 1.4, np.pi / 2, 1.7, 3.0])
 def test_cdf_is_the_integral_of_the_density(n, theta):
-    integral, _ = integrate.quad(theory.angle_density, 0, theta, args=(n,), points=[theta / 2],
-                                 epsabs=1e-13)
+    integral, _ = integrate.quad(
+        theory.angle_density, 0, theta, args=(n,), points=[theta / 2], epsabs=1e-13
+    )
     assert theory.angle_cdf(theta, n) == pytest.approx(integral, rel=1e-9, abs=1e-12)
 
 
@@ -91,7 +100,7 @@ def test_simulated_angles_follow_the_cdf(n, generator):
     Wolfowitz); ε is set where that is one in a million. Half and twice the dimension must be
     refused, by a gap twice as large."""
     n_pairs = 20_000
-    allowed = np.sqrt(np.log(2 / 1e-6) / (2 * n_pairs))               # 0.019
+    allowed = np.sqrt(np.log(2 / 1e-6) / (2 * n_pairs))  # 0.019
     angles = theory.sample_angles(n, n_pairs, generator())
     assert stats.kstest(angles, theory.angle_cdf, args=(n,)).statistic < allowed
     for wrong in {2 * n, max(n // 2, 2)} - {n}:
@@ -100,6 +109,7 @@ def test_simulated_angles_follow_the_cdf(n, generator):
 
 
 # Mode, mean and variance
+
 
 @pytest.mark.parametrize("n", [3, 4, 64])
 def test_mode_is_where_the_density_peaks(n):
@@ -134,23 +144,33 @@ def test_variance_is_the_sum_of_inverse_squares(n):
 
 
 def test_variance_by_hand():
-    assert theory.angle_variance(2) == pytest.approx(np.pi ** 2 / 12)       # uniform on [0, π]
-    assert theory.angle_variance(3) == pytest.approx(np.pi ** 2 / 4 - 2)
+    assert theory.angle_variance(2) == pytest.approx(np.pi**2 / 12)  # uniform on [0, π]
+    assert theory.angle_variance(3) == pytest.approx(np.pi**2 / 4 - 2)
 
 
 @pytest.mark.parametrize("n", TABLE)
 def test_table_is_reproduced_to_its_digits(n):
     simple = theory.simple_variances(n)
-    values = [theory.angle_variance(n), simple["1/n"], simple["1/(n-2)"], simple["1/(n-1)"],
-              np.degrees(np.sqrt(theory.angle_variance(n)))]
-    written = [f"{value:.{len(digits.split('.')[1])}f}" for value, digits in zip(values, TABLE[n])]
+    values = [
+        theory.angle_variance(n),
+        simple["1/n"],
+        simple["1/(n-2)"],
+        simple["1/(n-1)"],
+        np.degrees(np.sqrt(theory.angle_variance(n))),
+    ]
+    written = [
+        f"{value:.{len(digits.split('.')[1])}f}"
+        for value, digits in zip(values, TABLE[n], strict=True)
+    ]
     assert written == list(TABLE[n])
 
 
 def test_one_over_n_minus_one_is_the_best_simple_form():
     for n in range(3, 2000):
-        errors = {form: abs(value - theory.angle_variance(n))
-                  for form, value in theory.simple_variances(n).items()}
+        errors = {
+            form: abs(value - theory.angle_variance(n))
+            for form, value in theory.simple_variances(n).items()
+        }
         assert min(errors, key=errors.get) == "1/(n-1)"
 
 
@@ -159,7 +179,7 @@ def test_errors_of_the_simple_forms_have_the_stated_size_and_sign():
     n = 1000
     exact = theory.angle_variance(n)
     errors = {form: value / exact - 1 for form, value in theory.simple_variances(n).items()}
-    expected = {"1/n": -1 / n, "1/(n-1)": 1 / (3 * n ** 2), "1/(n-2)": 1 / n}
+    expected = {"1/n": -1 / n, "1/(n-1)": 1 / (3 * n**2), "1/(n-2)": 1 / n}
     assert errors == {form: pytest.approx(value, rel=3 / n) for form, value in expected.items()}
 
 
@@ -177,19 +197,23 @@ def test_variance_of_the_cosine_is_one_over_n(n):
 def test_simulated_variances_agree_with_the_exact_ones(n):
     n_pairs = 50_000
     angles = theory.sample_angles(n, n_pairs, np.random.default_rng(3))
-    for squares, exact in [((angles - np.pi / 2) ** 2, theory.angle_variance(n)),
-                           (np.cos(angles) ** 2, theory.cosine_variance(n))]:
+    for squares, exact in [
+        ((angles - np.pi / 2) ** 2, theory.angle_variance(n)),
+        (np.cos(angles) ** 2, theory.cosine_variance(n)),
+    ]:
         five_standard_errors = 5 * squares.std() / np.sqrt(n_pairs)
         assert abs(squares.mean() - exact) < five_standard_errors
 
 
 def test_dimensions_may_be_an_array():
     n = np.array([4, 32])
-    np.testing.assert_array_equal(theory.angle_variance(n), [theory.angle_variance(4),
-                                                             theory.angle_variance(32)])
+    np.testing.assert_array_equal(
+        theory.angle_variance(n), [theory.angle_variance(4), theory.angle_variance(32)]
+    )
 
 
 # Sampling and measuring
+
 
 @pytest.mark.parametrize("generator", [numpy_generator, torch_generator])
 def test_the_generator_alone_decides_the_draw(generator):
@@ -216,13 +240,17 @@ def test_angles_between_by_hand():
 
 def test_tiny_angles_keep_their_digits():
     angle = theory.angles_between(np.array([[1.0, 0]]), np.array([[1.0, 1e-9]]))
-    np.testing.assert_allclose(angle, [1e-9], rtol=1e-6)         # arccos would answer 0
+    np.testing.assert_allclose(angle, [1e-9], rtol=1e-6)  # arccos would answer 0
 
 
 def test_effective_dimension_is_one_over_the_mean_square_cosine_of_distinct_rows():
     vectors = np.random.default_rng(2).normal(size=(7, 4)) * [3, 2, 1, 1]
-    squares = [np.cos(theory.angles_between(vectors[[i]], vectors[[j]])[0]) ** 2
-               for i in range(7) for j in range(7) if i != j]
+    squares = [
+        np.cos(theory.angles_between(vectors[[i]], vectors[[j]])[0]) ** 2
+        for i in range(7)
+        for j in range(7)
+        if i != j
+    ]
     assert theory.effective_dimension(vectors) == pytest.approx(1 / np.mean(squares))
 
 
@@ -239,10 +267,20 @@ def test_effective_dimension_at_its_two_ends():
 
 # Requests that make no sense
 
+
 @pytest.mark.parametrize("n", [1, 0, -3, 1.9, np.nan, np.inf])
-@pytest.mark.parametrize("function", [
-    lambda n: theory.angle_density(1.0, n), lambda n: theory.angle_cdf(1.0, n), theory.angle_mode,
-    theory.angle_mean, theory.angle_variance, theory.simple_variances, theory.cosine_variance])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda n: theory.angle_density(1.0, n),
+        lambda n: theory.angle_cdf(1.0, n),
+        theory.angle_mode,
+        theory.angle_mean,
+        theory.angle_variance,
+        theory.simple_variances,
+        theory.cosine_variance,
+    ],
+)
 def test_fewer_than_two_dimensions_are_refused(function, n):
     with pytest.raises(RequestError, match="n >= 2"):
         function(n)

@@ -16,8 +16,17 @@ from seapkg.data.places import fault
 from seapkg.errors import DataError
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-BROKEN = (ValueError, EOFError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile,
-          NotImplementedError, RuntimeError, OSError, zlib.error)
+BROKEN = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    zlib.error,
+)
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -30,8 +39,7 @@ def read_npy(path: Path) -> np.ndarray:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Every array in a .npz file by its key; any dtype but objects."""
     with _readable(path), zipfile.ZipFile(path) as archive:
-        return {info.filename.removesuffix(".npy"): _read_member(archive, info, path)
-                for info in archive.infolist()}
+        return {info.filename.removesuffix(".npy"): _read_member(archive, info, path) for info in archive.infolist()}
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
@@ -48,12 +56,18 @@ def _check_header(stream: BinaryIO, size: int, where: str) -> int:
         raise ValueError(f"format version {version}")
     shape, _, dtype = HEADERS[version](stream)
     if dtype.hasobject:
-        raise fault(where, "it holds pickled Python objects, which are never loaded",
-                    "Save plain numbers, as numpy.save does with a numeric array")
+        raise fault(
+            where,
+            "it holds pickled Python objects, which are never loaded",
+            "Save plain numbers, as numpy.save does with a numeric array",
+        )
     claimed, held = math.prod(shape) * dtype.itemsize, size - stream.tell()
     if min(shape, default=0) < 0 or claimed > held:
-        raise fault(where, f"its header claims shape {shape} of {dtype}, {claimed} bytes, but "
-                    f"{held} follow", "The file is cut short or damaged: write or download it again")
+        raise fault(
+            where,
+            f"its header claims shape {shape} of {dtype}, {claimed} bytes, but {held} follow",
+            "The file is cut short or damaged: write or download it again",
+        )
     return math.prod(shape)
 
 
@@ -65,6 +79,8 @@ def _readable(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except BROKEN as error:
-        raise fault(str(path), f"it cannot be read as a numpy file ({error})",
-                    "Write it with numpy.save (.npy) or numpy.savez (.npz), or download it again"
-                    ) from error
+        raise fault(
+            str(path),
+            f"it cannot be read as a numpy file ({error})",
+            "Write it with numpy.save (.npy) or numpy.savez (.npz), or download it again",
+        ) from error

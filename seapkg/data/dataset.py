@@ -52,8 +52,17 @@ class Dataset:
     places: InitVar[Mapping[str, Place]] = EMPTY
 
     @classmethod
-    def from_arrays(cls, train: object, valid: object, test: object, *, name: str = "arrays",
-                    n_users: int | None = None, n_items: int | None = None, **optional) -> "Dataset":
+    def from_arrays(
+        cls,
+        train: object,
+        valid: object,
+        test: object,
+        *,
+        name: str = "arrays",
+        n_users: int | None = None,
+        n_items: int | None = None,
+        **optional,
+    ) -> "Dataset":
         """A dataset from arrays or lists of (user, item); sizes are counted where not given.
 
         `optional`: any other field, such as `features={"image": [n_items, width]}`.
@@ -69,9 +78,14 @@ class Dataset:
         check_every_user_trains(splits["train"], n_users, places["train"])
         features = as_features(self.features, n_items, places)
         self._set(
-            **splits, n_users=n_users, n_items=n_items, features=features,
+            **splits,
+            n_users=n_users,
+            n_items=n_items,
+            features=features,
             item_graphs=as_graphs(self.item_graphs, features, n_items, places),
-            item_names=as_names(self.item_names, n_items), factors=_as_factors(self.factors))
+            item_names=as_names(self.item_names, n_items),
+            factors=_as_factors(self.factors),
+        )
         self._set(fingerprint=_fingerprint(self))
 
     def _set(self, **values) -> None:
@@ -80,9 +94,11 @@ class Dataset:
 
     def __repr__(self) -> str:
         widths = ", ".join(f"{name} {x.shape[1]}-d" for name, x in self.features.items())
-        return (f"Dataset({self.name}: {self.n_users} users, {self.n_items} items, "
-                f"{len(self.train)} / {len(self.valid)} / {len(self.test)} pairs, "
-                f"{widths or 'no features'})")
+        return (
+            f"Dataset({self.name}: {self.n_users} users, {self.n_items} items, "
+            f"{len(self.train)} / {len(self.valid)} / {len(self.test)} pairs, "
+            f"{widths or 'no features'})"
+        )
 
     def __reduce__(self):
         """Copies and worker processes rebuild the dataset, and so check it again."""
@@ -111,7 +127,8 @@ class Dataset:
             raise DataError(
                 f"{model} needs item features, and {self.name!r} has none: looked for image_feat.npy, "
                 f"text_feat.npy or any other MODALITY_feat.npy in {self.source or 'the arrays given'}. "
-                "Add one with a row per item, or choose a model that needs none (bpr, lightgcn).")
+                "Add one with a row per item, or choose a model that needs none (bpr, lightgcn)."
+            )
 
     def labelled(self, provenance: str) -> "Dataset":
         """The same dataset with another statement of what is real in it."""

@@ -6,16 +6,29 @@ from pathlib import Path
 from seapkg.data.dataset import Dataset, content_hash
 from seapkg.data.formats import read_folder
 from seapkg.data.synthetic import synthetic
-from seapkg.errors import DataError
+from seapkg.errors import DataError, did_you_mean
 
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "data"
 BUILT_IN = {"synthetic": synthetic}
 
-# What is real in data that circulates with this project, by content and so independent of names:
-# whoever has the original features under the same name gets no false label.
-# A key is `Dataset.fingerprint`, or for the surrogates also `content_hash(features[modality])`;
-# compute one with: python -m seapkg data check FOLDER
-PROVENANCE: dict[str, str] = {}
+SURROGATES = "real interactions and graphs, surrogate features"
+SURROGATE_FEATURES = "surrogate features"
+
+# What is real in data that circulates with this project, keyed by content, so that whoever has other
+# features under the same name gets no false label. A key is the `Dataset.fingerprint` shown by
+# `python -m seapkg data check FOLDER`, or `content_hash(dataset.features[modality])`: that one still
+# marks surrogates where they stand beside other pairs or without their graphs.
+PROVENANCE: dict[str, str] = {
+    # baby, its image and its text features
+    "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e": SURROGATES,
+    "31a96433b9518569ae9dfa5711d0fcd99b9a2d491d1949ad0d584e92e0674244": SURROGATE_FEATURES,
+    "06d4b53dff1ae72a77d011477aae8afbcd8d370a9d8225ffae1e48572a42d41c": SURROGATE_FEATURES,
+    # sports and its image features (its text features are no surrogates)
+    "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d": SURROGATES,
+    "c411325f466de2e0c440e6d0cecc0b2d93426a84eb5998e405422a1ac3cfd6c1": SURROGATE_FEATURES,
+    # lfm2k
+    "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530": "real interactions, text and audio features",
+}
 
 
 def load(name_or_folder: str | Path) -> Dataset:
@@ -37,18 +50,19 @@ def find(name_or_folder: str | Path) -> Path:
         if place.is_dir():
             return place
     if places[0].exists():
-        raise DataError(f"{name_or_folder} is a file. Give the folder it is in: "
-                        f"{places[0].parent}.")
+        raise DataError(f"{name_or_folder} is a file. Give the folder it is in: {places[0].parent}.")
     looked = ", ".join(str(place) for place in places)
-    raise DataError(f"There is no dataset {str(name_or_folder)!r}: looked for the folders {looked}. "
-                    f"Known names: {', '.join(known_names())}.")
+    known = known_names()
+    raise DataError(
+        f"There is no dataset {str(name_or_folder)!r}{did_you_mean(str(name_or_folder), known)}: looked for the "
+        f"folders {looked}. Known names: {', '.join(known)}."
+    )
 
 
 def known_names() -> list[str]:
     """Names that `load` understands now: the built-ins, then the folders that look like data."""
     folders = [path for root in _roots() if root.is_dir() for path in sorted(root.iterdir())]
-    found = [path.name for path in folders if (path / "train.npy").exists()
-             or any(path.glob("*.inter"))]
+    found = [path.name for path in folders if (path / "train.npy").exists() or any(path.glob("*.inter"))]
     return list(dict.fromkeys([*BUILT_IN, *found]))
 
 

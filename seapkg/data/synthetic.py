@@ -9,13 +9,14 @@ WIDTHS = {"image": 128, "text": 64}
 N_FACTORS = 4
 HIDDEN = 64
 NOISE = 0.1
-TASTE = 2.0
-POPULARITY_SHAPE = (0.75, 3.0)
+TASTE = 3.0
+POPULARITY_SHAPE = (1.15, 4.0)
+HISTORY_SHAPE = (6, 1.85, 0.9)
 DECIMALS = 4
+WORLD = 0x5EA
 
 
-def synthetic(*, seed: int = 2024, n_users: int = 1000, n_items: int = 600,
-              shared: float = 0.5) -> Dataset:
+def synthetic(*, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared: float = 0.5) -> Dataset:
     """A small world whose factors are known.
 
     Each item has a generic factor, seen by every modality, and a unique one for each modality,
@@ -25,28 +26,39 @@ def synthetic(*, seed: int = 2024, n_users: int = 1000, n_items: int = 600,
     taste, that is generic. The same arguments give the same bits; the `factors` stay available.
     """
     _check(n_users, n_items, shared)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((WORLD, seed))  # never the stream that someone else draws from `seed`
     factors = {part: rng.standard_normal((n_items, N_FACTORS)) for part in ("generic", *WIDTHS)}
-    features = {name: _features(factors["generic"], factors[name], width, shared, rng)
-                for name, width in WIDTHS.items()}
-    appeal = TASTE * _taste(factors, n_users, shared, rng) + _log_popularity(n_items, rng)
+    features = {
+        name: _features(factors["generic"], factors[name], width, shared, rng) for name, width in WIDTHS.items()
+    }
+    appeal = _centred(TASTE * _taste(factors, n_users, shared, rng)) + _log_popularity(n_items, rng)
     histories = _histories(appeal, _history_lengths(n_users, n_items, rng), rng)
     return Dataset.from_arrays(
-        **_split(histories), name="synthetic", n_users=n_users, n_items=n_items,
-        features=features, factors=factors, provenance="synthetic", source="synthetic")
+        **_split(histories),
+        name="synthetic",
+        n_users=n_users,
+        n_items=n_items,
+        features=features,
+        factors=factors,
+        provenance="synthetic",
+        source="synthetic",
+    )
 
 
 def _check(n_users: int, n_items: int, shared: float) -> None:
     if n_users < 1 or n_items < 50:
-        raise fault("synthetic", f"n_users={n_users}, n_items={n_items} is too small a world",
-                    "Ask for at least 1 user and 50 items")
+        raise fault(
+            "synthetic",
+            f"n_users={n_users}, n_items={n_items} is too small a world",
+            "Ask for at least 1 user and 50 items",
+        )
     if not 0 <= shared <= 1:
-        raise fault("synthetic", f"shared={shared} is not between 0 and 1",
-                    "It is the generic part of the variance")
+        raise fault("synthetic", f"shared={shared} is not between 0 and 1", "It is the generic part of the variance")
 
 
-def _features(generic: np.ndarray, unique: np.ndarray, width: int, shared: float,
-              rng: np.random.Generator) -> np.ndarray:
+def _features(
+    generic: np.ndarray, unique: np.ndarray, width: int, shared: float, rng: np.random.Generator
+) -> np.ndarray:
     """Nonlinear view of the factors, [n_items, width]; rounded, so that all machines agree."""
     seen = np.hstack([np.sqrt(shared) * generic, np.sqrt(1 - shared) * unique])
     inner = rng.standard_normal((seen.shape[1], HIDDEN)) / np.sqrt(N_FACTORS)
@@ -56,12 +68,17 @@ def _features(generic: np.ndarray, unique: np.ndarray, width: int, shared: float
     return np.round(noisy, DECIMALS).astype(np.float32)
 
 
-def _taste(factors: dict[str, np.ndarray], n_users: int, shared: float,
-           rng: np.random.Generator) -> np.ndarray:
+def _taste(factors: dict[str, np.ndarray], n_users: int, shared: float, rng: np.random.Generator) -> np.ndarray:
     """How much each user likes each item, variance about 1: [n_users, n_items]."""
     part = {"generic": shared} | {name: (1 - shared) / len(WIDTHS) for name in WIDTHS}
-    return sum(np.sqrt(part[name] / N_FACTORS) * rng.standard_normal((n_users, N_FACTORS)) @ x.T
-               for name, x in factors.items())
+    return sum(
+        np.sqrt(part[name] / N_FACTORS) * rng.standard_normal((n_users, N_FACTORS)) @ x.T for name, x in factors.items()
+    )
+
+
+def _centred(taste: np.ndarray) -> np.ndarray:
+    """Taste less what it adds to an item's popularity, which is drawn apart: [n_users, n_items]."""
+    return taste - np.log(np.exp(taste).mean(axis=0))
 
 
 def _log_popularity(n_items: int, rng: np.random.Generator) -> np.ndarray:
@@ -72,15 +89,15 @@ def _log_popularity(n_items: int, rng: np.random.Generator) -> np.ndarray:
 
 def _history_lengths(n_users: int, n_items: int, rng: np.random.Generator) -> np.ndarray:
     """How many items each user meets, at least 6 and mostly few: [n_users]."""
-    lengths = 6 + np.floor(rng.lognormal(1.85, 0.9, n_users)).astype(np.int64)
+    fewest, mean, deviation = HISTORY_SHAPE
+    lengths = fewest + np.floor(rng.lognormal(mean, deviation, n_users)).astype(np.int64)
     return np.minimum(lengths, n_items // 5)
 
 
-def _histories(appeal: np.ndarray, lengths: np.ndarray,
-               rng: np.random.Generator) -> list[np.ndarray]:
+def _histories(appeal: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Items of each user, drawn without replacement in proportion to exp(appeal) (Gumbel top-k)."""
     order = np.argsort(-(appeal + rng.gumbel(size=appeal.shape)), axis=1)
-    return [rng.permutation(row[:length]) for row, length in zip(order, lengths)]
+    return [rng.permutation(row[:length]) for row, length in zip(order, lengths, strict=True)]
 
 
 def _split(histories: list[np.ndarray]) -> dict[str, np.ndarray]:
@@ -89,6 +106,6 @@ def _split(histories: list[np.ndarray]) -> dict[str, np.ndarray]:
     for user, items in enumerate(histories):
         held_out = max(2, len(items) // 5)
         cuts = [len(items) - held_out, len(items) - held_out + held_out // 2]
-        for split, part in zip(splits.values(), np.split(items, cuts)):
+        for split, part in zip(splits.values(), np.split(items, cuts), strict=True):
             split.append(np.stack([np.full(len(part), user), part], axis=1))
     return {name: np.concatenate(parts) for name, parts in splits.items()}

@@ -1,5 +1,6 @@
 """Tab-separated text: chosen columns by name, as text or as ids, with the line each row stood on."""
 
+import csv
 import io
 from pathlib import Path
 
@@ -24,16 +25,16 @@ def read_columns(path: Path, names: list[str]) -> tuple[dict[str, np.ndarray], P
     Windows line ends and a byte order mark are tolerated, quotes are ordinary characters.
     """
     content = _content(path)
+    lines = content.splitlines()
     found = _names(content)
     positions = [_position(name, found, path) for name in names]
-    _check_width(content, len(found), path)
-    rows = _parse(content, positions)
-    if not rows.shape[0]:
+    _check_width(lines, content.count(b"\t"), len(found), path)
+    written = np.array([bool(line.strip()) for line in lines[1:]], dtype=bool)
+    if not written.any():
         raise fault(str(path), "it has a header and no rows", "Add one row for each entry")
-    columns = {name: rows[at].to_numpy(object) for name, at in zip(names, positions)}
-    blank = np.logical_and.reduce([column == "" for column in columns.values()])
-    lines = np.flatnonzero(~blank) + 2
-    return {name: column[~blank] for name, column in columns.items()}, Place(str(path), "line", lines)
+    rows = _parse(content, len(found), positions)
+    columns = {name: rows[at].to_numpy(object)[written] for name, at in zip(names, positions, strict=True)}
+    return columns, Place(str(path), "line", np.flatnonzero(written) + 2)
 
 
 def as_ids(texts: np.ndarray, what: str, place: Place, remedy: str = NUMBERING) -> np.ndarray:
@@ -76,29 +77,43 @@ def _names(content: bytes) -> list[str]:
 def _position(name: str, found: list[str], path: Path) -> int:
     if found.count(name) != 1:
         how = "is missing" if name not in found else "occurs twice"
-        raise fault(f"{path}, line 1", f"column {name} {how} in the header: {', '.join(found)}",
-                    f"Name exactly one tab-separated column {name}")
+        raise fault(
+            f"{path}, line 1",
+            f"column {name} {how} in the header: {', '.join(found)}",
+            f"Name exactly one tab-separated column {name}",
+        )
     return found.index(name)
 
 
-def _check_width(content: bytes, n_columns: int, path: Path) -> None:
+def _check_width(lines: list[bytes], n_tabs: int, n_columns: int, path: Path) -> None:
     """Every line has as many fields as the header, or a column would be read in place of another."""
-    lines = content.splitlines()
-    if content.count(b"\t") == (n_columns - 1) * len(lines):
+    if n_tabs == (n_columns - 1) * len(lines):
         return
     for number, line in enumerate(lines, start=1):
         n_fields = line.count(b"\t") + 1
         if line.strip() and n_fields != n_columns:
-            raise fault(f"{path}, line {number}", f"{n_fields} fields under a header of {n_columns}",
-                        "Separate as many fields by tabs as the header has")
+            raise fault(
+                f"{path}, line {number}",
+                f"{n_fields} fields under a header of {n_columns}",
+                "Separate as many fields by tabs as the header has",
+            )
 
 
-def _parse(content: bytes, positions: list[int]) -> pd.DataFrame:
-    """Columns at `positions` as text, one row for each line after the header."""
-    try:
-        return pd.read_csv(
-            io.BytesIO(content), sep="\t", header=None, skiprows=1, usecols=sorted(positions),
-            dtype=str, na_filter=False, skip_blank_lines=False, quoting=3, index_col=False,
-            encoding="utf-8", encoding_errors="replace", low_memory=False)
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
+def _parse(content: bytes, n_columns: int, positions: list[int]) -> pd.DataFrame:
+    """Columns at `positions` as text, one row for each line after the header, blank ones included."""
+    return pd.read_csv(
+        io.BytesIO(content),
+        sep="\t",
+        header=None,
+        names=range(n_columns),
+        skiprows=1,
+        usecols=sorted(positions),
+        dtype=str,
+        na_filter=False,
+        skip_blank_lines=False,
+        quoting=csv.QUOTE_NONE,
+        index_col=False,
+        encoding="utf-8",
+        encoding_errors="replace",
+        low_memory=False,
+    )

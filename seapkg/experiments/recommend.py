@@ -21,6 +21,7 @@ def recommend(run: Run, user: int, k: int = 10, data: Dataset | None = None) -> 
 
     if k < 1:
         raise RequestError(f"k must be at least 1; it is {k}")
+    run.require(STATE)
     dataset = dataset_of(run, data)
     if isinstance(user, bool) or not 0 <= user < dataset.n_users:
         raise RequestError(f"no user {user} in {dataset.name}: ids go from 0 to {dataset.n_users - 1}")
@@ -38,11 +39,11 @@ def recommend(run: Run, user: int, k: int = 10, data: Dataset | None = None) -> 
 
 def restore(run: Run, data: Dataset | None = None) -> Recommender:
     """The model the run ended with, in evaluation mode on the CPU."""
-    state = run.arrays(STATE)
+    state = {name: torch.from_numpy(array) for name, array in run.arrays(STATE).items()}
     config, _ = configure(run.model, dict(run.config))
     model = build(run.model, dataset_of(run, data), config, run.seed)
     try:
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise SeapkgError(
             f"{run.folder} holds a model this release cannot read: delete it and train again ({error})"

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """MODEL-DATASET-KEY."""
-        return self.spec.name
+        """MODEL-DATASET-KEY, as it was when the run was made: a default that has changed since renames no run."""
+        return self.record["run"]
 
     @property
     def key(self) -> str:
-        return self.spec.key
+        return self.name.rsplit("-", 1)[-1]
 
     @property
     def model(self) -> str:
@@ -91,8 +91,9 @@ class Run:
         import pandas as pd
 
         try:
-            return pd.read_csv(self.folder / CURVES, float_precision="round_trip")
-        except (OSError, ValueError) as error:
+            curves = pd.read_csv(self.folder / CURVES, dtype=str).astype(float)  # every digit, in every pandas
+            return curves.astype({"epoch": int})
+        except (OSError, ValueError, KeyError) as error:
             raise self._broken(f"has a {CURVES} that cannot be read ({error})") from error
 
     @cached_property
@@ -102,16 +103,20 @@ class Run:
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of one of the run's .npz files, read without pickle."""
+        self.require(name)
         try:
             with np.load(self.folder / name, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
-        except FileNotFoundError as error:
-            raise RequestError(
-                f"{self.name} is a committed summary without {name}; to have it, train the run "
-                "again into a store of your own (--store DIR)"
-            ) from error
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise self._broken(f"has a {name} that cannot be read ({error})") from error
+
+    def require(self, name: str) -> None:
+        """Raises RequestError where the run is a reference copy without the file `name`."""
+        if not (self.folder / name).is_file():
+            raise RequestError(
+                f"{self.name} is a committed summary without {name}; to have it, train the run again into a store "
+                "of your own (--store DIR)"
+            )
 
     def summary(self) -> dict[str, Any]:
         """The record that `python -m seapkg train` prints."""
@@ -138,10 +143,11 @@ class Run:
             record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise self._broken(f"has a {RECORD} that cannot be read ({error})") from error
-        wanted = {"spec", "data", *FIT_FIELDS}
-        missing = sorted(wanted - set(record)) if isinstance(record, dict) else sorted(wanted)
-        if missing:
-            raise self._broken(f"has a {RECORD} without {', '.join(missing)}")
+        if not isinstance(record, dict):
+            raise self._broken(f"has a {RECORD} that is no record")
+        wrong = [name for name, is_right in _FORM.items() if not is_right(record.get(name))]
+        if wrong:
+            raise self._broken(f"has a {RECORD} without a proper {', '.join(wrong)}")
         return record
 
     def _read_spec(self) -> RunSpec:
@@ -149,9 +155,34 @@ class Run:
             spec = RunSpec(**self.record["spec"])
         except (TypeError, RequestError) as error:
             raise self._broken(f"has a {RECORD} whose spec cannot be read ({error})") from error
-        if spec.name != self.folder.name:
-            raise self._broken(f"has the {RECORD} of another run, {spec.name}")
+        if self.name != self.folder.name:
+            raise self._broken(f"has the {RECORD} of another run, {self.name}")
         return spec
 
     def _broken(self, what: str) -> SeapkgError:
         return SeapkgError(f"{self.folder} {what}: delete {self.folder} and train again")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_metrics(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        value.get(name, 0) is None or _is_number(value.get(name)) for name in METRICS
+    )
+
+
+def _is_origin(value: Any) -> bool:
+    return isinstance(value, dict) and {"source", "path", "provenance"} <= set(value)
+
+
+_FORM: dict[str, Callable[[Any], bool]] = {
+    "run": lambda value: isinstance(value, str),
+    "spec": lambda value: isinstance(value, dict),
+    "data": _is_origin,
+    "valid": _are_metrics,
+    "test": _are_metrics,
+    "device": lambda value: isinstance(value, str),
+    **dict.fromkeys(("epochs", "best_epoch", "seconds_per_epoch", "seconds_total", "peak_memory_mb"), _is_number),
+}

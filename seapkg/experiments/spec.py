@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from seapkg.errors import RequestError
+from seapkg.models import MODELS
+from seapkg.training.config import TrainingConfig
 
-#: Raised whenever a change to the library can move a metric. It is in the key; the package version is not,
+#: Raised whenever a change to the library, or to a default, can move a metric. It is in the key; the package version is not,
 #: so that a release which changes no result keeps every finished run.
 RESULTS_VERSION = 1
 
@@ -44,14 +46,26 @@ class RunSpec:
 
     @property
     def key(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of the canonical JSON of every field."""
-        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """First 12 hexadecimal digits of the SHA-256 of the canonical JSON of every field.
+
+        Options that stand at their default are left out: a new option, whose default changes nothing, keeps every
+        finished run. `differs_from` guards the other case, a default that was changed.
+        """
+        chosen = self.as_dict()
+        for part, defaults in zip(("config", "training"), _defaults(self.model), strict=True):
+            chosen[part] = {k: v for k, v in chosen[part].items() if k not in defaults or v != defaults[k]}
+        text = json.dumps(chosen, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
     @property
     def name(self) -> str:
         """MODEL-DATASET-KEY: the run's name, and that of its folder in the store."""
         return f"{self.model}-{_for_a_file_name(self.dataset)}-{self.key}"
+
+    def differs_from(self, other: "RunSpec") -> list[str]:
+        """Options on which two specs disagree; one that only one of them knows does not count."""
+        pairs = ((self.config, other.config), (self.training, other.training))
+        return sorted(k for mine, theirs in pairs for k in mine if k in theirs and mine[k] != theirs[k])
 
     def as_dict(self) -> dict[str, Any]:
         """Every field as plain JSON values; `RunSpec(**spec.as_dict())` equals `spec`."""
@@ -73,6 +87,13 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     raise RequestError(f"a run cannot be named by a value of type {type(value).__name__}: {value!r}")
+
+
+def _defaults(model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The default options of a model and of its training; none for a model that is not (or no longer) here."""
+    if model not in MODELS:
+        return {}, {}
+    return plain(MODELS[model].config_class()), plain(TrainingConfig(**MODELS[model].training_defaults))
 
 
 def _finite(value: float) -> float:

@@ -1,20 +1,16 @@
 """Finished runs on disk, one folder each, written whole or not at all."""
 
-import json
+from __future__ import annotations
+
 import logging
-import os
 import shutil
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seapkg.errors import RequestError, SeapkgError
-from seapkg.experiments import places, scratch
-from seapkg.experiments.environment import environment
-from seapkg.experiments.run import CURVES, FIT_FIELDS, RECORD, STATE, USERS, Run
+from seapkg.experiments import archive, places, scratch
+from seapkg.experiments.run import CURVES, RECORD, USERS, Run
 from seapkg.experiments.spec import RunSpec
 
 log = logging.getLogger(__name__)
@@ -40,7 +36,7 @@ class Store:
         """The finished run of `spec`, from the store or else the reference; None where there is none."""
         for root, complete in self._roots():
             if (root / spec.name).is_dir():
-                return Run(root / spec.name, complete=complete)
+                return _checked(Run(root / spec.name, complete=complete), spec)
         return None
 
     def list(self) -> list[Run]:
@@ -59,7 +55,7 @@ class Store:
             for folder in _run_folders(root):
                 folders.setdefault(folder.name, (folder, complete))
         exact = [full for full in folders if name in (full, _key(full))]
-        fitting = exact or [f for f in folders if name and (f.startswith(name) or _key(f).startswith(name))]
+        fitting = exact or [full for full in folders if _begins(full, name)]
         if len(fitting) != 1:
             raise RequestError(self._not_one(name, fitting))
         folder, complete = folders[fitting[0]]
@@ -79,20 +75,17 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True)
         scratch.sweep(self.root)
         with scratch.folder(self.root) as folder:
-            _write_json(folder / RECORD, _record(spec, fit, dataset))
-            _write_curves(folder / CURVES, fit.curves)
-            _write_arrays(folder / USERS, fit.per_user)
-            _write_arrays(folder / STATE, _state(model))
+            archive.write(folder, spec, fit, model=model, dataset=dataset)
             scratch.publish(folder, self.root / spec.name)
         return Run(self.root / spec.name)
 
     def export(self, runs: Iterable[Run], folder: str | Path) -> list[Path]:
-        """Writes summaries of `runs` for committing: no model, no path of this machine, the same bytes each time."""
+        """Writes summaries of `runs` for committing: no model, no path of this machine."""
         written = []
         for run in runs:
             target = Path(folder) / run.name
             target.mkdir(parents=True, exist_ok=True)
-            _write_json(target / RECORD, _without_places(run.record))
+            archive.write_json(target / RECORD, archive.without_places(run.record))
             for name in (CURVES, USERS):
                 if (run.folder / name).is_file():
                     shutil.copyfile(run.folder / name, target / name)
@@ -104,8 +97,19 @@ class Store:
 
     def _not_one(self, name: str, fitting: list[str]) -> str:
         if fitting:
-            return f"{name!r} fits {len(fitting)} runs: {', '.join(sorted(fitting))}; give more of the name"
+            listed = ", ".join(sorted(fitting))
+            return f"{name!r} fits {len(fitting)} runs: {listed}; give more of the name"
         return f"no run called {name!r} in {self.root}; `python -m seapkg runs` lists what is there"
+
+
+def _checked(run: Run, spec: RunSpec) -> Run:
+    changed = spec.differs_from(run.spec)
+    if changed:
+        raise SeapkgError(
+            f"{run.folder} was made when {', '.join(changed)} had another default: raise RESULTS_VERSION in "
+            "seapkg/experiments/spec.py, or put the default back"
+        )
+    return run
 
 
 def _run_folders(root: Path) -> list[Path]:
@@ -121,68 +125,9 @@ def _add(runs: dict[str, Run], folder: Path, complete: bool) -> None:
         log.warning("%s", error)
 
 
+def _begins(full: str, name: str) -> bool:
+    return bool(name) and (full.startswith(name) or _key(full).startswith(name))
+
+
 def _key(name: str) -> str:
     return name.rsplit("-", 1)[-1]
-
-
-def _record(spec: RunSpec, fit: Any, dataset: Any) -> dict[str, Any]:
-    source = Path(dataset.source)
-    return {
-        "run": spec.name,
-        "spec": spec.as_dict(),
-        **{field: _json_value(getattr(fit, field)) for field in FIT_FIELDS},
-        "data": {
-            "source": str(dataset.source),
-            "path": str(source.resolve()) if source.is_dir() else None,
-            "provenance": dataset.provenance,
-        },
-        "environment": environment(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _without_places(record: Mapping[str, Any]) -> dict[str, Any]:
-    data = record["data"]
-    return {**record, "data": {**data, "source": Path(data["source"]).name, "path": None}}
-
-
-def _json_value(value: Any) -> Any:
-    """Numbers as plain Python ones; what is not finite becomes null, for JSON has no word for it."""
-    if isinstance(value, Mapping):
-        return {key: _json_value(item) for key, item in value.items()}
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _write_curves(path: Path, curves: list[dict[str, float]]) -> None:
-    import pandas as pd
-
-    pd.DataFrame(curves).to_csv(path, index=False, lineterminator="\n")
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """An .npz, flushed to the disk; array by array, so that no name is special."""
-    import zipfile
-
-    with open(path, "wb") as stream:
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _state(model: Any) -> dict[str, np.ndarray]:
-    """The model's tensors as arrays; what NumPy has no type for (bfloat16) is widened, which loses nothing."""
-    arrays = {}
-    for name, tensor in model.state_dict().items():
-        tensor = tensor.detach().cpu()
-        half = tensor.is_floating_point() and tensor.element_size() < 4
-        arrays[name] = (tensor.float() if half else tensor).numpy()
-    return arrays

@@ -67,9 +67,7 @@ def plan(
     return Plan(spec, dataset, config, training)
 
 
-def carry_out(
-    planned: Plan, store: Store, *, device: str = "auto", progress: bool = True
-) -> Run:
+def carry_out(planned: Plan, store: Store, *, device: str = "auto", progress: bool = True) -> Run:
     """Trains the plan and keeps it. Interrupted or failed, it leaves nothing in the store."""
     store.prepare()
     spec = planned.spec
@@ -89,6 +87,4 @@ def carry_out(
 def missing(specs: list[RunSpec], store: Store) -> str:
     """The message that lists what an offline reader asked for and did not find."""
     lines = [f"  {spec.name} (seed {spec.seed})" for spec in specs]
-    return "\n".join(
-        [f"offline, and {len(specs)} run(s) are not in {store.root}:", *lines, "train without offline"]
-    )
+    return "\n".join([f"offline, and {len(specs)} run(s) are not in {store.root}:", *lines, "train without offline"])

@@ -63,7 +63,9 @@ class FREEDOM(Recommender):
         self.pruned = self.graph
         self.register_buffer("pairs", training_pairs(dataset), persistent=False)
         self.item_graphs = ItemGraphs(dataset, config.n_neighbours, config.image_weight)
-        self.content = Content(dataset, config.embed_dim, trained=config.train_features) if config.uses_content else None
+        self.content = (
+            Content(dataset, config.embed_dim, trained=config.train_features) if config.uses_content else None
+        )
         halves = dict.fromkeys(dataset.modalities, config.embed_dim // 2)
         self.separation = Separation(halves, config.embed_dim // 2, config)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seapkg.losses import bpr, embedding_norm
 from seapkg.models.base import Recommender, embedding_table, rows

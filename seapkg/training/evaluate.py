@@ -47,7 +47,9 @@ class Ranking:
         """`score(users [n]) -> [n, n_items]`; blocks of users are sized to `block_bytes` of scores."""
         step = max(1, block_bytes // (4 * self.n_items))
         hits = torch.cat([self._hits(users, score(users)) for users in self.users.split(step)])  # [n, 20]
-        per_user = {name: values.float().cpu().numpy() for name, values in ranking_metrics(hits, self.n_relevant).items()}
+        per_user = {
+            name: values.float().cpu().numpy() for name, values in ranking_metrics(hits, self.n_relevant).items()
+        }
         mean = {name: float(values.mean(dtype=np.float64)) for name, values in per_user.items()}
         return Metrics(mean, self.users.cpu().numpy(), per_user)
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from seapkg.errors import TrainingFault
 from seapkg.training.config import TrainingConfig
 from seapkg.training.evaluate import Metrics, Ranking, evaluate_ranking
-from seapkg.training.machine import choose_device, describe_device, peak_memory_mb, precision_context
+from seapkg.training.machine import choose_device, describe_device, keep_freed_memory, peak_memory_mb, precision_context
 from seapkg.training.negatives import NegativeSampler
 
 MONITOR = "recall@20"
@@ -89,6 +89,7 @@ def fit(
     """
     training = training or TrainingConfig(**model.training_defaults)
     target = choose_device(device)
+    keep_freed_memory()
     model.to(target).train()
     started = time.perf_counter()
     with precision_context(precision):

@@ -1,0 +1,54 @@
+"""The papers' numbers, as they were published: a reference to compare with, used for nothing else."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from seapkg.errors import RequestError
+from seapkg.experiments import places
+from seapkg.experiments.run import Run
+
+FILE = "paper_tables.csv"
+NAMES = {"bpr": "MF-BPR"}  # where a table's name is not the model's own, whatever its case
+SEA_VARIANTS = {
+    ("solosim", "club"): "SEA",
+    ("solosim", "negative_l2"): "SEAb",
+    ("info_nce", "club"): "SEAc",
+    ("info_nce", "negative_l2"): "SEAd",
+}
+TABLES = ("2", "3", "4")  # main results, plug-in, variants; the first that knows a system is believed
+COLUMNS = ["dataset", "system", "metric", "paper"]
+
+
+def paper_numbers(path: str | Path | None = None) -> pd.DataFrame:
+    """The published metrics: columns dataset, system (in lower case), metric (as a run calls it), paper."""
+    path = Path(path) if path is not None else places.workplace() / "data" / FILE
+    if not path.is_file():
+        raise RequestError(f"{path} is missing: it holds the paper's tables and comes with the repository")
+    table = pd.read_csv(path, dtype={"table": str, "value": float})
+    table = table[table["table"].isin(TABLES)].sort_values("table", kind="stable")
+    metric = table["metric"].str.replace("R@", "recall@").str.replace("N@", "ndcg@")
+    table = table.assign(system=table["model"].str.lower(), metric=metric, paper=table["value"])
+    return table.drop_duplicates(COLUMNS[:3])[COLUMNS].reset_index(drop=True)
+
+
+def published_name(run: Run) -> str | None:
+    """What the paper's tables call the system a run trained; None where they have no such system."""
+    config = run.config
+    parts = tuple(_in_use(config, part) for part in ("alignment", "distancing"))
+    if run.model == "sea":
+        return SEA_VARIANTS.get(parts)
+    name = NAMES.get(run.model, run.model)
+    return f"{name} + SEA" if set(parts) - {"none"} else name
+
+
+def number(paper: pd.DataFrame, run: Run, metric: str) -> float:
+    """The paper's value of `metric` for the system and dataset of `run`; nan where it has none."""
+    name = (published_name(run) or "").lower()
+    rows = paper[(paper["dataset"] == run.dataset) & (paper["system"] == name) & (paper["metric"] == metric)]
+    return float(rows["paper"].iloc[0]) if len(rows) else float("nan")
+
+
+def _in_use(config, part: str) -> str:
+    off = config.get(f"{part}_weight", 1) == 0
+    return "none" if off else config.get(part, "none")

@@ -1,0 +1,13 @@
+"""What each profile asks of each notebook: parameters beyond `profile`, by the notebook's name.
+
+smoke: embedded data, minutes on two cores. laptop: sized for one machine. paper: sized as in the papers.
+A notebook must declare what is named here in its cell tagged `parameters`; what is not named keeps its own value.
+"""
+
+from typing import Any
+
+PROFILES: dict[str, dict[str, dict[str, Any]]] = {
+    "smoke": {},
+    "laptop": {"01_random_angles": {"n_pairs": 100_000}},
+    "paper": {"01_random_angles": {"n_pairs": 400_000}},
+}

@@ -1,0 +1,167 @@
+"""Figures and tables on disk, each with the notebook, data and runs behind it in one index.
+
+The same figure gives the same bytes, and an index has no clock in it: what git shows as changed has changed.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from seapkg.data import Dataset
+from seapkg.errors import RequestError, SeapkgError
+from seapkg.experiments import places, plots
+from seapkg.experiments.profiles import PROFILES
+from seapkg.experiments.run import Run
+
+INDEX = "index.json"
+
+
+def save_figure(
+    figure: Figure,
+    name: str,
+    *,
+    profile: str,
+    notebook: str,
+    runs: Iterable[Run | str],
+    data: Dataset | str | Iterable[Dataset | str],
+    caption: str,
+) -> Path:
+    """Writes figures/PROFILE/NAME.png and .svg and enters them in the index. Returns the path of the PNG.
+
+    `runs`: the runs behind the figure. `data`: what it shows, with what is real in it: a dataset or words.
+    """
+    folder = _folder(profile, name)
+    with plots.style():
+        _replace(folder / f"{name}.png", lambda path: figure.savefig(path, format="png", metadata={"Software": None}))
+        bare = {"Date": None, "Creator": None}
+        _replace(folder / f"{name}.svg", lambda path: figure.savefig(path, format="svg", metadata=bare))
+    _enter(folder, name, "figure", [f"{name}.png", f"{name}.svg"], notebook, runs, data, caption)
+    return folder / f"{name}.png"
+
+
+def save_table(
+    frame: pd.DataFrame,
+    name: str,
+    *,
+    profile: str,
+    notebook: str,
+    runs: Iterable[Run | str],
+    data: Dataset | str | Iterable[Dataset | str],
+    caption: str,
+) -> Path:
+    """Writes figures/PROFILE/NAME.csv (every digit) and .md (four decimals), indexed. Returns the path of the .md."""
+    folder = _folder(profile, name)
+    _replace(folder / f"{name}.csv", lambda path: frame.to_csv(path, index=False, lineterminator="\n"))
+    _replace(folder / f"{name}.md", lambda path: path.write_text(markdown(frame), encoding="utf-8"))
+    _enter(folder, name, "table", [f"{name}.csv", f"{name}.md"], notebook, runs, data, caption)
+    return folder / f"{name}.md"
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The table in Markdown: four decimals, nothing where there is no number, numbers to the right."""
+    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame.columns]
+    lines = [list(map(str, frame.columns)), ["---:" if right else "---" for right in numeric]]
+    lines += [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.4f}"
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _folder(profile: str, name: str) -> Path:
+    if profile not in PROFILES:
+        raise RequestError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise RequestError(f"a figure's name has letters, digits, - and _ only; it is {name!r}")
+    folder = places.figures_root() / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _enter(folder: Path, name: str, kind: str, files: list[str], notebook: str, runs, data, caption: str) -> None:
+    entry = {
+        "kind": kind,
+        "files": files,
+        "notebook": notebook,
+        "caption": " ".join(caption.split()),
+        "data": _data_words(data),
+        "runs": sorted({run if isinstance(run, str) else run.name for run in runs}),
+    }
+    with _locked(folder):
+        index = {key: value for key, value in _read_index(folder).items() if _is_there(folder, value)}
+        index = dict(sorted({**index, name: entry}.items()))
+        text = json.dumps(index, indent=1, ensure_ascii=False) + "\n"
+        _replace(folder / INDEX, lambda path: path.write_text(text, encoding="utf-8"))
+        _replace(folder / "index.md", lambda path: path.write_text(_index_page(folder.name, index), encoding="utf-8"))
+
+
+def _read_index(folder: Path) -> dict[str, dict]:
+    path = folder / INDEX
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise SeapkgError(f"{path} cannot be read ({error}): delete it and run the notebooks again") from error
+
+
+def _is_there(folder: Path, entry: dict) -> bool:
+    return all((folder / file).is_file() for file in entry["files"])
+
+
+def _data_words(data: Dataset | str | Iterable[Dataset | str]) -> list[str]:
+    one = isinstance(data, Dataset | str)
+    return [_one_data(item) for item in ([data] if one else data)]
+
+
+def _one_data(data: Dataset | str) -> str:
+    if isinstance(data, str):
+        return data
+    said = data.provenance or "what is real in it is not known"
+    return data.name if said == data.name else f"{data.name}: {said}"
+
+
+def _index_page(profile: str, index: dict[str, dict]) -> str:
+    blocks = [f"# Figures and tables of the profile {profile}\n"]
+    for name, entry in index.items():
+        shown = entry["files"][0]
+        picture = f"![{name}]({shown})" if entry["kind"] == "figure" else f"[{entry['files'][1]}]({entry['files'][1]})"
+        lines = [f"## {name}\n", f"{picture}\n", f"{entry['caption']}\n"]
+        files = ", ".join(f"[{file}]({file})" for file in entry["files"])
+        lines += [f"- files: {files}", f"- notebook: {entry['notebook']}", f"- data: {'; '.join(entry['data'])}"]
+        lines += [f"- runs: {', '.join(entry['runs']) or 'none'}\n"]
+        blocks.append("\n".join(lines))
+    return "\n".join(blocks)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer of the index at a time; the lock is on the folder itself, so nothing is left behind."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """`write`s a file aside and renames it into place, so that no reader sees half of it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,137 @@
+"""Many runs as tidy tables: curves, values by seed, and the main table beside the paper's numbers."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from seapkg.errors import RequestError
+from seapkg.experiments.paper import number, paper_numbers
+from seapkg.experiments.run import METRICS, Run
+from seapkg.training.statistics import Difference, mean_interval, paired_difference
+
+BY_SEED = ["dataset", "model", "metric", "seed", "value", "paper", "run", "group", "provenance"]
+MAIN = ["dataset", "model", "metric", "mean", "interval", "seeds", "paper", "data"]
+
+
+def curves(runs: Iterable[Run]) -> pd.DataFrame:
+    """One row a run, epoch and metric: run, model, seed, epoch, metric, value; for `plots.training_curves`."""
+    runs = list(runs)
+    labels = group_labels(runs)
+    parts = [
+        run.curves.melt("epoch", var_name="metric", value_name="value").assign(
+            run=run.name, model=labels[_group(run)], seed=run.seed
+        )
+        for run in runs
+    ]
+    columns = ["run", "model", "seed", "epoch", "metric", "value"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def by_seed(
+    runs: Iterable[Run], paper: pd.DataFrame | None = None, *, metrics: Sequence[str] = METRICS, split: str = "test"
+) -> pd.DataFrame:
+    """One row a run and metric: dataset, model, metric, seed, value, paper, run, group, provenance.
+
+    Runs that differ in more than the seed get different `model` labels, such as "sea (released), n_layers=1".
+    `paper`: the table of `paper_numbers()`, which is read where it is not given; numbers are of the test split.
+    """
+    runs = list(runs)
+    paper = paper_numbers() if paper is None else paper
+    labels = group_labels(runs)
+    rows = [
+        {
+            "dataset": run.dataset,
+            "model": labels[_group(run)],
+            "metric": metric,
+            "seed": run.seed,
+            "value": _value(getattr(run, split)[metric]),
+            "paper": number(paper, run, metric) if split == "test" else np.nan,
+            "run": run.name,
+            "group": _group(run),
+            "provenance": run.provenance or "unknown",
+        }
+        for run in runs
+        for metric in metrics
+    ]
+    return pd.DataFrame(rows, columns=BY_SEED)
+
+
+def main_table(
+    runs: Iterable[Run], paper: pd.DataFrame | None = None, *, metrics: Sequence[str] = METRICS
+) -> pd.DataFrame:
+    """One row a dataset, model and metric: mean over seeds, 95 % interval, n seeds, the paper's number, what is real.
+
+    `interval` is the half width, nan for a single seed. Metrics are of the test split, at the best valid epoch.
+    """
+    tidy = by_seed(runs, paper, metrics=metrics)
+    rows = []
+    for (dataset, model, metric), group in tidy.groupby(["dataset", "model", "metric"], sort=False):
+        interval = mean_interval(group["value"])
+        rows.append(
+            {
+                "dataset": dataset,
+                "model": model,
+                "metric": metric,
+                "mean": interval.mean,
+                "interval": interval.half_width,
+                "seeds": interval.n,
+                "paper": group["paper"].iloc[0],
+                "data": group["provenance"].iloc[0],
+            }
+        )
+    return pd.DataFrame(rows, columns=MAIN)
+
+
+def compare(a: Iterable[Run], b: Iterable[Run], metric: str = "recall@20", level: float = 0.95) -> Difference:
+    """Is `a` better than `b`? Test metrics paired by user and by seed; `a` and `b` hold the same seeds and data."""
+    a, b = (sorted(runs, key=lambda run: run.seed) for runs in (a, b))
+    seeds = [[run.seed for run in runs] for runs in (a, b)]
+    if seeds[0] != seeds[1] or not seeds[0]:
+        raise RequestError(f"a comparison pairs runs by seed; these have the seeds {seeds[0]} and {seeds[1]}")
+    if len({run.spec.dataset_fingerprint for run in a + b}) > 1:
+        raise RequestError("a comparison pairs users; these runs are on different data")
+    tables = [np.stack([run.per_user[metric] for run in runs]) for runs in (a, b)]  # [n_seeds, n_users] each
+    return paired_difference(*tables, level=level)
+
+
+def group_labels(runs: Iterable[Run]) -> dict[str, str]:
+    """A label for each group of runs that differ in nothing but the seed: the model, and what sets it apart."""
+    groups = {_group(run): run for run in runs}
+    return {key: _label(run, list(groups.values())) for key, run in groups.items()}
+
+
+def _group(run: Run) -> str:
+    """The same for two runs exactly when they differ in nothing but the seed."""
+    return dataclasses.replace(run.spec, seed=0).key
+
+
+def _label(run: Run, others: list[Run]) -> str:
+    rivals = [other for other in others if (other.dataset, _name(other)) == (run.dataset, _name(run))]
+    apart = _what_sets_apart(_options(run), [_options(other) for other in rivals if other is not run])
+    return ", ".join([_name(run), *apart])
+
+
+def _name(run: Run) -> str:
+    """The model, with its formulation where it has one: what it is called in every table and on every dataset."""
+    formulation = run.config.get("formulation")
+    return f"{run.model} ({formulation})" if formulation else run.model
+
+
+def _what_sets_apart(mine: dict[str, object], rivals: list[dict[str, object]]) -> list[str]:
+    """The first option whose value no rival shares; where there is none, every option that some rival has otherwise."""
+    sharing = {key: sum(rival.get(key) == value for rival in rivals) for key, value in mine.items()}
+    alone = [key for key in mine if sharing[key] == 0]
+    telling = alone[:1] or [key for key in mine if sharing[key] < len(rivals)]
+    return [f"{key}={mine[key]}" for key in telling] if rivals else []
+
+
+def _options(run: Run) -> dict[str, object]:
+    spec = run.spec
+    last = {"precision": spec.precision, "results_version": spec.results_version, "data": spec.dataset_fingerprint[:6]}
+    return {**spec.config, **spec.training, **last}
+
+
+def _value(value: float | None) -> float:
+    return np.nan if value is None else value

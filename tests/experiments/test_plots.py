@@ -1,0 +1,111 @@
+"""Figures: what they show is what the table says, and the style stays inside."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
+
+from seapkg.experiments import plots
+from seapkg.training.statistics import mean_interval
+
+
+def curves_frame():
+    values = {"valid/recall@20": [0.1, 0.3, 0.3, 0.2], "loss": [3.0, 2.0, 1.0, 0.5]}
+    return pd.DataFrame(
+        {"run": f"{model}-{seed}", "model": model, "seed": seed, "epoch": epoch, "metric": metric, "value": value}
+        for model in ("sea (paper)", "bpr")
+        for seed in (0, 1)
+        for metric, row in values.items()
+        for epoch, value in enumerate(row)
+    )
+
+
+def bars_frame():
+    values = {"sea (paper)": [0.10, 0.11, 0.12], "bpr": [0.05]}
+    return pd.DataFrame(
+        {"dataset": dataset, "model": model, "metric": metric, "seed": seed, "value": value, "paper": paper}
+        for dataset in ("baby", "toy")
+        for metric in ("recall@20", "ndcg@20")
+        for model, row in values.items()
+        for paper in [0.1033 if model.startswith("sea") else np.nan]
+        for seed, value in enumerate(row)
+    )
+
+
+def test_colours_are_okabe_and_itos_and_markers_are_distinct():
+    assert len(set(plots.COLOURS)) == 8 and plots.COLOURS[6] == "#D55E00"
+    assert len(set(plots.LOOKS.values())) == len({marker for _, marker in plots.LOOKS.values()}) == len(plots.LOOKS)
+
+
+def test_a_system_looks_the_same_whatever_stands_behind_its_name():
+    assert plots.look("sea (released), n_layers=1") == plots.look("sea") == plots.look("SEA")
+    assert plots.look("sea, n_layers=1") == plots.look("sea")
+    assert plots.look("stranger") == plots.look("stranger")
+
+
+def test_style_is_small_and_stays_inside():
+    before = dict(matplotlib.rcParams)
+    with plots.style():
+        assert matplotlib.rcParams["figure.figsize"] == [3.5, 2.5]
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_curves_mark_the_first_best_epoch_in_every_panel():
+    figure = plots.training_curves(curves_frame())
+    loss, recall = figure.axes
+    marked = [line for line in loss.lines if line.get_linestyle() == "None" and len(line.get_xdata())]
+    assert len(marked) == 4 and all(list(line.get_xdata()) == [1] for line in marked)
+    assert all(list(line.get_ydata()) == [2.0] for line in marked)
+    assert recall.get_ylabel() == "Recall@20, valid" and loss.get_xlabel() == "epoch"
+
+
+def test_curves_show_every_run_and_name_each_model_once():
+    figure = plots.training_curves(curves_frame(), metrics=["valid/recall@20"])
+    (axes,) = figure.axes
+    whole = [line for line in axes.lines if len(line.get_xdata()) == 4]
+    assert len(whole) == 4 and list(whole[0].get_ydata()) == [0.1, 0.3, 0.3, 0.2]
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_curves_without_the_monitored_metric_are_refused():
+    frame = curves_frame()
+    with pytest.raises(ValueError, match="valid/recall@20"):
+        plots.training_curves(frame[frame["metric"] == "loss"])
+
+
+def test_bars_are_means_from_zero_with_intervals_points_and_the_papers_number():
+    figure = plots.main_table_bars(bars_frame())
+    axes = figure.axes[0]
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.11, 0.05])
+    assert all(axes.get_ylim()[0] == 0 for axes in figure.axes)
+    (whisker,) = [
+        bar for container in axes.containers if isinstance(container, ErrorbarContainer) for bar in container[2]
+    ]
+    low, high = whisker.get_segments()[0][:, 1]
+    half = mean_interval([0.10, 0.11, 0.12]).half_width
+    assert (low, high) == pytest.approx((0.11 - half, 0.11 + half))
+    points = [list(line.get_ydata()) for line in axes.lines]
+    assert [0.10, 0.11, 0.12] in points and [0.05] in points
+    (paper,) = [line for line in axes.lines if list(line.get_ydata()) == [0.1033]]
+    assert paper.get_marker() == "D" and to_hex(paper.get_markerfacecolor()) == "#ffffff"
+
+
+def test_formulations_of_one_system_differ_in_their_lines():
+    frame = curves_frame().replace({"model": {"bpr": "sea (released)"}})
+    (axes,) = plots.training_curves(frame, metrics=["valid/recall@20"]).axes
+    whole = [line for line in axes.lines if len(line.get_xdata()) == 4]
+    assert len({line.get_color() for line in whole}) == 1 and len({line.get_linestyle() for line in whole}) == 2
+
+
+def test_a_number_of_the_paper_above_every_bar_is_still_inside():
+    figure = plots.main_table_bars(bars_frame().assign(paper=0.9))
+    assert all(axes.get_ylim()[1] > 0.9 for axes in figure.axes)
+
+
+def test_bars_name_metric_cut_off_split_and_dataset():
+    figure = plots.main_table_bars(bars_frame())
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["baby", "toy"]
+    assert figure.axes[0].get_ylabel() == "Recall@20, test" and figure.axes[2].get_ylabel() == "NDCG@20, test"
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["sea (paper)", "bpr"]

@@ -1,0 +1,125 @@
+"""Runs as tables: means and intervals by hand, the paper's numbers beside the right systems, honest labels."""
+
+import math
+
+import pytest
+
+from experiments import fakes
+from seapkg.errors import RequestError
+from seapkg.experiments import paper, tables
+
+PARTS = {"alignment": "solosim", "distancing": "club", "formulation": "paper"}
+
+
+def runs_of(folder, *specs, values=None):
+    store = fakes.store_of(folder, *specs, values=values)
+    return [store.find(spec) for spec in specs]
+
+
+@pytest.fixture(scope="module")
+def published():
+    return paper.paper_numbers()
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "name"),
+    [
+        ("bpr", {}, "MF-BPR"), ("lightgcn", {}, "lightgcn"), ("sea", PARTS, "SEA"),
+        ("sea", PARTS | {"distancing": "negative_l2"}, "SEAb"), ("sea", PARTS | {"alignment": "info_nce"}, "SEAc"),
+        ("sea", PARTS | {"alignment": "none"}, None), ("sea", PARTS | {"distancing_weight": 0}, None),
+        ("vbpr", {"alignment": "none", "distancing": "none"}, "vbpr"), ("vbpr", PARTS, "vbpr + SEA"),
+    ],
+)  # fmt: skip
+def test_a_run_is_compared_with_the_system_it_trained(tmp_path, model, config, name):
+    (run,) = runs_of(tmp_path, fakes.spec(model, **config))
+    assert paper.published_name(run) == name
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "config", "metric", "value"),
+    [
+        ("bpr", "baby", {}, "recall@20", 0.0575), ("lightgcn", "sports", {}, "recall@20", 0.0864),
+        ("sea", "baby", PARTS, "ndcg@10", 0.0354),
+        ("sea", "baby", PARTS | {"alignment": "info_nce"}, "recall@20", 0.1026),
+        ("freedom", "baby", PARTS, "recall@20", 0.1013), ("popularity", "baby", {}, "recall@20", math.nan),
+        ("bpr", "toy", {}, "recall@20", math.nan),
+        ("sea", "baby", PARTS | {"alignment": "none"}, "recall@20", math.nan),
+    ],
+)  # fmt: skip
+def test_the_papers_numbers(tmp_path, published, model, dataset, config, metric, value):
+    (run,) = runs_of(tmp_path, fakes.spec(model, dataset=dataset, **config))
+    assert paper.number(published, run, metric) == pytest.approx(value, nan_ok=True)
+
+
+def test_main_table_by_hand(tmp_path, published):
+    specs = [fakes.spec(dataset="baby", seed=seed) for seed in range(3)]
+    runs = runs_of(tmp_path, *specs, values=[0.1, 0.2, 0.3])
+    (row,) = tables.main_table(runs, published, metrics=["recall@20"]).to_dict("records")
+    assert row["mean"] == pytest.approx(0.2) and row["interval"] == pytest.approx(
+        0.1 * 4.302652729911275 / math.sqrt(3)
+    )
+    assert (row["dataset"], row["model"], row["metric"]) == ("baby", "bpr", "recall@20")
+    assert (row["seeds"], row["paper"], row["data"]) == (3, 0.0575, "made up")
+
+
+def test_one_seed_has_no_interval(tmp_path, published):
+    table = tables.main_table(runs_of(tmp_path, fakes.spec()), published)
+    assert table["interval"].isna().all() and (table["seeds"] == 1).all()
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_never_averaged(tmp_path, published):
+    specs = [
+        fakes.spec(seed=0),
+        fakes.spec(seed=1),
+        fakes.spec(seed=0, embed_dim=8),
+        fakes.spec(seed=0, precision="fast"),
+    ]
+    table = tables.main_table(runs_of(tmp_path, *specs), published, metrics=["recall@20"])
+    assert table["seeds"].tolist() == [2, 1, 1]
+    assert table["model"].is_unique and "embed_dim=8" in table["model"][1] and "precision=fast" in table["model"][2]
+
+
+def test_a_formulation_is_always_said(tmp_path, published):
+    specs = [fakes.spec("sea", **PARTS), fakes.spec("sea", **PARTS | {"formulation": "released"}), fakes.spec("bpr")]
+    table = tables.main_table(runs_of(tmp_path, *specs), published, metrics=["recall@20"])
+    assert table["model"].tolist() == ["sea (paper)", "sea (released)", "bpr"]
+
+
+def test_curves_are_tidy(tmp_path):
+    frame = tables.curves(runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1)))
+    assert list(frame) == ["run", "model", "seed", "epoch", "metric", "value"]
+    one = frame[(frame["seed"] == 1) & (frame["epoch"] == 1) & (frame["metric"] == "valid/recall@20")]
+    assert one["value"].tolist() == [0.2]
+    assert set(frame["metric"]) >= {"loss", "loss/bpr", "seconds"}
+
+
+def test_by_seed_has_a_row_for_each_run_and_metric(tmp_path, published):
+    runs = runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1), values=[0.1, 0.2])
+    frame = tables.by_seed(runs, published, metrics=["recall@20"])
+    assert frame["value"].tolist() == [0.1, 0.2] and frame["run"].tolist() == [run.name for run in runs]
+    assert tables.by_seed(runs, published, split="valid")["paper"].isna().all()
+
+
+def test_compare_pairs_users_and_seeds_in_any_order(tmp_path):
+    a = runs_of(tmp_path / "a", fakes.spec(seed=0), fakes.spec(seed=1), values=[0.3, 0.5])
+    b = runs_of(tmp_path / "b", fakes.spec("sea", seed=1), fakes.spec("sea", seed=0), values=[0.2, 0.1])
+    difference = tables.compare(a, b)
+    assert difference.mean == pytest.approx(0.25 * 1.02)
+    assert (difference.n_users, difference.n_seeds) == (5, 2)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"fingerprint": "0" * 64}])
+def test_compare_refuses_runs_that_do_not_pair(tmp_path, other):
+    a, b = runs_of(tmp_path, fakes.spec(), fakes.spec("sea", **other))
+    with pytest.raises(RequestError, match="pairs"):
+        tables.compare([a], [b])
+
+
+def test_a_missing_paper_table_is_a_clear_error(tmp_path):
+    with pytest.raises(RequestError, match="comes with the repository"):
+        paper.paper_numbers(tmp_path / "none.csv")
+
+
+def test_nothing_makes_empty_tables(published):
+    for table in (tables.curves([]), tables.by_seed([], published), tables.main_table([], published)):
+        assert len(table) == 0 and "model" in table

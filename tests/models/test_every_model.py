@@ -1,0 +1,250 @@
+"""What every model must do, whatever it is: shapes, gradients, seeds, determinism, no leak, and learning."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import planted, small, tiny, with_other_test
+
+from seapkg.data.dataset import Dataset
+from seapkg.errors import DataError, RequestError
+from seapkg.models import MODELS, build, model_class
+from seapkg.training import TrainingConfig, evaluate, fit
+
+# Name, options, modalities of the data.
+CASES = {
+    "popularity": ("popularity", {}, ()),
+    "bpr": ("bpr", {}, ()),
+    "lightgcn": ("lightgcn", {}, ()),
+    "vbpr": ("vbpr", {}, ("image", "text")),
+    "vbpr + sea": ("vbpr", {"alignment": "solosim", "distancing": "negative_l2"}, ("image", "text")),
+    "vbpr, three": ("vbpr", {"alignment": "solosim"}, ("image", "text", "audio")),
+    "freedom": ("freedom", {}, ("image", "text")),
+    "freedom, content": ("freedom", {"content_loss_weight": 0.1}, ("image", "audio")),
+    "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, ("image", "text")),
+    "sea": ("sea", {}, ("image", "text")),
+    "sea, one": ("sea", {}, ("text",)),
+    "sea, image and audio": ("sea", {}, ("image", "audio")),
+    "sea, three": ("sea", {}, ("image", "text", "audio")),
+    "sea b": ("sea", {"variant": "b"}, ("image", "text")),
+    "released": ("sea", {"formulation": "released", "club_clamp": False}, ("image", "text")),
+    "released, one": ("sea", {"formulation": "released", "club_clamp": False}, ("audio",)),
+    "released, image and audio": ("sea", {"formulation": "released", "club_clamp": False}, ("image", "audio")),
+    "released, three": ("sea", {"formulation": "released", "club_clamp": False}, ("image", "text", "audio")),
+}  # fmt: skip
+every_case = pytest.mark.parametrize("case", CASES)
+every_trained_case = pytest.mark.parametrize("case", [case for case in CASES if case != "popularity"])
+every_model = pytest.mark.parametrize("name", MODELS)
+multimodal = pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].needs_features])
+BATCH = torch.tensor([[0, 3, 3, 7, 11, 5], [1, 4, 0, 9, 4, 2], [5, 6, 15, 1, 0, 3]])
+SHORT = TrainingConfig(learning_rate=0.01, batch_size=20, max_epochs=3)
+
+
+def dataset_of(case: str) -> Dataset:
+    return tiny(*CASES[case][2])
+
+
+def model_of(case: str, seed=0):
+    name, options, _ = CASES[case]
+    model = build(name, dataset_of(case), small(name, **options), seed)
+    model.begin_epoch(torch.Generator().manual_seed(3))
+    return model
+
+
+def fitted(case: str, dataset: Dataset, seed=0):
+    model = model_of(case)
+    return model, fit(model, dataset, SHORT, seed=seed, device="cpu", progress=False)
+
+
+def assert_same_state(model, other, *, same=True):
+    pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs) == same
+
+
+# Shapes
+
+
+@every_case
+def test_embeddings_have_a_row_a_user_and_a_row_an_item_and_the_score_is_their_product(case):
+    model = model_of(case)
+    users, items = model.embed()
+    assert users.shape[0] == 12 and items.shape[0] == 16 and users.shape[1] == items.shape[1]
+    assert users.dtype == items.dtype == torch.float32
+    asked = torch.tensor([7, 0, 7])
+    torch.testing.assert_close(model.score(asked), users[asked] @ items.T)
+    assert torch.equal(model.scorer()(asked), model.score(asked))
+
+
+@every_case
+def test_parts_have_a_row_an_item_and_come_in_generic_and_unique(case):
+    parts = model_of(case).parts()
+    kinds = {name.split("/")[1] for name in parts}
+    assert kinds <= {"generic", "unique", "aligned"}
+    assert all(part.shape[0] == 16 and part.isfinite().all() for part in parts.values())
+    if CASES[case][0] in ("sea", "vbpr"):
+        assert {name.split("/")[0] for name in parts} == set(CASES[case][2])
+
+
+@every_case
+def test_it_prints_as_its_name_with_its_parts(case):
+    assert str(model_of(case)).startswith(MODELS[CASES[case][0]].__name__)
+
+
+# Losses
+
+
+@every_trained_case
+def test_losses_are_finite_scalars(case):
+    terms = model_of(case).losses(*BATCH)
+    assert "bpr" in terms
+    assert all(term.shape == () and term.isfinite() for term in terms.values())
+
+
+@every_trained_case
+def test_every_trained_parameter_gets_a_gradient_that_is_not_zero(case):
+    model = model_of(case)
+    sum(model.losses(*BATCH).values()).backward()
+    idle = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+    ]
+    assert idle == IDLE.get(case, [])
+
+
+# A bias cancels in the difference of two scores; the shares of one item graph are always 1.
+IDLE = {"freedom, content": ["content.bias"], "sea, one": ["item_graphs.logits"]}
+
+
+@every_trained_case
+def test_the_ranking_loss_falls_along_its_gradient(case):
+    model = model_of(case)
+    before = model.losses(*BATCH)["bpr"]
+    before.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 0.01 * parameter.grad
+    assert model.losses(*BATCH)["bpr"].item() < before.item()
+
+
+# Seeds
+
+
+@every_trained_case
+def test_the_same_seed_builds_the_same_model_and_another_seed_another(case):
+    assert_same_state(model_of(case), model_of(case))
+    assert_same_state(model_of(case), model_of(case, seed=1), same=False)
+
+
+@every_model
+def test_building_leaves_the_global_generator_as_it_was(name):
+    before = torch.get_rng_state()
+    build(name, tiny("image", "text"), small(name), seed=5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# Training
+
+
+@every_case
+def test_training_twice_gives_identical_curves_and_metrics(case):
+    (first, one), (second, two) = (fitted(case, dataset_of(case)) for _ in range(2))
+    assert_same_state(first, second)
+    without_time = [[{**row, "seconds": 0} for row in result.curves] for result in (one, two)]
+    assert without_time[0] == without_time[1]
+    assert (one.valid, one.test, one.best_epoch) == (two.valid, two.test, two.best_epoch)
+    for metric, values in one.per_user.items():
+        assert np.array_equal(values, two.per_user[metric])
+
+
+@every_trained_case
+def test_another_training_seed_gives_another_model(case):
+    assert_same_state(fitted(case, dataset_of(case))[0], fitted(case, dataset_of(case), seed=1)[0], same=False)
+
+
+@every_trained_case
+def test_training_moves_every_trained_parameter(case):
+    before, (after, result) = model_of(case), fitted(case, dataset_of(case))
+    assert len(result.curves) == 3
+    still = [name for name, p in after.named_parameters() if torch.equal(p, before.get_parameter(name))]
+    assert still == IDLE.get(case, [])
+
+
+@every_case
+def test_other_test_labels_leave_the_trained_parameters_as_they_are_to_the_bit(case):
+    dataset = dataset_of(case)
+    other = with_other_test(dataset)
+    assert not np.array_equal(dataset.test, other.test)
+    name, options, _ = CASES[case]
+    models = []
+    for data in (dataset, other):
+        models.append(build(name, data, small(name, **options), seed=0))
+        fit(models[-1], data, SHORT, device="cpu", progress=False)
+    assert_same_state(*models)
+
+
+@pytest.mark.parametrize("case", ["bpr", "lightgcn", "vbpr", "freedom", "sea", "released"])
+def test_it_learns_what_is_planted(case):
+    """Groups of users like groups of items: the untrained model must be far behind the trained one, which must
+    be far ahead of chance (10 of 42 unseen items, so .24)."""
+    name, options, _ = CASES[case]
+    dataset = planted()
+    model = build(name, dataset, small(name, **options), seed=0)
+    before = evaluate(model, dataset, "test").mean["recall@10"]
+    fitted = fit(
+        model, dataset, TrainingConfig(learning_rate=0.02, batch_size=64, max_epochs=25), device="cpu", progress=False
+    )
+    assert fitted.test["recall@10"] > max(before + 0.1, 0.5)
+
+
+# Data that does not fit
+
+
+@multimodal
+def test_a_multimodal_model_without_features_says_which_files_are_missing(name):
+    with pytest.raises(DataError, match="image_feat.npy"):
+        build(name, tiny(), small(name), seed=0)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if not MODELS[name].needs_features])
+def test_a_collaborative_model_needs_no_features_and_ignores_them(name):
+    plain, rich = (build(name, tiny(*modalities), small(name), seed=0) for modalities in ((), ("image",)))
+    assert_same_state(plain, rich)
+
+
+@pytest.mark.parametrize("name", ["sea", "freedom"])
+def test_more_neighbours_than_items_is_a_request_that_cannot_be_met(name):
+    with pytest.raises(RequestError, match="n_neighbours"):
+        build(name, tiny("image"), small(name, n_neighbours=17), seed=0)
+
+
+@multimodal
+@pytest.mark.parametrize("modality", ["audio-2", "shared", "type", "items", "features"])
+def test_a_modality_may_have_any_plain_name(name, modality):
+    random, source = np.random.default_rng(0), tiny("image")
+    features = {"image": source.features["image"], modality: random.normal(size=(16, 4))}
+    dataset = Dataset.from_arrays(source.train, source.valid, source.test, features=features)
+    options = {"alignment": "solosim", "distancing": "club"}
+    fit(build(name, dataset, small(name, **options), seed=0), dataset, SHORT, device="cpu", progress=False)
+
+
+@multimodal
+def test_features_one_wide_are_wide_enough(name):
+    source = tiny("image")
+    features = {"image": source.features["image"][:, :1], "text": source.features["image"][:, 1:3]}
+    dataset = Dataset.from_arrays(source.train, source.valid, source.test, features=features)
+    model = build(name, dataset, small(name), seed=0)
+    assert all(term.isfinite() for term in model.losses(*BATCH).values())
+
+
+# Names
+
+
+@every_model
+def test_a_model_is_found_by_its_name(name):
+    assert model_class(name) is MODELS[name]
+
+
+def test_an_unknown_model_is_an_error_that_lists_the_known_and_guesses():
+    with pytest.raises(RequestError, match="did you mean 'lightgcn'.*popularity, bpr, lightgcn"):
+        model_class("lightgnc")

@@ -1,0 +1,195 @@
+"""SEA against its slow twins and the specification's parameter list."""
+
+import pytest
+import torch
+from tiny import small, tiny
+from twins import Paper, Released, to_float64
+
+from seapkg.models import SEAConfig, build
+from seapkg.models.sea import WideEncoder
+from seapkg.models.separate import AlignmentHead
+
+USERS = torch.tensor([0, 3, 3, 7, 11, 5])
+POSITIVES = torch.tensor([1, 4, 0, 9, 4, 2])
+NEGATIVES = torch.tensor([5, 6, 15, 1, 0, 3])
+TWINS = {"released": Released, "paper": Paper}
+DATASET = tiny("image", "text")
+
+
+def sea(seed=0, dataset=DATASET, **options):
+    """A small SEA that was told about its epoch."""
+    model = build("sea", dataset, small("sea", **options), seed)
+    model.begin_epoch(torch.Generator().manual_seed(7))
+    return model
+
+
+def batch_losses(model) -> dict[str, torch.Tensor]:
+    return model.losses(USERS, POSITIVES, NEGATIVES)
+
+
+def scattered(model):
+    """Moves the parameters away from their special starting values (zeros, ones, equal shares)."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator).to(parameter)
+    return model
+
+
+# Twins
+
+
+@pytest.mark.parametrize("formulation", TWINS)
+def test_embed_equals_the_obvious_twin(formulation):
+    model = scattered(to_float64(sea(formulation=formulation)))
+    for ours, theirs in zip(model.embed(), TWINS[formulation](model, DATASET).embed(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("formulation", TWINS)
+def test_every_loss_term_and_its_gradients_equal_the_obvious_twin(formulation):
+    """For six permutations, some of which the released clamp lets through and some not."""
+    model = scattered(to_float64(sea(formulation=formulation)))
+    twin, bounds = TWINS[formulation](model, DATASET), set()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for seed in range(6):
+        model.begin_epoch(torch.Generator().manual_seed(seed))
+        ours = batch_losses(model)
+        theirs = twin.losses(USERS, POSITIVES, NEGATIVES, torch.Generator().manual_seed(seed))
+        assert list(ours) == list(theirs) == ["bpr", "alignment", "distancing"]
+        for term in ours:
+            torch.testing.assert_close(ours[term], theirs[term], rtol=1e-10, atol=1e-12)
+            for mine, oracle in zip(*gradients(ours[term], theirs[term], trained), strict=True):
+                torch.testing.assert_close(mine, oracle, rtol=0, atol=1e-10)
+        bounds.add(ours["distancing"].item())
+    assert any(bounds)
+
+
+def gradients(ours, theirs, inputs) -> list[tuple]:
+    """Those of both scalars, zeros where an input does not reach."""
+    options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+    return [torch.autograd.grad(output, inputs, **options) for output in (ours, theirs)]
+
+
+def test_folding_the_wide_map_changes_neither_outputs_nor_gradients():
+    """At odd width, with an alignment head: against the layers applied one after another."""
+    torch.manual_seed(0)
+    encoder, head = WideEncoder(7, small("sea")).double(), AlignmentHead(3, 5, 4).double()
+    features = torch.randn(9, 7, dtype=torch.float64)
+    content, parts = encoder.with_parts(features, head)
+    ours = [content, parts.generic, parts.unique, parts.hidden]
+    wide = encoder.wide(features)
+    theirs = [
+        encoder.second(torch.nn.functional.leaky_relu(encoder.first(wide))),
+        encoder.to_generic(wide[:, :3]),
+        encoder.to_unique(wide[:, 3:]),
+        head.first(wide[:, :3]),
+    ]
+    torch.testing.assert_close(content, encoder(features), rtol=0, atol=1e-12)
+    weights = [torch.randn_like(x) for x in theirs]
+    sums = [sum((w * x).sum() for w, x in zip(weights, xs, strict=True)) for xs in (ours, theirs)]
+    mine, oracles = gradients(*sums, [*encoder.parameters(), head.first.weight])
+    for value, oracle in zip([*ours, *mine], [*theirs, *oracles], strict=True):
+        torch.testing.assert_close(value, oracle, rtol=0, atol=1e-12)
+
+
+# Parameters
+
+
+def live_parameters(model) -> set[str]:
+    """Names of the parameters that the sum of the losses gives a gradient that is not zero."""
+    sum(batch_losses(model).values()).backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_the_live_parameters_of_the_released_form_are_those_of_the_specification():
+    """Spec A.3; without the biases in front of a batch norm, whose gradient is zero."""
+    layers = ["wide", "first", "second", "to_generic", "to_unique"]
+    expected = {"user_weights"}
+    for name in ("image", "text"):
+        head = f"separation.heads.{name}"
+        expected |= {f"users.{name}", f"{head}.first.weight", f"{head}.rest.2.weight"}
+        expected |= {f"{head}.rest.{k}.{kind}" for k in (0, 3, 5) for kind in ("weight", "bias")}
+        expected |= {f"encoders.{name}.{k}.{kind}" for k in layers for kind in ("weight", "bias")}
+    model = sea(formulation="released", club_clamp=False)
+    assert live_parameters(model) == expected
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == expected
+
+
+def test_at_full_size_the_released_form_has_as_many_live_scalars_as_the_log_of_baby():
+    """Spec A.3, to the unit: 20 937 258, less the four biases of 64 that stand in front of a batch norm."""
+    config, n_users = SEAConfig(formulation="released"), 19_445
+    with torch.device("meta"):
+        modules = [
+            WideEncoder(4096, config),
+            AlignmentHead(2048, 64, 32),
+            WideEncoder(384, config),
+            AlignmentHead(192, 64, 32),
+        ]
+    scalars = sum(p.numel() for module in modules for p in module.parameters())
+    assert scalars + n_users * (64 + 64 + 2) == 20_937_258 - 4 * 64
+
+
+def test_the_gradient_of_distancing_vanishes_where_the_clamp_is_active():
+    options = {"formulation": "released", "variant": "without_alignment"}
+    model, dead = sea(dataset=tiny("image"), **options), []
+    for seed in range(12):
+        model.begin_epoch(torch.Generator().manual_seed(seed))
+        model.zero_grad()
+        term = batch_losses(model)["distancing"]
+        term.backward()
+        dead.append(not model.encoders["image"].to_unique.weight.grad.any())
+        assert dead[-1] == (term.item() == 0)
+    assert any(dead) and not all(dead)
+
+
+def test_user_weights_start_as_one_softmax_near_equal_and_are_free_afterwards():
+    weights = sea(dataset=tiny("image", "text", "audio", n_users=500)).user_weights
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(500))
+    # Xavier-normal of 500 x 3 has standard deviation 0.06, so that shares spread by about 0.06 / 3 · sqrt(2/3).
+    assert 0.012 < weights.std().item() < 0.021
+    assert weights.requires_grad
+
+
+# Parts
+
+
+@pytest.mark.parametrize("formulation", TWINS)
+def test_parts_are_what_the_losses_compare(formulation):
+    model = scattered(to_float64(sea(formulation=formulation)))
+    parts, twin = model.parts(), TWINS[formulation](model, DATASET)
+    if formulation == "released":
+        aligned, generic, unique = twin.views("text")
+        torch.testing.assert_close(parts["text/aligned"], aligned)
+    else:
+        generic, unique = twin.parts("text")
+    torch.testing.assert_close(parts["text/generic"], generic)
+    torch.testing.assert_close(parts["text/unique"], unique)
+    assert list(parts) == [f"{m}/{part}" for m in ("image", "text") for part in ("generic", "unique", "aligned")]
+
+
+def test_without_alignment_there_is_no_aligned_part():
+    assert not [name for name in sea(variant="without_alignment").parts() if "aligned" in name]
+
+
+def test_aligning_the_items_of_the_batch_alone_is_another_loss():
+    everything, batch = sea(), sea(alignment_items="batch")
+    terms = batch_losses(everything), batch_losses(batch)
+    assert terms[0]["bpr"].item() == terms[1]["bpr"].item()
+    assert terms[0]["alignment"].item() != terms[1]["alignment"].item()
+
+
+@pytest.mark.parametrize("formulation", TWINS)
+def test_one_modality_alone_is_distanced_and_not_aligned(formulation):
+    model = sea(dataset=tiny("audio"), formulation=formulation)
+    terms = batch_losses(model)
+    sum(terms.values()).backward()
+    model.fit_auxiliary()
+    assert set(terms) == {"bpr", "distancing"}
+
+
+def test_a_batch_with_one_item_can_be_aligned():
+    model = sea(alignment_items="batch")
+    terms = model.losses(USERS[:1], POSITIVES[:1], NEGATIVES[:1])
+    assert all(term.isfinite() for term in terms.values())

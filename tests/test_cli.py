@@ -1,0 +1,235 @@
+"""The command line: what it prints where, and the exit code of every way a command can end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import tiny
+
+from seapkg.__main__ import main, settings
+from seapkg.errors import RequestError
+
+FIELDS = [
+    "run", "model", "dataset", "seed", "epochs", "best_epoch", "valid", "test", "seconds_per_epoch",
+    "seconds_total", "peak_memory_mb", "device", "formulation",
+]  # fmt: skip
+REPOSITORY = Path(__file__).resolve().parents[1]
+FEW = ["--set", "embed_dim=8", "--epochs", "2", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A dataset on disk, in REARM's format, with features and names."""
+    data, place = tiny("image", "text"), tmp_path_factory.mktemp("data") / "toy"
+    place.mkdir()
+    for split in ("train", "valid", "test"):
+        np.save(place / f"{split}.npy", getattr(data, split).T)
+    for modality, features in data.features.items():
+        np.save(place / f"{modality}_feat.npy", features)
+    rows = [f"{item}\tThing {item}" for item in range(data.n_items)]
+    (place / "items.tsv").write_text("\n".join(["itemID\tname", *rows]) + "\n")
+    return place
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, folder):
+    """A store with one run of bpr on the folder."""
+    root = tmp_path_factory.mktemp("store")
+    assert main(["train", "bpr", "--data", str(folder), *FEW, "--store", str(root)]) == 0
+    return root
+
+
+def command(*arguments, **options):
+    """The command line in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    start = [sys.executable, "-m", "seapkg", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(start, **pipes | {"env": environment, "cwd": REPOSITORY} | options)
+
+
+def one_line(text):
+    """The one line that `text` is, or a failure."""
+    assert text.startswith("seapkg: ") and text.count("\n") == 1, text
+    return text
+
+
+def test_train_ends_stdout_with_one_json_record_of_the_promised_fields(folder, tmp_path, capsys):
+    code = main(["train", "bpr", "--data", str(folder), *FEW, "--seed", "3", "--store", str(tmp_path)])
+    out, err = capsys.readouterr()
+    record = json.loads(out)
+    assert code == 0 and out.count("\n") == 1
+    assert list(record) == FIELDS
+    assert (record["model"], record["dataset"], record["seed"], record["epochs"]) == ("bpr", "toy", 3, 2)
+    for split in ("valid", "test"):
+        assert set(record[split]) == {"recall@10", "recall@20", "ndcg@10", "ndcg@20"}
+        assert all(0 <= value <= 1 for value in record[split].values())
+    assert record["formulation"] is None and record["device"].startswith("cpu")
+    assert "epoch 1" in err and "Traceback" not in err
+    assert (tmp_path / record["run"]).is_dir()
+
+
+def test_sea_tells_its_formulation(folder, tmp_path, capsys):
+    options = ["--set", "formulation=released", "club_steps=1", "--epochs", "1", "--store", str(tmp_path)]
+    assert main(["train", "sea", "--data", str(folder), *options]) == 0
+    assert json.loads(capsys.readouterr().out)["formulation"] == "released"
+
+
+def test_a_finished_run_is_printed_again_and_said_to_be_there(folder, store, capsys):
+    main(["train", "bpr", "--data", str(folder), *FEW, "--store", str(store)])
+    first = capsys.readouterr()
+    assert "already" in one_line(first.err)
+    (finished,) = (path.name for path in store.iterdir())
+    assert json.loads(first.out)["run"] == finished
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lightgnc", "--data", "synthetic"], "did you mean 'lightgcn'"),
+        (["bpr", "--data", "synthetic", "--set", "embed_dims=8"], "did you mean 'embed_dim'"),
+        (["bpr", "--data", "synthetic", "--set", "embed_dim"], "key=value"),
+        (["bpr", "--data", "synthetic", "--set", "embed_dim=wide"], "embed_dim"),
+        (["bpr", "--data", "synthetic", "--set", "embed_dim=8", "--set", "embed_dim=9"], "twice"),
+        (["bpr", "--data", "synthetic", "--set", "max_epochs=3", "--epochs", "2"], "--epochs"),
+        (["bpr", "--data", "synthetic", "--epochs", "-1"], "max_epochs"),
+        (["bpr", "--data", "synthetic", "--seed", "-1"], "seed"),
+        (["bpr", "--data", "synthetic", "--precision", "double"], "precision"),
+        (["bpr", "--data", "synthetic", "--device", "abacus"], "device"),
+        (["bpr", "--data", "no-such-data"], "no-such-data"),
+        (["sea", "--data", "synthetic", "--set", "formulation=published"], "formulation"),
+    ],
+)
+def test_a_wrong_request_is_one_clear_line_and_exit_code_2(arguments, said, tmp_path, capsys):
+    code = main(["train", *arguments, "--store", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert code == 2 and out == "" and said in one_line(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["train", "bpr"], ["train", "bpr", "--data", "synthetic", "--seed", "x"], ["data"]]
+)
+def test_a_malformed_command_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_fault_in_training_is_one_line_and_exit_code_1(folder, tmp_path, capsys):
+    options = ["--set", "learning_rate=1e30", "--epochs", "20", "--store", str(tmp_path)]
+    assert main(["train", "bpr", "--data", str(folder), *options]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("seapkg: ") and "epoch" in last
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_run_is_one_line_with_a_remedy(folder, store, tmp_path, capsys):
+    main(["train", "bpr", "--data", str(folder), *FEW, "--store", str(tmp_path)])
+    (run,) = tmp_path.iterdir()
+    (run / "run.json").write_text("{")
+    capsys.readouterr()
+    assert main(["train", "bpr", "--data", str(folder), *FEW, "--store", str(tmp_path)]) == 1
+    assert f"delete {run} and train again" in one_line(capsys.readouterr().err)
+
+
+def test_models_lists_each_with_description_needs_and_options(capsys):
+    from seapkg.models import MODELS
+
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    heads = [line for line in out.splitlines() if not line.startswith(" ") and ": " in line]
+    assert [head.split(":")[0] for head in heads] == list(MODELS)
+    assert all(("needs item features" in head) == MODELS[head.split(":")[0]].needs_features for head in heads)
+    assert "    embed_dim = 64" in out and "    patience = 20" in out and "    formulation = paper" in out
+
+
+def test_data_check_describes_a_folder(folder, capsys):
+    assert main(["data", "check", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "users" in out and "image features" in out
+
+
+def test_data_get_tells_where_to_get_it(capsys):
+    assert main(["data", "get", "baby"]) == 2
+    assert "data/README.md" in one_line(capsys.readouterr().err)
+
+
+def test_recommend_prints_names(store, capsys):
+    assert main(["recommend", "bpr", "--user", "2", "-k", "3", "--store", str(store)]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["rank", "item", "name", "score"] and len(rows) == 3
+    for place, row in enumerate(rows, 1):
+        rank, item, *name, _ = row.split()
+        assert int(rank) == place and name == ["Thing", item]
+
+
+@pytest.mark.parametrize(
+    ("run", "user", "said"), [("sea", "0", "no run called"), ("bpr", "99", "no user 99"), ("bpr", "-1", "no user -1")]
+)
+def test_recommend_refuses_unknown_runs_and_users(store, capsys, run, user, said):
+    assert main(["recommend", run, f"--user={user}", "--store", str(store)]) == 2
+    assert said in one_line(capsys.readouterr().err)
+
+
+def test_runs_is_a_table(store, capsys):
+    assert main(["runs", "--store", str(store)]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split("  ")[0] == "run" and "test R@20" in head
+    assert row.startswith("bpr-toy-") and " toy " in row
+
+
+def test_no_runs_is_no_table_and_no_error(tmp_path, capsys):
+    assert main(["runs", "--store", str(tmp_path / "none")]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and "no runs" in err
+
+
+def test_settings_keep_what_stands_behind_the_first_equals_sign():
+    assert settings(["a=1", "b=x=y"], 3) == {"a": "1", "b": "x=y", "max_epochs": 3}
+    with pytest.raises(RequestError):
+        settings(["=1"])
+
+
+def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
+    training = command("train", "lightgcn", "--data", "synthetic", "--store", tmp_path)
+    seen = ""
+    while "epoch 1" not in seen and training.poll() is None:
+        seen += training.stderr.read(1)
+    time.sleep(0.2)
+    training.send_signal(signal.SIGINT)
+    out, err = training.communicate(timeout=60)
+    assert training.returncode == 130 and out == "" and "Traceback" not in seen + err
+    assert err.splitlines()[-1] == "seapkg: interrupted; nothing was kept"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    listing = command("models")
+    listing.stdout.close()
+    listing.wait(timeout=60)
+    assert listing.stderr.read() == ""
+
+
+def test_importing_the_package_imports_no_notebook_and_no_plotting():
+    code = (
+        "import sys, seapkg; light = set(sys.modules); seapkg.train, seapkg.load, seapkg.fit, seapkg.Dataset;"
+        "heavy = {'matplotlib', 'papermill', 'jupyter_client', 'IPython', 'nbformat'};"
+        "print(sorted(heavy & set(sys.modules)), 'torch' in light)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.split() == ["[]", "False"]
+
+
+def test_every_public_name_is_there():
+    import seapkg
+
+    assert all(getattr(seapkg, name) is not None for name in seapkg.__all__)
+    assert set(seapkg.__all__) <= set(dir(seapkg))
+    with pytest.raises(AttributeError, match="no attribute 'tarin'"):
+        seapkg.tarin  # noqa: B018

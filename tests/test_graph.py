@@ -1,0 +1,265 @@
+"""Graphs against dense matrices, double loops and exact probabilities."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from tiny import tiny
+
+from seapkg import graph
+from seapkg.data.dataset import ItemGraph
+
+PAIRS = torch.tensor([[0, 0], [0, 2], [1, 0], [2, 1], [2, 2], [2, 0]])
+N_USERS, N_ITEMS = 4, 5  # user 3 and items 3, 4 have no pair
+
+
+def dense(sparse: graph.SparseGraph) -> torch.Tensor:
+    return sparse.matrix().to_dense().double()
+
+
+def normal(*shape, seed=0, **kwargs) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), **kwargs)
+
+
+def random_graph(symmetric: bool) -> tuple[graph.SparseGraph, torch.Tensor]:
+    """A graph and the dense matrix it stands for, float64."""
+    matrix = normal(6, 6 if symmetric else 4, dtype=torch.float64)
+    matrix[matrix < 0.3] = 0
+    matrix = matrix + matrix.T if symmetric else matrix
+    rows, columns = matrix.nonzero().T
+    values = matrix[rows, columns]
+    return graph.SparseGraph(rows, columns, values, tuple(matrix.shape), symmetric=symmetric), matrix
+
+
+# The sparse product
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_product_and_its_backward_equal_the_dense_ones(symmetric):
+    sparse, matrix = random_graph(symmetric)
+    x = normal(matrix.shape[1], 3, seed=1, dtype=torch.float64, requires_grad=True)
+    weights = normal(matrix.shape[0], 3, seed=2, dtype=torch.float64)
+    torch.testing.assert_close(sparse(x), matrix @ x)
+    (ours,) = torch.autograd.grad((sparse(x) * weights).sum(), x)
+    (theirs,) = torch.autograd.grad(((matrix @ x) * weights).sum(), x)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_product_does_not_depend_on_what_its_memory_held_before(monkeypatch):
+    sparse = graph.normalised_adjacency(PAIRS, N_USERS, N_ITEMS)  # with empty rows, which must become zeros
+    x = normal(9, 2)
+    expected = sparse.matrix().to_dense() @ x
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda like, *shape: like.new_full(shape, torch.nan))
+    torch.testing.assert_close(sparse(x), expected)
+
+
+def test_the_gradient_may_arrive_in_any_memory_layout():
+    sparse, matrix = random_graph(symmetric=False)
+    x = normal(4, 3, dtype=torch.float64, requires_grad=True)
+    (ours,) = torch.autograd.grad(sparse(x).sum(), x)  # an expanded gradient
+    torch.testing.assert_close(ours, matrix.T @ torch.ones(6, 3, dtype=torch.float64))
+    torch.testing.assert_close(sparse(x.detach().T.contiguous().T), matrix @ x.detach())
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_product_passes_gradcheck_in_float64(symmetric):
+    sparse, matrix = random_graph(symmetric)
+    x = normal(matrix.shape[1], 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(sparse, x)
+
+
+def test_an_entry_given_twice_adds_up():
+    zero = torch.tensor([0, 0])
+    sparse = graph.SparseGraph(zero, zero + 1, torch.tensor([1.0, 2.0]), (2, 2))
+    assert dense(sparse).tolist() == [[0, 3], [0, 0]]
+
+
+def test_a_graph_has_no_parameters_and_nothing_to_save():
+    sparse, _ = random_graph(symmetric=False)
+    assert not list(sparse.parameters()) and not sparse.state_dict()
+
+
+# Users and items
+
+
+def test_the_normalised_adjacency_equals_the_dense_one():
+    adjacency = torch.zeros(9, 9, dtype=torch.float64)
+    for user, item in PAIRS.tolist():
+        adjacency[user, N_USERS + item] = adjacency[N_USERS + item, user] = 1
+    degrees = adjacency.sum(dim=1)
+    roots = torch.where(degrees > 0, degrees.clamp(min=1).rsqrt(), 0.0)
+    expected = roots.diag() @ adjacency @ roots.diag()
+    # The weights are float32, so they agree to its precision.
+    ours = dense(graph.normalised_adjacency(PAIRS, N_USERS, N_ITEMS))
+    torch.testing.assert_close(ours, expected, rtol=1e-6, atol=0)
+
+
+def test_nodes_without_a_pair_have_an_empty_row():
+    ours = dense(graph.normalised_adjacency(PAIRS, N_USERS, N_ITEMS))
+    empty = (ours == 0).all(dim=1).nonzero().flatten()
+    assert empty.tolist() == [3, N_USERS + 3, N_USERS + 4]
+
+
+def test_edge_weights_by_hand():
+    expected = [6**-0.5, 4**-0.5, 3**-0.5, 3**-0.5, 6**-0.5, 9**-0.5]
+    weights = graph.edge_weights(PAIRS, N_USERS, N_ITEMS)
+    assert weights.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 3])
+def test_layers_are_added_or_averaged_with_layer_0(n_layers):
+    sparse, matrix = random_graph(symmetric=True)
+    x = normal(6, 2, dtype=torch.float64)
+    total = sum(torch.linalg.matrix_power(matrix, layer) @ x for layer in range(n_layers + 1))
+    torch.testing.assert_close(graph.sum_of_layers(sparse, x, n_layers), total)
+    torch.testing.assert_close(graph.mean_of_layers(sparse, x, n_layers), total / (n_layers + 1))
+
+
+# Nearest neighbours
+
+
+def brute_neighbours(features: torch.Tensor, k: int) -> list[list[int]]:
+    """For each row the k best by cosine to six decimals: itself first, ties to the lowest row."""
+    x = features.double().numpy()
+    norms = np.linalg.norm(x, axis=1)
+    chosen = []
+    for i in range(len(x)):
+        keys = []
+        for j in range(len(x)):
+            product = norms[i] * norms[j]
+            cosine = x[i] @ x[j] / product if product else 0.0
+            keys.append((j != i, -round(cosine, 6), j))
+        chosen.append(sorted(j for _, _, j in sorted(keys)[:k]))
+    return chosen
+
+
+FEATURES = {
+    "distinct rows": normal(23, 5),
+    "duplicated rows": normal(5, 4)[torch.arange(23) % 5],
+    "one row for all": torch.ones(23, 3),
+    "some zero rows": normal(23, 5) * (torch.arange(23) % 3 > 0)[:, None],
+    "only zero rows": torch.zeros(23, 2),
+    "one column": normal(23, 1),
+}
+
+
+@pytest.mark.parametrize("k", [1, 4, 22, 23])
+@pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
+def test_nearest_neighbours_equal_a_double_loop(features, k):
+    assert graph.nearest_neighbours(features, k).tolist() == brute_neighbours(features, k)
+
+
+@pytest.mark.parametrize("block_rows", [1, 2, 7, 22, 100])
+def test_the_block_size_does_not_change_the_neighbours(block_rows):
+    for features in FEATURES.values():
+        ours = graph.nearest_neighbours(features, 4, block_bytes=4 * 23 * block_rows)
+        assert ours.tolist() == brute_neighbours(features, 4)
+
+
+def test_the_length_of_a_row_does_not_matter():
+    features, lengths = FEATURES["distinct rows"], torch.arange(1, 24)[:, None]
+    ours = graph.nearest_neighbours(features * lengths, 4)
+    assert ours.tolist() == brute_neighbours(features, 4)
+
+
+@pytest.mark.parametrize("k", [24, 0, -1])
+def test_more_neighbours_than_rows_or_none_is_an_error_that_names_both(k):
+    with pytest.raises(ValueError, match=rf"23; it is {k}"):
+        graph.nearest_neighbours(FEATURES["distinct rows"], k)
+
+
+# Items and items
+
+
+def test_with_k_neighbours_a_row_every_entry_is_one_kth_and_rows_sum_to_one():
+    ours = dense(graph.item_graph(tiny("image"), "image", 3))
+    assert (ours != 0).sum(dim=1).tolist() == [3] * 16
+    assert ours[ours != 0].tolist() == pytest.approx([1 / 3] * 48, rel=1e-6)
+    assert ours.diagonal().tolist() == pytest.approx([1 / 3] * 16, rel=1e-6)
+
+
+def test_a_neighbour_graph_of_uneven_degrees_has_the_row_degrees_on_both_sides():
+    edges = torch.tensor([[0, 0, 1, 1, 1, 2], [1, 2, 0, 1, 2, 0]])
+    binary = torch.zeros(3, 3, dtype=torch.float64)
+    binary[edges[0], edges[1]] = 1
+    roots = torch.tensor([2.0, 3.0, 1.0], dtype=torch.float64).rsqrt().diag()
+    ours = dense(graph.neighbour_graph(*edges, n_items=3))
+    torch.testing.assert_close(ours, roots @ binary @ roots, rtol=1e-6, atol=0)
+
+
+def mixed(dataset, k: int, image_weight: float, **kwargs) -> torch.Tensor:
+    """The dense matrix that the mixed item graphs stand for."""
+    return graph.ItemGraphs(dataset, k, image_weight, **kwargs)(torch.eye(dataset.n_items)).detach()
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_the_mix_of_image_and_text_has_three_values_and_rows_that_sum_to_one(learned):
+    ours = mixed(tiny("image", "text", n_items=40), 10, 0.1, learned=learned)
+    values = ours[ours != 0].mul(1e6).round().unique() / 1e6
+    assert values.tolist() == pytest.approx([0.01, 0.09, 0.1], abs=1e-6)
+    torch.testing.assert_close(ours.sum(dim=1), torch.ones(40))
+    torch.testing.assert_close(ours.diagonal(), torch.full((40,), 0.1))
+
+
+def test_the_image_weight_belongs_to_the_image_graph():
+    dataset = tiny("image", "text")
+    only_image = dense(graph.item_graph(dataset, "image", 3)).float()
+    torch.testing.assert_close(mixed(dataset, 3, 1.0), only_image)
+
+
+@pytest.mark.parametrize("modalities", [("image", "audio"), ("image", "text", "audio"), ("text",)])
+def test_other_sets_of_modalities_share_equally(modalities):
+    dataset = tiny(*modalities)
+    graphs = [dense(graph.item_graph(dataset, name, 3)).float() for name in modalities]
+    torch.testing.assert_close(mixed(dataset, 3, 0.1), sum(graphs) / len(graphs))
+
+
+def test_learned_shares_are_trained_and_fixed_ones_are_not():
+    dataset = tiny("image", "text")
+    learned = graph.ItemGraphs(dataset, 3, 0.1, learned=True)
+    learned(normal(16, 2)).square().sum().backward()
+    assert learned.logits.grad.abs().min() > 0
+    assert not list(graph.ItemGraphs(dataset, 3, 0.1).parameters())
+
+
+def test_a_given_item_graph_is_used_instead_of_the_features():
+    index = np.array([np.arange(16).repeat(2), (np.arange(32) * 5 + 1) % 16])
+    given = ItemGraph(index, np.linspace(0.1, 0.9, 32, dtype=np.float32))
+    ours = dense(graph.item_graph(tiny("image", item_graphs={"image": given}), "image", 10))
+    assert ours.nonzero().tolist() == sorted(index.T.tolist())
+    assert ours[ours != 0].tolist() == pytest.approx([0.5] * 32, rel=1e-6)
+
+
+# Edge dropout
+
+
+def test_kept_edges_are_some_of_the_pairs_in_their_order_without_repeats():
+    position = {tuple(pair): place for place, pair in enumerate(PAIRS.tolist())}
+    for seed in range(20):
+        kept = graph.keep_edges(PAIRS, N_USERS, N_ITEMS, 4, torch.Generator().manual_seed(seed))
+        places = [position[tuple(pair)] for pair in kept.tolist()]
+        assert len(places) == 4 and places == sorted(set(places))
+
+
+def test_keeping_every_edge_keeps_every_edge():
+    kept = graph.keep_edges(PAIRS, N_USERS, N_ITEMS, len(PAIRS), torch.Generator())
+    assert kept.tolist() == PAIRS.tolist()
+
+
+def test_edges_are_kept_by_the_law_of_drawing_one_after_another_by_weight():
+    """Counts of the 15 sets of two edges, against their exact probabilities. The seed is fixed, so the p-value is
+    too; that the uniform law is refuted shows that 4 000 draws suffice to tell."""
+    weights = graph.edge_weights(PAIRS, N_USERS, N_ITEMS).double().numpy()
+    share = weights / weights.sum()
+    sets = list(combinations(range(6), 2))
+    law = [share[i] * share[j] * (1 / (1 - share[i]) + 1 / (1 - share[j])) for i, j in sets]
+    position = {tuple(pair): place for place, pair in enumerate(PAIRS.tolist())}
+    generator, counts = torch.Generator().manual_seed(5), dict.fromkeys(sets, 0)
+    for _ in range(4000):
+        kept = graph.keep_edges(PAIRS, N_USERS, N_ITEMS, 2, generator)
+        counts[tuple(position[tuple(pair)] for pair in kept.tolist())] += 1
+    observed = np.array(list(counts.values()))
+    assert stats.chisquare(observed, 4000 * np.array(law)).pvalue > 0.01
+    assert stats.chisquare(observed).pvalue < 1e-9
