@@ -164,6 +164,12 @@ def test_the_length_of_a_row_does_not_matter():
     assert ours.tolist() == brute_neighbours(features, 4)
 
 
+def test_rows_that_differ_in_length_alone_are_ties_whatever_float32_makes_of_them():
+    lengths = torch.linspace(0.1, 30, 23)[:, None]
+    neighbours = graph.nearest_neighbours(normal(1, 5) * lengths, 4)
+    assert neighbours.tolist() == [[0, 1, 2, max(3, row)] for row in range(23)]
+
+
 @pytest.mark.parametrize("k", [24, 0, -1])
 def test_more_neighbours_than_rows_or_none_is_an_error_that_names_both(k):
     with pytest.raises(ValueError, match=rf"23; it is {k}"):
@@ -187,6 +193,11 @@ def test_a_neighbour_graph_of_uneven_degrees_has_the_row_degrees_on_both_sides()
     roots = torch.tensor([2.0, 3.0, 1.0], dtype=torch.float64).rsqrt().diag()
     ours = dense(graph.neighbour_graph(*edges, n_items=3))
     torch.testing.assert_close(ours, roots @ binary @ roots, rtol=1e-6, atol=0)
+
+
+def test_an_item_without_neighbours_of_its_own_has_an_empty_row_and_column():
+    ours = dense(graph.neighbour_graph(torch.tensor([0, 0, 1]), torch.tensor([1, 2, 0]), n_items=3))
+    assert ours.tolist() == [[0, pytest.approx(2**-0.5), 0], [pytest.approx(2**-0.5), 0, 0], [0, 0, 0]]
 
 
 def mixed(dataset, k: int, image_weight: float, **kwargs) -> torch.Tensor:

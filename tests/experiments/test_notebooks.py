@@ -86,8 +86,12 @@ def test_list_shows_notebooks_and_runs_none(place, capsys):
 
 
 @pytest.fixture
-def ran(place, capsys):
-    """A place in which one notebook failed and two did not, with what was said."""
+def ran(place, capsys, monkeypatch):
+    """A place in which one notebook failed and two did not, with what was said; its installed kernel is broken."""
+    kernel = place / "jupyter" / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["no-such-python"], "display_name": "Python 3", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(place / "jupyter"))
     add(place, "00_first", "import sys, os; print(sys.executable); print(os.getcwd()); print(profile)")
     add(place, "01_broken", "x = 1", "# the cell\n# that fails\nraise ValueError('no such luck')", "y = 2")
     add(place, "02_last", "from IPython import get_ipython\nx = 6 * 7\nx")
@@ -116,6 +120,15 @@ def test_a_failed_notebook_stops_no_other_and_is_told_with_cell_and_traceback(ra
     assert dict(last.metadata) == METADATA
     assert [cell.execution_count for cell in last.cells if cell.cell_type == "code"] == [1, 2]
     assert last.cells[-1].outputs[0].data["text/plain"] == "42"
+
+
+@pytest.mark.notebook
+def test_a_kernel_that_dies_is_a_failure_like_any_other(place, capsys):
+    add(place, "00_dies", "import os; os._exit(1)")
+    add(place, "01_lives", "1")
+    assert notebooks.main([]) == 1
+    out = capsys.readouterr().out
+    assert "00_dies failed" in out and "DeadKernelError" in out and out.splitlines()[1].endswith("ok")
 
 
 @pytest.mark.notebook
