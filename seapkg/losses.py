@@ -23,7 +23,7 @@ def bpr(positive_scores: Tensor, negative_scores: Tensor, log_base: str = "e") -
 
 
 def embedding_norm(*rows: Tensor) -> Tensor:
-    """MMRec's "EmbLoss" (spec C.6): the Frobenius norms of the batch rows, not squared, added and divided by the batch."""
+    """MMRec's "EmbLoss" (spec C.6): Frobenius norms of the batch rows, not squared, added, over the batch size."""
     return sum(torch.linalg.vector_norm(part) for part in rows) / rows[-1].shape[0]
 
 

@@ -44,12 +44,12 @@ def option_fields(name: str) -> dict[str, dataclasses.Field]:
 def _converted(key: str, value: object, kind) -> object:
     """`value` as the type `kind`; "none" stands for None where the type admits it."""
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if value is None or (type(None) in kinds and str not in kinds and str(value).lower() == "none"):
+    if type(None) in kinds and (value is None or (str not in kinds and str(value).lower() == "none")):
         return None
     kind = next(k for k in kinds if k is not type(None))
     try:
         return _READERS[kind](value)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise RequestError(f"option {key} takes {_KINDS[kind]}; it is {value!r}") from None
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seapkg.losses import embedding_norm
 from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows
+from seapkg.options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,9 @@ class BPRConfig:
 
     embed_dim: int = 64
     regularisation: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 class BPR(Recommender):

@@ -41,8 +41,8 @@ class FREEDOMConfig(SeparationConfig):
         super().__post_init__()
         if self.content_in_score is None:
             object.__setattr__(self, "content_in_score", self.separates)
-        if not 0 <= self.edge_dropout < 1:
-            raise RequestError(f"edge_dropout must be at least 0 and below 1; it is {self.edge_dropout}")
+        if self.edge_dropout == 1:
+            raise RequestError("edge_dropout must be below 1: no edge would be left")
 
     @property
     def uses_content(self) -> bool:
@@ -113,7 +113,7 @@ class FREEDOM(Recommender):
         return users, items
 
     def _content_loss(self, user_rows: Tensor, by_modality, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Σ_m BPR of the users against the items' projected features; projects the batch's items where that suffices."""
+        """Σ_m BPR of the users against the items' projected features; only the batch's items where that will do."""
         if by_modality is None:
             positive, negative = self.content(positives), self.content(negatives)
         else:

@@ -10,6 +10,7 @@ from torch import Tensor
 from seapkg.graph import mean_of_layers
 from seapkg.losses import embedding_norm
 from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows, training_graph
+from seapkg.options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class LightGCNConfig:
     embed_dim: int = 64
     n_layers: int = 2
     regularisation: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 class LightGCN(Recommender):

@@ -16,6 +16,7 @@ from seapkg.errors import RequestError
 from seapkg.graph import ItemGraphs, sum_of_layers
 from seapkg.models.base import Recommender, embedding_table, ranking_loss, training_graph
 from seapkg.models.separate import AlignmentHead, Parts, Separation, SeparationConfig
+from seapkg.options import check_choice
 
 FORMULATIONS = {
     "paper": {
@@ -28,7 +29,8 @@ FORMULATIONS = {
     },
 }  # fmt: skip
 VARIANTS = {
-    "a": ("solosim", "club"), "b": ("solosim", "negative_l2"), "c": ("info_nce", "club"), "d": ("info_nce", "negative_l2"),
+    "a": ("solosim", "club"), "b": ("solosim", "negative_l2"),
+    "c": ("info_nce", "club"), "d": ("info_nce", "negative_l2"),
     "without_alignment": ("none", "club"), "without_distancing": ("solosim", "none"), "without_all": ("none", "none"),
 }  # fmt: skip
 
@@ -67,11 +69,8 @@ class SEAConfig(SeparationConfig):
     image_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        for option, value, known in (
-            ("formulation", self.formulation, FORMULATIONS), ("variant", self.variant, VARIANTS)
-        ):  # fmt: skip
-            if value not in known:
-                raise RequestError(f"{option} must be one of {', '.join(known)}; it is {value!r}")
+        check_choice("formulation", self.formulation, FORMULATIONS)
+        check_choice("variant", self.variant, VARIANTS)
         alignment, distancing = VARIANTS[self.variant]
         defaults = FORMULATIONS[self.formulation] | {"alignment": alignment, "distancing": distancing}
         for option, value in defaults.items():
@@ -172,7 +171,7 @@ class SEA(Recommender):
         self.separation.fit_conditionals()
 
     def parts(self) -> dict[str, Tensor]:
-        """Per modality: "generic" and "unique" [I, d/2], and "aligned", what the alignment head makes of the generic."""
+        """Per modality: "generic" and "unique" [I, d/2], and "aligned", what the head makes of the generic."""
         return self.separation.named(self._forward()[1])
 
     def _forward(self) -> tuple[dict[str, Tensor], dict[str, Parts]]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from seapkg import losses
 from seapkg.club import ConditionalFit, GaussianConditional, club_exact, club_sampled
 from seapkg.errors import RequestError
+from seapkg.options import check_choice, check_numbers
 
 ALIGNMENTS = {"solosim": losses.solosim, "info_nce": losses.info_nce, "positives": losses.positives}
 
@@ -66,20 +67,14 @@ class SeparationConfig:
         return self.aligns or self.distances
 
     def __post_init__(self) -> None:
-        _known("alignment", self.alignment, [*ALIGNMENTS, "none"])
-        _known("alignment_items", self.alignment_items, ["all", "batch"])
-        _known("distancing", self.distancing, ["club", "negative_l2", "none"])
-        _known("club_pairs", self.club_pairs, ["within", "across"])
-        _known("club_estimate", self.club_estimate, ["exact", "sampled"])
-        if self.temperature <= 0:
-            raise RequestError(f"temperature must be above 0; it is {self.temperature}")
+        check_choice("alignment", self.alignment, [*ALIGNMENTS, "none"])
+        check_choice("alignment_items", self.alignment_items, ["all", "batch"])
+        check_choice("distancing", self.distancing, ["club", "negative_l2", "none"])
+        check_choice("club_pairs", self.club_pairs, ["within", "across"])
+        check_choice("club_estimate", self.club_estimate, ["exact", "sampled"])
+        check_numbers(self)
         if self.club_pairs == "across" and not self.club_shared:
             raise RequestError("club_pairs=across fits one network for all modalities: set club_shared=true as well")
-
-
-def _known(option: str, value: str, choices: list[str]) -> None:
-    if value not in choices:
-        raise RequestError(f"{option} must be one of {', '.join(choices)}; it is {value!r}")
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,7 @@ class Separation(nn.Module):
         return named
 
     def fit_conditionals(self) -> None:
-        """Fits q on the parts of the last `losses` call, before the main step moves them; nothing to do without CLUB."""
+        """Fits q on the parts of the last `losses` call, before the main step moves them."""
         if not self.conditionals or self._views is None:
             return
         if self._fits is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seapkg.errors import RequestError
+from seapkg.options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,4 @@ class TrainingConfig:
     patience: int = 20
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise RequestError(f"learning_rate must be above 0; it is {self.learning_rate}")
-        for option, lowest in (("batch_size", 1), ("max_epochs", 0), ("patience", 0)):
-            if getattr(self, option) < lowest:
-                raise RequestError(f"{option} must be at least {lowest}; it is {getattr(self, option)}")
+        check_numbers(self)
