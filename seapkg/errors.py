@@ -16,8 +16,16 @@ class RequestError(SeapkgError):
     exit_code = 2
 
 
+class MissingRun(RequestError):
+    """Nothing may be trained, and the run that was asked for is not in the store."""
+
+
 class DataError(RequestError):
     """The data is not what its format promises; names the file, the row and the remedy."""
+
+
+class DataNotFound(DataError):
+    """There is no data of that name or in that folder."""
 
 
 class TrainingFault(SeapkgError):

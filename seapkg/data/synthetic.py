@@ -25,7 +25,7 @@ def synthetic(*, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared:
     long-tailed popularity. `shared`, from 0 to 1: the part of the variance of a modality, and of
     taste, that is generic. The same arguments give the same bits; the `factors` stay available.
     """
-    _check(n_users, n_items, shared)
+    _check(seed, n_users, n_items, shared)
     rng = np.random.default_rng((WORLD, seed))  # never the stream that someone else draws from `seed`
     factors = {part: rng.standard_normal((n_items, N_FACTORS)) for part in ("generic", *WIDTHS)}
     features = {
@@ -45,7 +45,9 @@ def synthetic(*, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared:
     )
 
 
-def _check(n_users: int, n_items: int, shared: float) -> None:
+def _check(seed: int, n_users: int, n_items: int, shared: float) -> None:
+    if seed < 0:
+        raise fault("synthetic", f"seed={seed} is negative", "Give a seed from 0")
     if n_users < 1 or n_items < 50:
         raise fault(
             "synthetic",

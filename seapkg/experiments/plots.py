@@ -84,7 +84,7 @@ def training_curves(frame: pd.DataFrame, metrics: Sequence[str] = ("loss", MONIT
             axes.set_ylabel(axis_label(metric))
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         title = "marker: best epoch by valid Recall@20"
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, title=title)
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2 + len(metrics), title=title)
     return figure
 
 

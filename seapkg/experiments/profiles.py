@@ -6,8 +6,18 @@ A notebook must declare what is named here in its cell tagged `parameters`; what
 
 from typing import Any
 
+REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
+
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "smoke": {},
-    "laptop": {"01_random_angles": {"n_pairs": 100_000}},
-    "paper": {"01_random_angles": {"n_pairs": 400_000}},
+    "laptop": {
+        "00_start_here": {"max_epochs": 200},
+        "01_random_angles": {"n_pairs": 100_000},
+        "03_training": REAL,
+    },
+    "paper": {
+        "00_start_here": {"max_epochs": 200},
+        "01_random_angles": {"n_pairs": 400_000},
+        "03_training": REAL | {"datasets": ["baby", "sports"], "seeds": [0, 1, 2, 3, 4]},
+    },
 }

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from seapkg.data import Dataset, load
-from seapkg.errors import RequestError
+from seapkg.data.sources import Known, load_or_known
+from seapkg.errors import MissingRun
 from seapkg.experiments.configure import configure
 from seapkg.experiments.run import Run
 from seapkg.experiments.spec import RunSpec
@@ -19,7 +20,7 @@ class Plan:
     """A run that could be trained: its spec, and what it takes to train it."""
 
     spec: RunSpec
-    dataset: Dataset
+    dataset: Dataset | Known
     config: Any
     training: TrainingConfig
 
@@ -48,7 +49,7 @@ def train(
     if run is not None:
         return run
     if offline:
-        raise RequestError(missing([planned.spec], store))
+        raise MissingRun(missing([planned.spec], store))
     return carry_out(planned, store, device=device, progress=progress)
 
 
@@ -60,15 +61,20 @@ def plan(
     precision: str = "exact",
     **options: Any,
 ) -> Plan:
-    """Resolves every option and reads the data; trains nothing."""
+    """Resolves every option and reads the data; trains nothing.
+
+    Data that is not here but known by name will do for looking up its finished runs.
+    """
     config, training = configure(model, options)
-    dataset = data if isinstance(data, Dataset) else load(data)
+    dataset = data if isinstance(data, Dataset | Known) else load_or_known(data)
     spec = RunSpec(model, config, training, dataset.name, dataset.fingerprint, seed, precision)
     return Plan(spec, dataset, config, training)
 
 
 def carry_out(planned: Plan, store: Store, *, device: str = "auto", progress: bool = True) -> Run:
     """Trains the plan and keeps it. Interrupted or failed, it leaves nothing in the store."""
+    if isinstance(planned.dataset, Known):
+        load(planned.dataset.name)  # says where it looked
     store.prepare()
     spec = planned.spec
     model = build(spec.model, planned.dataset, planned.config, spec.seed)

@@ -29,7 +29,9 @@ def full(**changed) -> Dataset:
 
 
 def arrays_of(data: Dataset) -> dict[str, np.ndarray]:
-    graphs = {f"{name} {part}": getattr(g, part) for name, g in data.item_graphs.items() for part in ("index", "cosine")}
+    graphs = {
+        f"{name} {part}": getattr(g, part) for name, g in data.item_graphs.items() for part in ("index", "cosine")
+    }
     splits = {name: getattr(data, name) for name in ("train", "valid", "test", "train_items")}
     return splits | dict(data.features) | {f"factor {k}": v for k, v in data.factors.items()} | graphs
 

@@ -41,20 +41,24 @@ def graph(**changed):
 def items(text: str):
     def write(folder):
         (b.write_splits(folder) / "items.tsv").write_text(text)
+
     return write
 
 
 def file(name: str, content: bytes):
     """A right folder in which one file holds other bytes."""
+
     def write(folder):
         features(image=b.features(3))(folder)
         (folder / name).write_bytes(content)
+
     return write
 
 
 def without(name: str):
     def write(folder):
         (b.write_splits(folder) / name).unlink()
+
     return write
 
 
@@ -120,7 +124,10 @@ TABLE = {
     "row too short": (changed_row("0\t1\t0"), ["shop.inter, line 3", "3 fields", "header of 4", "tabs"]),
     "row too long": (changed_row("0\t1\t5\t0\t9"), ["shop.inter, line 3", "5 fields", "header of 4"]),
     "header too short": (table(header="userID\titemID\tx_label"), ["line 2", "4 fields", "header of 3"]),
-    "no label column": (table(header="userID\titemID\trating\tlabel"), ["line 1", "column x_label is missing", "rating"]),
+    "no label column": (
+        table(header="userID\titemID\trating\tlabel"),
+        ["line 1", "column x_label is missing", "rating"],
+    ),
     "no user column": (table(header="user_id\titemID\trating\tx_label"), ["column userID is missing", "user_id"]),
     "column twice": (table(header="userID\titemID\titemID\tx_label"), ["column itemID occurs twice", "exactly one"]),
     "commas": (table("0,0,0", header="userID,itemID,x_label"), ["line 1", "column userID is missing", "tab-separated"]),
@@ -141,7 +148,10 @@ ARRAYS = {
     "absurd id": (splits(test=[(0, 3), (BIG, 0)]), ["test.npy, column 1", f"user id {BIG}", "absurdly large"]),
     "unsigned absurd id": (splits(test=[(0, 2**64 - 1)], dtype=np.uint64), ["test.npy, column 0", str(2**64 - 1)]),
     "pair twice": (splits(valid=[(0, 2), (0, 2)]), ["valid.npy, column 1", "user 0, item 2", "valid.npy, column 0"]),
-    "pair in two splits": (splits(test=[(0, 3), (1, 1)]), ["test.npy, column 1", "user 1, item 1", "train.npy, column 2"]),
+    "pair in two splits": (
+        splits(test=[(0, 3), (1, 1)]),
+        ["test.npy, column 1", "user 1, item 1", "train.npy, column 2"],
+    ),
     "user without training": (splits(test=[(0, 3), (3, 1)]), ["train.npy", "1 of 4 users", "first is user 3"]),
     "rows are pairs": (file("train.npy", saved(np.array(b.TRAIN))), ["train.npy", "(6, 2)", "(2, n)", "transpose"]),
     "one dimension": (file("valid.npy", saved(np.arange(4))), ["valid.npy", "(4,)", "Row 0 holds the users"]),
@@ -156,7 +166,10 @@ FILES = {
     "bare pickle": (file("train.npy", pickle.dumps([1])), ["train.npy", "cannot be read", "numpy.save"]),
     "text instead of npy": (file("test.npy", b"1 2 3"), ["test.npy", "cannot be read", "numpy.save"]),
     "empty npy": (file("test.npy", b""), ["test.npy", "cannot be read"]),
-    "cut npy": (file("valid.npy", saved(np.array(b.VALID).T)[:-8]), ["valid.npy", "48 bytes", "40 follow", "cut short"]),
+    "cut npy": (
+        file("valid.npy", saved(np.array(b.VALID).T)[:-8]),
+        ["valid.npy", "48 bytes", "40 follow", "cut short"],
+    ),
     "absurd header": (file("train.npy", npy_header((2, 10**15))), ["train.npy", str(10**15), "cut short"]),
     "negative header": (file("train.npy", npy_header((-2, -3), rest=bytes(48))), ["train.npy", "(-2, -3)", "damaged"]),
     "empty inter": (file("shop.inter", b""), ["holds shop.inter, train.npy", "not both"]),
@@ -199,7 +212,10 @@ GRAPHS = {
     "absurd": (file("item_knn.npz", zipped(a=npy_header((2, BIG)))), ["item_knn.npz, a.npy", str(BIG), "cut short"]),
 }
 ITEMS = {
-    "item missing": (items("itemID\tname\n0\ta\n1\tb\n3\td\n"), ["items.tsv", "item 2 is not listed", "remove the file"]),
+    "item missing": (
+        items("itemID\tname\n0\ta\n1\tb\n3\td\n"),
+        ["items.tsv", "item 2 is not listed", "remove the file"],
+    ),
     "item twice": (items("itemID\tname\n0\ta\n1\tb\n1\tc\n2\tc\n3\td\n"), ["items.tsv, line 4", "item id 1", "twice"]),
     "out of range": (items("itemID\ttitle\n0\ta\n1\tb\n2\tc\n9\td\n"), ["items.tsv, line 5", "item id 9", "0 to 3"]),
     "text id": (items("itemID\tname\nB0\ta\n"), ["items.tsv, line 2", "item id 'B0'", "not an integer"]),

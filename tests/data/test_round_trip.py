@@ -20,7 +20,9 @@ QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 def right_pairs(draw) -> dict[str, list[tuple[int, int]]]:
     """Three splits without a pair twice, in which every user trains."""
     n_users, n_items = draw(st.integers(1, 6)), draw(st.integers(3, 9))
-    others = draw(st.lists(st.tuples(st.integers(0, n_users - 1), st.integers(1, n_items - 1)), min_size=2, unique=True))
+    others = draw(
+        st.lists(st.tuples(st.integers(0, n_users - 1), st.integers(1, n_items - 1)), min_size=2, unique=True)
+    )
     cut = draw(st.integers(1, len(others) - 1))
     end = draw(st.integers(cut + 1, len(others)))
     train = draw(st.permutations([(user, 0) for user in range(n_users)] + others[end:]))
@@ -43,12 +45,19 @@ def right_data(draw) -> tuple[dict, dict]:
 def test_both_readers_give_back_what_was_written(data, random, bom, newline):
     pairs, features = data
     expected = Dataset.from_arrays(**pairs, features=features)
-    for write in (b.write_splits, lambda folder, **p: b.write_inter(folder, b.inter_rows(**p), bom=bom, newline=newline)):
+    for write in (
+        b.write_splits,
+        lambda folder, **p: b.write_inter(folder, b.inter_rows(**p), bom=bom, newline=newline),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             b.write_features(write(Path(folder), **pairs), **features)
             read = read_folder(folder)
         assert read.fingerprint == expected.fingerprint
-        assert (read.n_users, read.n_items, read.modalities) == (expected.n_users, expected.n_items, expected.modalities)
+        assert (read.n_users, read.n_items, read.modalities) == (
+            expected.n_users,
+            expected.n_items,
+            expected.modalities,
+        )
         for name, x in features.items():
             np.testing.assert_array_equal(read.features[name], x.astype(np.float32))
 
@@ -68,7 +77,7 @@ def test_the_order_of_rows_between_splits_does_not_matter(pairs, random):
 
 def damaged(content: bytes, at: int, new: bytes, cut: bool) -> bytes:
     at %= len(content) + 1
-    return content[:at] + new + (b"" if cut else content[at + len(new):])
+    return content[:at] + new + (b"" if cut else content[at + len(new) :])
 
 
 def survives(folder: str) -> None:

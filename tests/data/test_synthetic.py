@@ -9,7 +9,7 @@ from seapkg.data.check import gini
 from seapkg.data.synthetic import N_FACTORS, synthetic
 from seapkg.errors import DataError
 
-FINGERPRINT = "e1b6cd4ac92ad506150efbc9c81e6a5fa50c1bcbb63c35aba67f5c91cc1285ce"
+FINGERPRINT = "63893c58a4a0717bda9062a6220d21304f1482af3113e7d971816002ac5cc24c"
 BABY_GINI, BABY_TOP_TENTH = 0.557, 0.457  # item degrees in training
 SMALL = {"n_users": 300, "n_items": 200}
 
@@ -42,9 +42,9 @@ def test_the_default_world_has_the_documented_sizes(world):
 
 
 def test_it_is_drawn_in_under_two_seconds():
-    start = time.perf_counter()
+    start = time.process_time()
     synthetic()
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_another_seed_is_another_world_of_the_same_shape(world):
@@ -62,6 +62,11 @@ def test_the_global_generator_is_neither_used_nor_changed():
     assert synthetic(**SMALL).fingerprint == first
 
 
+def test_the_factors_are_not_what_anyone_draws_from_the_same_seed(world):
+    drawn = np.random.default_rng(0).standard_normal((600, N_FACTORS))
+    assert abs(np.corrcoef(drawn.ravel(), world.factors["generic"].ravel())[0, 1]) < 0.1
+
+
 def test_each_user_is_split_by_the_rule_of_mmrec(world):
     train, valid, test = (np.bincount(pairs[:, 0], minlength=1000) for pairs in (world.train, world.valid, world.test))
     n = train + valid + test
@@ -70,10 +75,10 @@ def test_each_user_is_split_by_the_rule_of_mmrec(world):
     assert (n < 10).any() and (n > 20).any()
 
 
-def test_every_user_has_at_least_four_training_items_and_about_twelve_on_average(world):
+def test_every_user_has_at_least_four_training_items_and_about_nine_on_average(world):
     by_user = degrees(world, 0)
     assert by_user.min() >= 4
-    assert 10 < by_user.mean() < 14
+    assert 8 < by_user.mean() < 10
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -102,7 +107,7 @@ def test_factors_are_independent_and_standard(world):
 def test_features_show_the_generic_and_their_own_factors_but_not_the_others(name, other, world):
     x, z = world.features[name], world.factors
     assert explained(x, z["generic"], z[name]) > 0.6
-    by_chance = explained(x, np.random.default_rng(0).standard_normal(z[other].shape))
+    by_chance = explained(x, np.random.default_rng(99).standard_normal(z[other].shape))
     assert explained(x, z[other]) == pytest.approx(by_chance, abs=0.03)
     assert min(explained(x, z["generic"]), explained(x, z[name])) > by_chance + 0.15
 
@@ -142,7 +147,7 @@ def test_sizes_can_be_chosen():
     assert (data.n_users, data.n_items, len(data.features["text"])) == (50, 80, 80)
 
 
-@pytest.mark.parametrize("wrong", [{"n_items": 20}, {"n_users": 0}, {"shared": 1.1}, {"shared": -0.1},
+@pytest.mark.parametrize("wrong", [{"n_items": 20}, {"n_users": 0}, {"seed": -1}, {"shared": 1.1}, {"shared": -0.1},
                                    {"shared": float("nan")}], ids=str)  # fmt: skip
 def test_an_impossible_world_is_refused(wrong):
     with pytest.raises(DataError, match="synthetic: "):

@@ -1,0 +1,82 @@
+"""The main table: the systems that are compared, with the options that were chosen on the validation split.
+
+`results/reference/tuning.csv` lists every trial behind a choice. What is not named here stands at its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from seapkg.data import Dataset
+from seapkg.errors import MissingRun, RequestError
+from seapkg.experiments.run import Run
+from seapkg.experiments.store import Store
+from seapkg.experiments.train import train
+
+#: The systems of the main table, weakest first: label -> model and what sets it apart.
+SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "popularity": ("popularity", {}),
+    "bpr": ("bpr", {}),
+    "vbpr": ("vbpr", {}),
+    "lightgcn": ("lightgcn", {}),
+    "freedom": ("freedom", {}),
+    "sea (released)": ("sea", {"formulation": "released"}),
+    "sea (paper)": ("sea", {"formulation": "paper"}),
+}
+
+#: Chosen on valid Recall@20: dataset -> label -> options.
+TUNED: dict[str, dict[str, dict[str, Any]]] = {
+    "synthetic": {
+        "bpr": {"learning_rate": 1e-2, "batch_size": 1024},
+        "vbpr": {"learning_rate": 5e-3, "batch_size": 1024},
+        "lightgcn": {"learning_rate": 5e-3, "batch_size": 1024},
+        "freedom": {"learning_rate": 5e-3, "batch_size": 1024},
+        "sea (released)": {"learning_rate": 3e-3},
+        "sea (paper)": {"learning_rate": 3e-3},
+    },
+    "baby": {
+        "bpr": {"regularisation": 0.1},
+        "lightgcn": {"n_layers": 3, "regularisation": 1e-3},
+        "sea (released)": {"learning_rate": 2.5e-4, "batch_size": 8192},
+    },
+}
+
+
+def options(dataset: str, system: str) -> tuple[str, dict[str, Any]]:
+    """The model and the chosen options of a system on a dataset. Raises RequestError for an unknown system."""
+    if system not in SYSTEMS:
+        raise RequestError(f"no system {system!r} in the main table; there are {', '.join(SYSTEMS)}")
+    model, own = SYSTEMS[system]
+    return model, own | TUNED.get(dataset, {}).get(system, {})
+
+
+def runs(
+    data: Dataset | str,
+    systems: Iterable[str],
+    seeds: Iterable[int],
+    *,
+    store: Store | None = None,
+    offline: bool = False,
+    progress: bool = False,
+    **more: Any,
+) -> list[Run]:
+    """The runs of the main table on one dataset; what is missing is trained, or left out with `offline`.
+
+    `more`: options on top of the chosen ones, such as `max_epochs=5`, for each system that has them.
+    """
+    name = data if isinstance(data, str) else data.name
+    found = []
+    for system in systems:
+        model, chosen = options(name, system)
+        for seed in seeds:
+            run = _ask(model, data, seed, store, offline, progress, chosen | more)
+            found += [run] if run is not None else []
+    return found
+
+
+def _ask(model, data, seed: int, store, offline: bool, progress: bool, chosen: dict[str, Any]) -> Run | None:
+    try:
+        return train(model, data, seed=seed, store=store, offline=offline, progress=progress, **chosen)
+    except MissingRun:
+        return None

@@ -1,0 +1,87 @@
+"""The committed results: `python -m seapkg.experiments.reference` copies the main table's finished runs from the store
+to results/reference/ and writes the table in README.md from what is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from seapkg.data.sources import KNOWN
+from seapkg.errors import SeapkgError
+from seapkg.experiments import benchmark, places
+from seapkg.experiments.paper import number, paper_numbers
+from seapkg.experiments.run import Run
+from seapkg.experiments.store import Store
+from seapkg.training.statistics import mean_interval
+
+BEGIN, END = "<!-- results: written by python -m seapkg.experiments.reference -->", "<!-- end of results -->"
+SEEDS = range(10)
+
+
+def main() -> int:
+    """Exports the runs, then writes the table."""
+    try:
+        store = Store()
+        found = [run for name in KNOWN for run in finished(name, store)]
+        store.export([run for run in found if run.folder.parent == store.root], places.reference_root())
+        page = places.workplace() / "README.md"
+        page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
+    except SeapkgError as error:
+        sys.stderr.write(f"reference: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def finished(dataset: str, store: Store) -> list[Run]:
+    """The main table's runs on a dataset, as far as they are finished."""
+    return benchmark.runs(KNOWN[dataset], benchmark.SYSTEMS, SEEDS, store=store, offline=True)
+
+
+def results_table(runs: list[Run], metrics: tuple[str, ...] = ("recall@20", "ndcg@20")) -> str:
+    """Markdown: a row a dataset and system; mean ± half the 95 % interval over seeds, and the paper's number."""
+    paper = paper_numbers()
+    lines = [["data", "system", "seeds", *(f"{head}{m.replace('recall', 'R').replace('ndcg', 'N')}"
+                                           for m in metrics for head in ("", "paper, "))]]  # fmt: skip
+    for dataset in KNOWN:
+        for system in benchmark.SYSTEMS:
+            group = [run for run in runs if run.dataset == dataset and _is(run, system)]
+            if group:
+                cells = [text for m in metrics for text in (_mean(group, m), _four(number(paper, group[0], m)))]
+                lines.append([dataset, system, str(len(group)), *cells])
+    lines.insert(1, ["---", "---", *["---:"] * (len(lines[0]) - 2)])
+    notes = [f"- `{name}`: {known.provenance}." for name, known in KNOWN.items()]
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes])
+
+
+def with_table(page: str, table: str) -> str:
+    """The page with the table between its two marks."""
+    if BEGIN not in page or END not in page:
+        raise SeapkgError("README.md has lost the marks between which the results stand")
+    head, rest = page.split(BEGIN, 1)
+    return f"{head}{BEGIN}\n{table}\n{END}{rest.split(END, 1)[1]}"
+
+
+def _is(run: Run, system: str) -> bool:
+    model, own = benchmark.SYSTEMS[system]
+    return run.model == model and all(run.config.get(key) == value for key, value in own.items())
+
+
+def _mean(runs: list[Run], metric: str) -> str:
+    interval = mean_interval([run.test[metric] for run in runs])
+    return _four(interval.mean) + ("" if pd.isna(interval.half_width) else f" ± {_four(interval.half_width)}")
+
+
+def _four(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.4f}".removeprefix("0")
+
+
+def tuning_table(path: Path | None = None) -> pd.DataFrame:
+    """Every trial behind the chosen options: dataset, model, seed, options, best_epoch, epochs, valid Recall@20."""
+    return pd.read_csv(path or places.reference_root() / "tuning.csv")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The main table asks for runs by name, with the options chosen on valid."""
+
+import pytest
+from tiny import tiny
+
+from seapkg.data.sources import KNOWN, PROVENANCE
+from seapkg.errors import RequestError
+from seapkg.experiments import benchmark
+from seapkg.experiments.configure import configure
+from seapkg.experiments.store import Store
+
+
+def test_every_chosen_option_is_one_the_model_has():
+    for dataset, chosen in benchmark.TUNED.items():
+        for system in chosen:
+            configure(*benchmark.options(dataset, system))
+
+
+def test_an_unknown_system_is_refused():
+    with pytest.raises(RequestError, match="no system 'sae'"):
+        benchmark.options("baby", "sae")
+
+
+def test_offline_gives_the_finished_runs_and_leaves_the_rest_out(tmp_path):
+    store, data = Store(tmp_path), tiny()
+    finished = benchmark.runs(data, ["bpr"], [0], store=store, max_epochs=1)
+    found = benchmark.runs(data, ["bpr", "lightgcn"], [0, 1], store=store, offline=True, max_epochs=1)
+    assert [run.name for run in found] == [run.name for run in finished]
+
+
+def test_known_data_has_a_provenance():
+    assert all(known.provenance and known.fingerprint in PROVENANCE for known in KNOWN.values())
+
+
+def test_finished_runs_of_known_data_are_found_where_the_data_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEAPKG_DATA", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)
+    assert benchmark.runs("baby", ["bpr"], [0], store=Store(tmp_path / "store"), offline=True) == []
