@@ -11,6 +11,8 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from seapkg.errors import RequestError
+
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
@@ -154,6 +156,8 @@ def item_graph(dataset, modality: str, k: int) -> SparseGraph:
     if modality in dataset.item_graphs:
         rows, columns = torch.from_numpy(dataset.item_graphs[modality].index.copy())
         return neighbour_graph(rows, columns, dataset.n_items)
+    if k > dataset.n_items:
+        raise RequestError(f"n_neighbours must be at most the number of items, {dataset.n_items}; it is {k}")
     columns = nearest_neighbours(torch.from_numpy(dataset.features[modality].copy()), k)
     rows = torch.arange(dataset.n_items).repeat_interleave(k)
     return neighbour_graph(rows, columns.flatten(), dataset.n_items)

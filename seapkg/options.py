@@ -29,6 +29,12 @@ def check_choice(option: str, value: object, choices) -> None:
         raise RequestError(f"{option} must be one of {', '.join(choices)}; it is {value!r}")
 
 
+def check_halves(config) -> None:
+    """Raises RequestError for an odd width that would have to be split in a generic and a unique half."""
+    if config.embed_dim % 2 and config.separates:
+        raise RequestError(f"embed_dim must be even where it is split in two halves; it is {config.embed_dim}")
+
+
 def _fault(name: str, value: float, counts: bool) -> str:
     """What the option must be instead; "" where the value will do."""
     if not math.isfinite(value):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from seapkg import losses
 from seapkg.data.dataset import Dataset
+from seapkg.errors import DataError
 from seapkg.graph import SparseGraph, normalised_adjacency
 
 
@@ -29,6 +30,7 @@ class Recommender(nn.Module):
         super().__init__()
         if self.needs_features:
             dataset.require_features(type(self).__name__)
+            _check_names(dataset)
         self.config = config
         self.n_users, self.n_items = dataset.n_users, dataset.n_items
         self.generator: torch.Generator | None = None
@@ -61,6 +63,13 @@ class Recommender(nn.Module):
     def parts(self) -> dict[str, Tensor]:
         """Named item representations, "modality/part" -> [n_items, d], for probes and pictures."""
         return {}
+
+
+def _check_names(dataset: Dataset) -> None:
+    """Torch keeps modules by name, and some names are taken or have a meaning there."""
+    taken = [name for name in dataset.modalities if "." in name or hasattr(nn.ModuleDict(), name)]
+    if taken:
+        raise DataError(f"a modality cannot be called {taken[0]!r}, torch has its own use for it: rename the file")
 
 
 def rows(table: Tensor, index: Tensor) -> Tensor:

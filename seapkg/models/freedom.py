@@ -13,6 +13,7 @@ from seapkg.losses import bpr
 from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows, training_graph, training_pairs
 from seapkg.models.content import Content
 from seapkg.models.separate import Separation, SeparationConfig
+from seapkg.options import check_halves
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FREEDOMConfig(SeparationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_halves(self)
         if self.content_in_score is None:
             object.__setattr__(self, "content_in_score", self.separates)
         if self.edge_dropout == 1:

@@ -78,6 +78,9 @@ class SEAConfig(SeparationConfig):
                 object.__setattr__(self, option, value)
         if self.embed_dim % 2:
             raise RequestError(f"embed_dim must be even, it is split in two halves; it is {self.embed_dim}")
+        check_choice("split", self.split, ["after_gnn", "before_gnn"])
+        check_choice("graph_weights", self.graph_weights, ["learned", "fixed"])
+        check_choice("log_base", self.log_base, ["e", "2"])
         super().__post_init__()
 
 

@@ -18,6 +18,7 @@ from seapkg.club import ConditionalFit, GaussianConditional, club_exact, club_sa
 from seapkg.errors import RequestError
 from seapkg.options import check_choice, check_numbers
 
+ALL = "all modalities"  # the owner of a shared network; no modality is called so
 ALIGNMENTS = {"solosim": losses.solosim, "info_nce": losses.info_nce, "positives": losses.positives}
 
 
@@ -129,7 +130,7 @@ class Separation(nn.Module):
         sizes = config.head_hidden, config.head_out
         aligned = head_widths if config.aligns and len(head_widths) > 1 else {}
         self.heads = nn.ModuleDict({name: AlignmentHead(width, *sizes) for name, width in aligned.items()})
-        owners = ("shared",) if config.club_shared else self.modalities
+        owners = (ALL,) if config.club_shared else self.modalities
         fitted = owners if config.distances and config.distancing == "club" else ()
         self.conditionals = nn.ModuleDict({n: GaussianConditional(part_width, config.club_hidden) for n in fitted})
         self._fits: dict[str, ConditionalFit] | None = None
@@ -150,8 +151,8 @@ class Separation(nn.Module):
         """
         terms = {}
         if self.heads:
-            aligned = {name: self.heads[name].finish(parts[name].hidden[items]) for name in self.modalities}
-            terms["alignment"] = self.config.alignment_weight * self._alignment(aligned)
+            hidden = {name: parts[name].hidden[items] for name in self.modalities}
+            terms["alignment"] = self.config.alignment_weight * self._alignment(hidden)
         if self.config.distances:
             distancing = self._club if self.config.distancing == "club" else self._negative_l2
             terms["distancing"] = self.config.distancing_weight * distancing(parts, generator)
@@ -174,12 +175,19 @@ class Separation(nn.Module):
             rate = self.config.club_learning_rate
             self._fits = {name: ConditionalFit(q, rate) for name, q in self.conditionals.items()}
         for name, fit in self._fits.items():
-            fit.fit(self._fit_pairs(name), self.config.club_steps)
+            pairs = self._fit_pairs(name)
+            if pairs:  # a single modality has no pairs across
+                fit.fit(pairs, self.config.club_steps)
 
-    def _alignment(self, aligned: dict[str, Tensor]) -> Tensor:
+    def _alignment(self, hidden: dict[str, Tensor]) -> Tensor:
+        if any(
+            len(part) < 2 for part in hidden.values()
+        ):  # one item has no batch statistics, and nobody to be told from
+            return sum(part.sum() for part in hidden.values()) * 0
         align = ALIGNMENTS[self.config.alignment]
+        views = {name: self.heads[name].finish(part) for name, part in hidden.items()}
         pairs = list(combinations(self.modalities, 2))
-        return sum(align(aligned[late], aligned[early], self.config.temperature) for early, late in pairs) / len(pairs)
+        return sum(align(views[late], views[early], self.config.temperature) for early, late in pairs) / len(pairs)
 
     def _club(self, parts: dict[str, Parts], generator) -> Tensor:
         self._views = {name: (part.generic.detach(), part.unique.detach()) for name, part in parts.items()}
@@ -187,7 +195,7 @@ class Separation(nn.Module):
         return total / len(parts) if self.config.club_average else total
 
     def _bound(self, name: str, generic: Tensor, unique: Tensor, generator) -> Tensor:
-        q = self.conditionals["shared" if self.config.club_shared else name]
+        q = self.conditionals[ALL if self.config.club_shared else name]
         if self.config.club_estimate == "exact":
             bound = club_exact(q, generic, unique)
         else:
@@ -204,4 +212,4 @@ class Separation(nn.Module):
         if self.config.club_pairs == "across":
             pairs = combinations(self.modalities, 2)
             return [(self._views[late][k], self._views[early][k]) for early, late in pairs for k in (0, 1)]
-        return list(self._views.values()) if name == "shared" else [self._views[name]]
+        return list(self._views.values()) if name == ALL else [self._views[name]]

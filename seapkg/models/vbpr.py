@@ -11,6 +11,7 @@ from seapkg.losses import bpr, embedding_norm
 from seapkg.models.base import Recommender, embedding_table, rows
 from seapkg.models.content import Content
 from seapkg.models.separate import Separation, SeparationConfig
+from seapkg.options import check_halves
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class VBPRConfig(SeparationConfig):
 
     embed_dim: int = 64
     regularisation: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_halves(self)
 
 
 class VBPR(Recommender):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seapkg.options import check_choice
+
 CUTOFFS = (10, 20)
 METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS)
 
@@ -32,6 +34,7 @@ class Ranking:
     """
 
     def __init__(self, dataset, split: str, *, mask: str = "train", device="cpu") -> None:
+        check_choice("mask", mask, ["train", "train+valid"])
         relevant = torch.from_numpy(getattr(dataset, split).copy()).to(device)
         masked = [dataset.train] if mask == "train" else [dataset.train, dataset.valid]
         hidden = torch.from_numpy(np.concatenate(masked)).to(device)

@@ -18,6 +18,7 @@ from seapkg.training.machine import choose_device, describe_device, keep_freed_m
 from seapkg.training.negatives import NegativeSampler
 
 MONITOR = "recall@20"
+MODEL_STREAM = 0x5EA0_5EA0  # sets the model's draws apart from those of the batches; the CPU's seeds have 32 bits
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class _Progress:
         self.curves.append(row | {f"valid/{name}": value for name, value in valid.mean.items()})
         if not self.valid or valid.mean[MONITOR] > self.valid[MONITOR]:
             self.best_epoch, self.valid = len(self.curves) - 1, valid.mean
-            self.state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            self.state = {name: _unbroken(tensor, name, self.best_epoch) for name, tensor in model.state_dict().items()}
 
     @property
     def last_epoch(self) -> int:
@@ -120,7 +121,7 @@ def _train(model, dataset, training: TrainingConfig, seed: int, device: torch.de
         return state
     optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, fused=True)
     batches = _Batches(dataset, training.batch_size, seed, device)
-    model_generator = torch.Generator(device).manual_seed(seed + 2**32)
+    model_generator = torch.Generator(device).manual_seed(seed ^ MODEL_STREAM)
     valid = Ranking(dataset, "valid", device=device)
     with tqdm(disable=not progress, unit="batch", dynamic_ncols=True) as bar:
         for epoch in range(training.max_epochs):
@@ -162,6 +163,13 @@ def _finite(history: Tensor, names: list[str], epoch: int) -> Tensor:
             "lower learning_rate, or raise temperature"
         )
     return history
+
+
+def _unbroken(tensor: Tensor, name: str, epoch: int) -> Tensor:
+    """A copy to keep; a parameter that is not finite any more is a fault, whatever the losses said."""
+    if not tensor.isfinite().all():
+        raise TrainingFault(f"the parameter {name!r} is not finite after epoch {epoch}: lower learning_rate")
+    return tensor.clone()
 
 
 def _summary(row: dict[str, float], state: _Progress) -> str:

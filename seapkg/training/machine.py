@@ -70,4 +70,4 @@ def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return (peak if sys.platform == "darwin" else peak * 1024) / 1e6  # bytes there, kibibytes elsewhere

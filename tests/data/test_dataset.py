@@ -153,6 +153,10 @@ def test_what_no_model_sees_does_not_change_the_fingerprint(changed):
     assert full(**changed).fingerprint == full().fingerprint
 
 
+def test_an_item_nobody_met_changes_the_fingerprint():
+    assert dataset(n_items=5).fingerprint != dataset().fingerprint
+
+
 def test_a_pair_cannot_move_between_splits_unnoticed_by_the_fingerprint():
     one = dataset(train=b.TRAIN, valid=[(0, 2)], test=[(1, 3), (2, 0)])
     other = dataset(train=b.TRAIN, valid=[(0, 2), (1, 3)], test=[(2, 0)])

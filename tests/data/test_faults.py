@@ -264,6 +264,17 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path):
         read_folder(tmp_path)
 
 
+def test_a_damaged_compressed_graph_is_named(tmp_path):
+    index, cosine = b.graph_arrays()
+    path = b.write_splits(tmp_path) / "item_knn.npz"
+    np.savez_compressed(path, image_index=index, image_cosine=cosine)
+    content = path.read_bytes()
+    start = content.index(b"image_index.npy") + len("image_index.npy") + 20  # past the zip64 field
+    path.write_bytes(content[:start] + b"\xff" * 8 + content[start + 8 :])
+    with pytest.raises(DataError, match="item_knn.npz: it cannot be read"):
+        read_folder(tmp_path)
+
+
 def test_an_id_is_absurd_only_above_a_hundred_times_the_number_of_pairs(tmp_path):
     rows = b.inter_rows()
     rows[1] = "0\t1200\t5\t0"

