@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from seapkg.models.separate import ALL
+
 
 def to_float64(model):
     """The model in float64, the weights of its constant graphs at that precision (tests of graphs check them)."""
@@ -162,7 +164,7 @@ class Released(Twin):
 
     def bound(self, x, y, order):
         """Half of the sampled estimate, cut off at 0 (A.5)."""
-        q = self.model.separation.conditionals["shared"]
+        q = self.model.separation.conditionals[ALL]
         estimate = (log_density(q, x, y) - log_density(q, x, y[order])).mean()
         return (estimate / 2).clamp(min=0)
 

@@ -175,9 +175,7 @@ class Separation(nn.Module):
             rate = self.config.club_learning_rate
             self._fits = {name: ConditionalFit(q, rate) for name, q in self.conditionals.items()}
         for name, fit in self._fits.items():
-            pairs = self._fit_pairs(name)
-            if pairs:  # a single modality has no pairs across
-                fit.fit(pairs, self.config.club_steps)
+            fit.fit(self._fit_pairs(name), self.config.club_steps)
 
     def _alignment(self, hidden: dict[str, Tensor]) -> Tensor:
         if any(
@@ -208,8 +206,8 @@ class Separation(nn.Module):
         return sum(losses.negative_l2(part.generic, part.unique) for part in parts.values()) / len(parts)
 
     def _fit_pairs(self, name: str) -> list[tuple[Tensor, Tensor]]:
-        """The (x, y) pairs that the network `name` is fitted on."""
-        if self.config.club_pairs == "across":
+        """The (x, y) pairs that the network `name` is fitted on; a single modality has none but its own."""
+        if self.config.club_pairs == "across" and len(self.modalities) > 1:
             pairs = combinations(self.modalities, 2)
             return [(self._views[late][k], self._views[early][k]) for early, late in pairs for k in (0, 1)]
         return list(self._views.values()) if name == ALL else [self._views[name]]

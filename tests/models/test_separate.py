@@ -7,7 +7,7 @@ from torch import nn
 from seapkg import losses
 from seapkg.club import ConditionalFit, club_exact, club_sampled
 from seapkg.errors import RequestError
-from seapkg.models.separate import AlignmentHead, Separation, SeparationConfig
+from seapkg.models.separate import ALL, AlignmentHead, Separation, SeparationConfig
 
 N, HALF = 10, 4
 SIZES = {"head_hidden": 6, "head_out": 3, "club_hidden": 3, "club_steps": 4}
@@ -105,7 +105,7 @@ def bounds(part: Separation) -> list[float]:
     """The exact estimate of each modality, with its own or the shared network."""
     networks = part.conditionals
     return [
-        club_exact(networks["shared" if "shared" in networks else name], x.generic, x.unique).item()
+        club_exact(networks[ALL if ALL in networks else name], x.generic, x.unique).item()
         for name, x in parts_of(part).items()
     ]
 
@@ -113,7 +113,7 @@ def bounds(part: Separation) -> list[float]:
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_modalities_bounds_are_added_and_weighed(shared):
     part = separation(club_shared=shared, **CLUB)
-    assert sorted(part.conditionals) == (["shared"] if shared else ["image", "text"])
+    assert sorted(part.conditionals) == ([ALL] if shared else ["image", "text"])
     assert terms_of(part) == {"distancing": pytest.approx(0.5 * sum(bounds(part)), rel=1e-5)}
 
 
