@@ -178,7 +178,7 @@ class ItemGraphs(nn.Module):
         graphs = {name: item_graph(dataset, name, n_neighbours) for name in dataset.modalities}
         self.graphs = nn.ModuleDict(graphs)
         shares = _initial_shares(dataset.modalities, image_weight)
-        self.logits = nn.Parameter(shares.log()) if learned else None
+        self.logits = nn.Parameter(shares.clamp(min=1e-6).log()) if learned else None
         self.register_buffer("fixed", None if learned else shares, persistent=False)
 
     @property

@@ -33,5 +33,5 @@ def model_class(name: str) -> type[Recommender]:
 def build(name: str, dataset, config, seed: int) -> Recommender:
     """The model with its parameters drawn from `seed`; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return model_class(name)(dataset, config)

@@ -67,7 +67,8 @@ class Recommender(nn.Module):
 
 def _check_names(dataset: Dataset) -> None:
     """Torch keeps modules by name, and some names are taken or have a meaning there."""
-    taken = [name for name in dataset.modalities if "." in name or hasattr(nn.ModuleDict(), name)]
+    containers = nn.ModuleDict(), nn.ParameterDict()
+    taken = [name for name in dataset.modalities if "." in name or any(hasattr(own, name) for own in containers)]
     if taken:
         raise DataError(f"a modality cannot be called {taken[0]!r}, torch has its own use for it: rename the file")
 

@@ -234,7 +234,7 @@ def test_a_modality_may_have_any_plain_name(name, modality):
 
 
 @multimodal
-@pytest.mark.parametrize("modality", ["type", "items"])
+@pytest.mark.parametrize("modality", ["type", "items", "copy"])
 def test_a_modality_named_like_a_method_of_torch_s_is_served_or_refused_by_name(name, modality):
     try:
         train_with_modality(name, modality)

@@ -9,6 +9,7 @@ from tiny import small, tiny
 from seapkg.errors import RequestError
 from seapkg.models import SEAConfig, build
 from seapkg.models.sea import FORMULATIONS, VARIANTS
+from seapkg.training import TrainingConfig, fit
 
 BATCH = torch.tensor([[0, 3, 3, 7, 11, 5], [1, 4, 0, 9, 4, 2], [5, 6, 15, 1, 0, 3]])
 DATASET = tiny("image", "text")
@@ -123,3 +124,12 @@ def test_an_option_left_out_takes_the_value_of_the_formulation():
 def test_an_impossible_option_is_refused_by_name(options):
     with pytest.raises(RequestError, match=next(iter(options))):
         SEAConfig(**options)
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+@pytest.mark.parametrize("image_weight", [0.0, 1.0])
+def test_an_item_graph_of_one_modality_alone_can_be_trained(image_weight, formulation):
+    config = small("sea", formulation=formulation, image_weight=image_weight)
+    model = build("sea", DATASET, config, seed=0)
+    fit(model, DATASET, TrainingConfig(max_epochs=1, batch_size=20), device="cpu", progress=False)
+    assert model.item_graphs.shares.tolist() == pytest.approx([image_weight, 1 - image_weight], abs=1e-3)
