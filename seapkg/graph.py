@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -154,13 +155,22 @@ def neighbour_graph(rows: Tensor, columns: Tensor, n_items: int) -> SparseGraph:
 def item_graph(dataset, modality: str, k: int) -> SparseGraph:
     """The item graph of one modality: the dataset's given edges where it has them, else the kNN of its features."""
     if modality in dataset.item_graphs:
-        rows, columns = torch.from_numpy(dataset.item_graphs[modality].index.copy())
+        rows, columns = _best_given(dataset.item_graphs[modality], k)
         return neighbour_graph(rows, columns, dataset.n_items)
     if k > dataset.n_items:
         raise RequestError(f"n_neighbours must be at most the number of items, {dataset.n_items}; it is {k}")
     columns = nearest_neighbours(torch.from_numpy(dataset.features[modality].copy()), k)
     rows = torch.arange(dataset.n_items).repeat_interleave(k)
     return neighbour_graph(rows, columns.flatten(), dataset.n_items)
+
+
+def _best_given(given, k: int) -> tuple[Tensor, Tensor]:
+    """The `k` given edges of each row with the highest cosines: itself first, ties to the lowest item."""
+    rows, columns = given.index
+    order = np.lexsort((columns, -given.cosine, rows != columns, rows))
+    starts = np.searchsorted(rows[order], rows[order])
+    kept = np.sort(order[np.arange(len(order)) - starts < k])
+    return torch.from_numpy(rows[kept].copy()), torch.from_numpy(columns[kept].copy())
 
 
 class ItemGraphs(nn.Module):

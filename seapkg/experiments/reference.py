@@ -5,7 +5,6 @@ to results/reference/ and writes the table in README.md from what is there.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pandas as pd
 
@@ -76,11 +75,6 @@ def _mean(runs: list[Run], metric: str) -> str:
 
 def _four(value: float) -> str:
     return "" if pd.isna(value) else f"{value:.4f}".removeprefix("0")
-
-
-def tuning_table(path: Path | None = None) -> pd.DataFrame:
-    """Every trial behind the chosen options: dataset, model, seed, options, best_epoch, epochs, valid Recall@20."""
-    return pd.read_csv(path or places.reference_root() / "tuning.csv")
 
 
 if __name__ == "__main__":

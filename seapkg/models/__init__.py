@@ -12,6 +12,7 @@ from seapkg.models.lightgcn import LightGCN, LightGCNConfig
 from seapkg.models.popularity import Popularity, PopularityConfig
 from seapkg.models.sea import SEA, SEAConfig
 from seapkg.models.vbpr import VBPR, VBPRConfig
+from seapkg.seeds import stream_seed
 
 __all__ = [
     "BPR", "FREEDOM", "MODELS", "SEA", "VBPR", "BPRConfig", "FREEDOMConfig", "LightGCN", "LightGCNConfig", "Popularity",
@@ -33,5 +34,5 @@ def model_class(name: str) -> type[Recommender]:
 def build(name: str, dataset, config, seed: int) -> Recommender:
     """The model with its parameters drawn from `seed`; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(stream_seed(seed, "parameters"))
         return model_class(name)(dataset, config)

@@ -52,7 +52,9 @@ class Recommender(nn.Module):
         """Called after each backward pass, before the main optimiser's step; for a second optimiser."""
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Embeds once; returns a function from `users` [n] to their scores of all items [n, n_items]."""
+        """Embeds once, for a whole evaluation; a model with another score than the dot product overrides this.
+
+        Returns a function from `users` [n] to their scores of all items [n, n_items]."""
         embedded_users, embedded_items = self.embed()
         return lambda users: embedded_users[users] @ embedded_items.T
 

@@ -21,11 +21,11 @@ from seapkg.options import check_choice
 FORMULATIONS = {
     "paper": {
         "split": "after_gnn", "graph_weights": "learned", "log_base": "e", "club_pairs": "within", "club_shared": False,
-        "club_estimate": "exact", "club_half": False, "club_clamp": False, "club_average": False,
+        "club_estimate": "exact", "club_half": False, "club_clamp": False, "club_average": False, "l2_mean": False,
     },
     "released": {
         "split": "before_gnn", "graph_weights": "fixed", "log_base": "2", "club_pairs": "across", "club_shared": True,
-        "club_estimate": "sampled", "club_half": True, "club_clamp": True, "club_average": True,
+        "club_estimate": "sampled", "club_half": True, "club_clamp": True, "club_average": True, "l2_mean": True,
     },
 }  # fmt: skip
 VARIANTS = {
@@ -61,6 +61,7 @@ class SEAConfig(SeparationConfig):
     club_half: bool | None = None
     club_clamp: bool | None = None
     club_average: bool | None = None
+    l2_mean: bool | None = None
     embed_dim: int = 64
     encoder_width: int = 256
     n_layers: int = 2

@@ -32,9 +32,10 @@ class SeparationConfig:
     club_pairs: "within" fits q on the generic→unique pairs the bound is evaluated on; "across" on generic→generic
         and unique→unique of two modalities, as the released code does (spec A.12.2).
     club_shared: one network for all modalities, instead of one each.
-    club_estimate: "exact" (all unmatched pairs) or "sampled" (one permutation).
+    club_estimate: "exact" (all pairs) or "sampled" (one permutation).
     club_half, club_clamp: halve the estimate once more, cut it off at 0 (both as released).
     club_average: average the modalities' terms (as released) instead of adding them (Eq. 19).
+    l2_mean: negative_l2 takes the mean over coordinates (as sketched in the released code) instead of the sum.
     """
 
     alignment: str = "none"
@@ -51,6 +52,7 @@ class SeparationConfig:
     club_half: bool = False
     club_clamp: bool = False
     club_average: bool = False
+    l2_mean: bool = False
     club_hidden: int = 8
     club_steps: int = 50
     club_learning_rate: float = 1e-4
@@ -92,8 +94,8 @@ class AlignmentHead(nn.Module):
     """dim → hidden → hidden → out with batch norm and ReLU between, rows scaled to unit norm (spec A.3).
 
     `first` stands apart from `rest`, so that a linear map in front of it can be folded in. Linear layers in front
-    of a batch norm have no bias: its gradient is zero (spec A.12.13). Batch statistics are used at all times: the
-    batch is the set of items, and evaluation never reads the views.
+    of a batch norm have no bias: its gradient is zero (spec A.12.13). Batch statistics are used at all times:
+    the batch is the aligned items, and evaluation never reads the views.
     """
 
     def __init__(self, dim: int, hidden: int, out: int) -> None:
@@ -203,7 +205,8 @@ class Separation(nn.Module):
         return bound.clamp(min=0) if self.config.club_clamp else bound
 
     def _negative_l2(self, parts: dict[str, Parts], generator) -> Tensor:
-        return sum(losses.negative_l2(part.generic, part.unique) for part in parts.values()) / len(parts)
+        total = sum(losses.negative_l2(part.generic, part.unique) for part in parts.values()) / len(parts)
+        return total / next(iter(parts.values())).generic.shape[1] if self.config.l2_mean else total
 
     def _fit_pairs(self, name: str) -> list[tuple[Tensor, Tensor]]:
         """The (x, y) pairs that the network `name` is fitted on; a single modality has none but its own."""

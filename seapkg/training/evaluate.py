@@ -34,7 +34,7 @@ class Ranking:
     """
 
     def __init__(self, dataset, split: str, *, mask: str = "train", device="cpu") -> None:
-        check_choice("mask", mask, ["train", "train+valid"])
+        check_choice("mask", mask, ["train"] if split == "valid" else ["train", "train+valid"])
         relevant = torch.from_numpy(getattr(dataset, split).copy()).to(device)
         masked = [dataset.train] if mask == "train" else [dataset.train, dataset.valid]
         hidden = torch.from_numpy(np.concatenate(masked)).to(device)

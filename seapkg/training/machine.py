@@ -7,11 +7,13 @@ import ctypes
 import platform
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
 from seapkg.errors import RequestError
 
+STATUS = Path("/proc/self/status")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # names and values of malloc.h
 
 
@@ -65,9 +67,23 @@ def keep_freed_memory() -> None:
         set_option(M_TOP_PAD, 64 << 20)
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Starts the measure of peak memory anew, where the system can: on CUDA, and on Linux."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory so far in MB: of the device's allocations on CUDA, else of this process, all it did included."""
+    """Peak memory in MB since `forget_peak_memory`: of the device's allocations on CUDA, else of this whole process.
+
+    Where the system cannot forget (macOS), it is the peak since the process began.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    if STATUS.exists():
+        kibibytes = next(line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(kibibytes) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return (peak if sys.platform == "darwin" else peak * 1024) / 1e6  # bytes there, kibibytes elsewhere

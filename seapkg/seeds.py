@@ -1,0 +1,18 @@
+"""One seed, several streams: what draws the parameters, the batches and the model's own randomness never overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+STREAMS = ("parameters", "batches", "model")
+
+
+def stream_seed(seed: int, stream: str) -> int:
+    """The seed of one stream, 32 bits as the CPU's generator takes them; other seeds and streams give other ones."""
+    return int(np.random.SeedSequence((seed, STREAMS.index(stream))).generate_state(1)[0])
+
+
+def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one stream of `seed` on a device."""
+    return torch.Generator(device).manual_seed(stream_seed(seed, stream))
