@@ -67,7 +67,7 @@ def _write_curves(path: Path, curves: list[dict[str, float]]) -> None:
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An .npz, flushed to the disk; array by array, so that no name is special."""
     with open(path, "wb") as stream:
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

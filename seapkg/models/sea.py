@@ -166,24 +166,25 @@ class SEA(Recommender):
         return self._fuse(self._propagate(content))
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        propagated, parts = self._forward()
+        propagated, parts = self._forward(with_parts=self.config.separates)
         terms = {"bpr": ranking_loss(*self._fuse(propagated), users, positives, negatives, self.config.log_base)}
         items = positives.unique() if self.config.alignment_items == "batch" else slice(None)
-        return terms | self.separation.losses(parts, items, self.generator)
+        return terms | self.separation.losses(parts, items, self.generator) if parts else terms
 
     def fit_auxiliary(self) -> None:
         self.separation.fit_conditionals()
 
     def parts(self) -> dict[str, Tensor]:
         """Per modality: "generic" and "unique" [I, d/2], and "aligned", what the head makes of the generic."""
-        return self.separation.named(self._forward()[1])
+        return self.separation.named(self._forward(with_parts=True)[1])
 
-    def _forward(self) -> tuple[dict[str, Tensor], dict[str, Parts]]:
-        """Per modality, the propagated nodes [N, d] and the parts."""
-        if not self.released_split:
+    def _forward(self, with_parts: bool) -> tuple[dict[str, Tensor], dict[str, Parts]]:
+        """Per modality, the propagated nodes [N, d] and the parts, which are not computed where nobody needs them."""
+        if not (self.released_split and with_parts):
             content = {name: self.encoders[name](self._features(name)) for name in self.modalities}
             propagated = self._propagate(content)
-            return propagated, {name: self._halves(name, propagated[name]) for name in self.modalities}
+            halved = self.modalities if with_parts else ()
+            return propagated, {name: self._halves(name, propagated[name]) for name in halved}
         encoded = {
             name: self.encoders[name].with_parts(self._features(name), self.separation.head(name))
             for name in self.modalities

@@ -1,0 +1,41 @@
+"""The results table in README.md says what results/reference holds, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from seapkg.data.sources import KNOWN
+from seapkg.errors import SeapkgError
+from seapkg.experiments.reference import BEGIN, END, finished, results_table, with_table
+from seapkg.experiments.store import Store
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def reference_runs(tmp_path):
+    store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
+    return [run for name in KNOWN for run in finished(name, store)]
+
+
+def test_the_table_in_the_readme_is_that_of_the_committed_runs(tmp_path):
+    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert with_table(page, results_table(reference_runs(tmp_path))) == page
+
+
+def test_every_committed_run_is_in_the_table(tmp_path):
+    committed = {path.parent.name for path in (REPOSITORY / "results" / "reference").glob("*/run.json")}
+    assert committed == {run.name for run in reference_runs(tmp_path)}
+
+
+def test_committed_runs_hold_no_path_of_a_machine(tmp_path):
+    for run in reference_runs(tmp_path):
+        assert "/" not in run.record["data"]["source"]
+
+
+def test_the_table_stands_between_its_marks():
+    assert with_table(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
+
+
+def test_a_page_without_marks_is_refused():
+    with pytest.raises(SeapkgError, match="marks"):
+        with_table("a page", "new")
