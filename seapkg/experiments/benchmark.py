@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from seapkg.data import Dataset
-from seapkg.errors import MissingRun, RequestError
+from seapkg.errors import DataNotFound, MissingRun, RequestError
 from seapkg.experiments.run import Run
 from seapkg.experiments.store import Store
 from seapkg.experiments.train import train
@@ -65,7 +65,9 @@ def runs(
     progress: bool = False,
     **more: Any,
 ) -> list[Run]:
-    """The runs of the main table on one dataset; what is missing is trained, or left out with `offline`.
+    """The runs of the main table on one dataset; what is missing is trained.
+
+    It is left out with `offline`, and where the data is known but not here.
 
     `more`: options on top of the chosen ones, such as `max_epochs=5`, for each system that has them.
     """
@@ -82,5 +84,5 @@ def runs(
 def _ask(model, data, seed: int, store, offline: bool, progress: bool, chosen: dict[str, Any]) -> Run | None:
     try:
         return train(model, data, seed=seed, store=store, offline=offline, progress=progress, **chosen)
-    except MissingRun:
+    except (MissingRun, DataNotFound):
         return None

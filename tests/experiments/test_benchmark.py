@@ -32,7 +32,8 @@ def test_known_data_has_a_provenance():
     assert all(known.provenance and known.fingerprint in PROVENANCE for known in KNOWN.values())
 
 
-def test_finished_runs_of_known_data_are_found_where_the_data_is_not(tmp_path, monkeypatch):
+def test_known_data_that_is_not_here_is_looked_up_and_not_trained(tmp_path, monkeypatch):
     monkeypatch.setenv("SEAPKG_DATA", str(tmp_path / "nothing"))
     monkeypatch.chdir(tmp_path)
     assert benchmark.runs("baby", ["bpr"], [0], store=Store(tmp_path / "store"), offline=True) == []
+    assert benchmark.runs("baby", ["bpr"], [0], store=Store(tmp_path / "store")) == []
