@@ -43,10 +43,7 @@ def angle_mode(n) -> np.ndarray:
     """The most likely angle, π/2. For n = 2 every angle is equally likely: `RequestError`."""
     n = _checked_dimension(n)
     if np.any(n == 2):
-        raise RequestError(
-            "the angle has no mode in n = 2 dimensions, where it is uniform on "
-            "[0, π]; ask for n > 2"
-        )
+        raise RequestError("the angle has no mode in n = 2 dimensions, where it is uniform on [0, π]; ask for n > 2")
     return np.full(n.shape, np.pi / 2)
 
 
@@ -122,9 +119,7 @@ def _checked_dimension(n) -> np.ndarray:
     n = np.asarray(n, dtype=float)
     wrong = ~((n >= 2) & np.isfinite(n))
     if np.any(wrong):
-        raise RequestError(
-            f"n is {n[wrong][0]:g}; the angle of random vectors needs a dimension n >= 2"
-        )
+        raise RequestError(f"n is {n[wrong][0]:g}; the angle of random vectors needs a dimension n >= 2")
     return n
 
 
@@ -144,7 +139,5 @@ def _unit_rows(vectors) -> np.ndarray:
     vectors = np.asarray(vectors, dtype=float)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if np.any(norms == 0):
-        raise RequestError(
-            f"row {int(np.argmin(norms))} is all zeros and has no direction; leave it out"
-        )
+        raise RequestError(f"row {int(np.argmin(norms))} is all zeros and has no direction; leave it out")
     return vectors / norms

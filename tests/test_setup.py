@@ -96,9 +96,7 @@ def test_a_complete_active_environment_is_used_as_it_is(clone, bin_dir, variable
 
 
 def test_an_active_environment_that_lacks_something_is_named_and_left_alone(clone, bin_dir):
-    (clone / "pyproject.toml").write_text(
-        (ROOT / "pyproject.toml").read_text().replace("numpy>=2.0", "numpy>=99")
-    )
+    (clone / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text().replace("numpy>=2.0", "numpy>=99"))
     result = source(clone, environment(bin_dir, VIRTUAL_ENV=sys.prefix))
     assert "lacks numpy>=99; using .venv instead" in result.stderr
 

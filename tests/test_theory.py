@@ -29,10 +29,7 @@ def expectation(function, n):
 
     width = 12 / np.sqrt(n)
     points = np.clip([0, np.pi / 2 - width, np.pi / 2, np.pi / 2 + width, np.pi], 0, np.pi)
-    return sum(
-        integrate.quad(integrand, low, high, epsabs=1e-14, epsrel=1e-12)[0]
-        for low, high in pairwise(points)
-    )
+    return sum(integrate.quad(integrand, low, high, epsabs=1e-14, epsrel=1e-12)[0] for low, high in pairwise(points))
 
 
 def numpy_generator():
@@ -71,9 +68,7 @@ def test_density_is_zero_outside_zero_and_pi():
 def test_density_stays_finite_in_very_many_dimensions():
     # Laplace: the peak is √((n-3/2)/2π) up to a relative error of order 1/n².
     n = 1_000_000
-    assert theory.angle_density(np.pi / 2, n) == pytest.approx(
-        np.sqrt((n - 1.5) / (2 * np.pi)), rel=1e-8
-    )
+    assert theory.angle_density(np.pi / 2, n) == pytest.approx(np.sqrt((n - 1.5) / (2 * np.pi)), rel=1e-8)
 
 
 # Distribution function
@@ -82,9 +77,7 @@ def test_density_stays_finite_in_very_many_dimensions():
 @pytest.mark.parametrize("n", [2, 3, 4, 33, 128])
 @pytest.mark.parametrize("theta", [0.2, 1.4, np.pi / 2, 1.7, 3.0])
 def test_cdf_is_the_integral_of_the_density(n, theta):
-    integral, _ = integrate.quad(
-        theory.angle_density, 0, theta, args=(n,), points=[theta / 2], epsabs=1e-13
-    )
+    integral, _ = integrate.quad(theory.angle_density, 0, theta, args=(n,), points=[theta / 2], epsabs=1e-13)
     assert theory.angle_cdf(theta, n) == pytest.approx(integral, rel=1e-9, abs=1e-12)
 
 
@@ -158,19 +151,13 @@ def test_table_is_reproduced_to_its_digits(n):
         simple["1/(n-1)"],
         np.degrees(np.sqrt(theory.angle_variance(n))),
     ]
-    written = [
-        f"{value:.{len(digits.split('.')[1])}f}"
-        for value, digits in zip(values, TABLE[n], strict=True)
-    ]
+    written = [f"{value:.{len(digits.split('.')[1])}f}" for value, digits in zip(values, TABLE[n], strict=True)]
     assert written == list(TABLE[n])
 
 
 def test_one_over_n_minus_one_is_the_best_simple_form():
     for n in range(3, 2000):
-        errors = {
-            form: abs(value - theory.angle_variance(n))
-            for form, value in theory.simple_variances(n).items()
-        }
+        errors = {form: abs(value - theory.angle_variance(n)) for form, value in theory.simple_variances(n).items()}
         assert min(errors, key=errors.get) == "1/(n-1)"
 
 
@@ -207,9 +194,7 @@ def test_simulated_variances_agree_with_the_exact_ones(n):
 
 def test_dimensions_may_be_an_array():
     n = np.array([4, 32])
-    np.testing.assert_array_equal(
-        theory.angle_variance(n), [theory.angle_variance(4), theory.angle_variance(32)]
-    )
+    np.testing.assert_array_equal(theory.angle_variance(n), [theory.angle_variance(4), theory.angle_variance(32)])
 
 
 # Sampling and measuring
@@ -246,10 +231,7 @@ def test_tiny_angles_keep_their_digits():
 def test_effective_dimension_is_one_over_the_mean_square_cosine_of_distinct_rows():
     vectors = np.random.default_rng(2).normal(size=(7, 4)) * [3, 2, 1, 1]
     squares = [
-        np.cos(theory.angles_between(vectors[[i]], vectors[[j]])[0]) ** 2
-        for i in range(7)
-        for j in range(7)
-        if i != j
+        np.cos(theory.angles_between(vectors[[i]], vectors[[j]])[0]) ** 2 for i in range(7) for j in range(7) if i != j
     ]
     assert theory.effective_dimension(vectors) == pytest.approx(1 / np.mean(squares))
 

@@ -111,9 +111,7 @@ def _variance_panel(axes: Axes, table: pd.DataFrame, wide: pd.DataFrame) -> None
 def _error_panel(axes: Axes, wide: pd.DataFrame) -> None:
     for form, (colour, marker) in FORMS.items():
         percent = 100 * (wide[form] / wide["exact"] - 1).abs()
-        axes.plot(
-            wide.index, percent, marker=marker, markersize=5, markerfacecolor="none", color=colour
-        )
+        axes.plot(wide.index, percent, marker=marker, markersize=5, markerfacecolor="none", color=colour)
     axes.set_ylabel("error of the form (% of exact)")
     _dimension_axis(axes, wide.index)
     axes.set_yscale("log")

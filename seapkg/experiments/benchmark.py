@@ -1,7 +1,7 @@
 """The main table: the systems that are compared, with the options that were chosen on the validation split.
 
-`results/reference/tuning.csv` lists the trials so far; few, and one seed each, so a choice here is the best of those and
-not a search. What is not named here stands at its default.
+`results/reference/tuning.csv` lists the trials so far; few, and one seed each, so a choice here is the best of
+those and not a search. What is not named here stands at its default.
 """
 
 from __future__ import annotations

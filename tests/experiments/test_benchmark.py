@@ -34,6 +34,7 @@ def test_known_data_has_a_provenance():
 
 def test_known_data_that_is_not_here_is_looked_up_and_not_trained(tmp_path, monkeypatch):
     monkeypatch.setenv("SEAPKG_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setattr("seapkg.data.sources.BESIDE_PACKAGE", tmp_path / "nothing")
     monkeypatch.chdir(tmp_path)
     assert benchmark.runs("baby", ["bpr"], [0], store=Store(tmp_path / "store"), offline=True) == []
     assert benchmark.runs("baby", ["bpr"], [0], store=Store(tmp_path / "store")) == []
