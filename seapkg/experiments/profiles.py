@@ -11,12 +11,10 @@ REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "smoke": {},
     "laptop": {
-        "00_start_here": {"max_epochs": 200},
         "01_random_angles": {"n_pairs": 100_000},
         "03_training": REAL,
     },
     "paper": {
-        "00_start_here": {"max_epochs": 200},
         "01_random_angles": {"n_pairs": 400_000},
         "03_training": REAL | {"datasets": ["baby", "sports"], "seeds": [0, 1, 2, 3, 4]},
     },

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from seapkg.data import Dataset
+from seapkg.data.sources import Known
 from seapkg.errors import RequestError, SeapkgError
 from seapkg.experiments import places, plots
 from seapkg.experiments.profiles import PROFILES
@@ -30,7 +31,7 @@ def save_figure(
     profile: str,
     notebook: str,
     runs: Iterable[Run | str],
-    data: Dataset | str | Iterable[Dataset | str],
+    data: Dataset | Known | str | Iterable[Dataset | Known | str],
     caption: str,
 ) -> Path:
     """Writes figures/PROFILE/NAME.png and .svg and enters them in the index. Returns the path of the PNG.
@@ -53,7 +54,7 @@ def save_table(
     profile: str,
     notebook: str,
     runs: Iterable[Run | str],
-    data: Dataset | str | Iterable[Dataset | str],
+    data: Dataset | Known | str | Iterable[Dataset | Known | str],
     caption: str,
 ) -> Path:
     """Writes figures/PROFILE/NAME.csv (every digit) and .md (four decimals), indexed. Returns the path of the .md."""
@@ -119,12 +120,12 @@ def _is_there(folder: Path, entry: dict) -> bool:
     return all((folder / file).is_file() for file in entry["files"])
 
 
-def _data_words(data: Dataset | str | Iterable[Dataset | str]) -> list[str]:
-    one = isinstance(data, Dataset | str)
+def _data_words(data: Dataset | Known | str | Iterable[Dataset | Known | str]) -> list[str]:
+    one = isinstance(data, Dataset | Known | str)
     return [_one_data(item) for item in ([data] if one else data)]
 
 
-def _one_data(data: Dataset | str) -> str:
+def _one_data(data: Dataset | Known | str) -> str:
     if isinstance(data, str):
         return data
     said = data.provenance or "what is real in it is not known"
