@@ -100,6 +100,7 @@ class _LikelihoodGradient:
             parameter.grad = torch.zeros_like(parameter)
 
     def compute(self) -> None:
+        """Leaves the gradient in `.grad` of each parameter of q."""
         q, (to_mean, to_variance) = self.q, self._output_gradients()
         hidden = self.hidden.view(2, -1, self.hidden.shape[1])
         back = torch.empty_like(hidden)

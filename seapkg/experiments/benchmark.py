@@ -43,6 +43,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     },
     "lfm2k": {
         "lightgcn": {"regularisation": 1e-3},
+        "sea (released)": {"learning_rate": 3e-3},
     },
 }
 

@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """A name for a report: "cuda: NVIDIA H200" or "cpu: x86_64, 2 threads"."""
+    """A name for a report: "cuda: NVIDIA A100" or "cpu: x86_64, 2 threads"."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads"
