@@ -83,44 +83,50 @@ class ConditionalFit:
 class _LikelihoodGradient:
     """The gradient of the summed negative log-likelihoods, left in `.grad`; buffers are made once and written over.
 
-    All pairs stand side by side in columns: x, y are [dim, columns], which suits these flat products.
+    All pairs stand side by side in columns: x, y are [dim, columns], which suits these flat products. A row of ones
+    under x and under the hidden layer makes each bias one more column of its weight.
     """
 
     def __init__(self, q: GaussianConditional, pairs: list[tuple[Tensor, Tensor]]) -> None:
         self.q, self.n = q, len(pairs[0][0])
-        self.x = torch.cat([x for x, _ in pairs])  # [columns, dim]
-        self.y = torch.cat([y for _, y in pairs]).T.contiguous()  # [dim, columns]
+        x, y = (torch.cat(side).detach() for side in zip(*pairs, strict=True))  # [columns, dim]
+        hidden, (columns, dim) = q.first_weight.shape[1], y.shape
+        self.x = torch.cat([x, x.new_ones(columns, 1)], dim=1)  # [columns, dim + 1]
         self.x_columns = self.x.T.contiguous()
-        hidden, (dim, columns) = q.first_weight.shape[1], self.y.shape
-        self.hidden = self.x.new_empty(2 * hidden, columns)
-        self.outputs = self.x.new_empty(2, dim, columns)
-        self.precision = self.x.new_empty(dim, columns)
-        self.doubled = self.x.new_tensor([1, 2]).view(2, 1, 1)
+        self.minus_y = -y.T  # [dim, columns]
+        self.first = x.new_zeros(2, hidden + 1, dim + 1)
+        self.first[:, -1, -1] = 1  # the row of ones passes through
+        self.second = x.new_empty(2, dim, hidden + 1)
+        self.hidden = x.new_empty(2, hidden + 1, columns)
+        self.back = x.new_empty(2, hidden, columns)
+        self.residual, self.sigmoid, self.to_mean = (x.new_empty(dim, columns) for _ in range(3))
         for parameter in q.parameters():
             parameter.grad = torch.zeros_like(parameter)
 
     def compute(self) -> None:
         """Leaves the gradient in `.grad` of each parameter of q."""
-        q, (to_mean, to_variance) = self.q, self._output_gradients()
-        hidden = self.hidden.view(2, -1, self.hidden.shape[1])
-        back = torch.empty_like(hidden)
-        for k, (gradient, scale) in enumerate(((to_mean, 1 / self.n), (to_variance, 0.5 / self.n))):
-            torch.mm(gradient, hidden[k].T, out=q.second_weight.grad[k]).mul_(scale)
-            torch.sum(gradient, dim=1, out=q.second_bias.grad[k]).mul_(scale)
-            torch.mm(q.second_weight[k].T * scale, gradient, out=back[k])
-        back.mul_(hidden > 0)
-        torch.mm(back.flatten(0, 1), self.x, out=q.first_weight.grad.view(-1, self.x.shape[1]))
-        torch.sum(back, dim=2, out=q.first_bias.grad)
-
-    def _output_gradients(self) -> tuple[Tensor, Tensor]:
-        """With r = μ - y, p = e^-ℓ: n times the gradient at μ, r p, and 2n times that at tanh's input."""
         q = self.q
-        torch.addmm(q.first_bias.view(-1, 1), q.first_weight.flatten(0, 1), self.x_columns, out=self.hidden).relu_()
-        hidden = self.hidden.view(2, -1, self.hidden.shape[1])
-        weight, bias = q.second_weight * self.doubled, q.second_bias * self.doubled[:, 0]
-        torch.baddbmm(bias[:, :, None], weight, hidden, out=self.outputs)
-        residual = self.outputs[0].sub_(self.y)
-        log_variance = self.outputs[1].sigmoid_().mul_(2).sub_(1)  # tanh z = 2 σ(2z) - 1, several times as fast
-        to_mean = torch.neg(log_variance, out=self.precision).exp_().mul_(residual)
-        to_variance = log_variance.square_().sub_(1).mul_(residual.mul_(to_mean).sub_(1))
-        return to_mean, to_variance
+        self._output_gradients()
+        for k, (gradient, scale) in enumerate(((self.to_mean, 1 / self.n), (self.residual, 2 / self.n))):
+            both = torch.mm(self.hidden[k], gradient.T).mul_(scale)  # [hidden + 1, dim]
+            q.second_weight.grad[k], q.second_bias.grad[k] = both[:-1].T, both[-1]
+            torch.mm(q.second_weight[k].T * scale, gradient, out=self.back[k])
+        self.back.mul_(self.hidden[:, :-1] > 0)
+        both = torch.mm(self.back.flatten(0, 1), self.x).view(2, -1, self.x.shape[1])  # [2, hidden, dim + 1]
+        q.first_weight.grad.copy_(both[:, :, :-1])
+        q.first_bias.grad.copy_(both[:, :, -1])
+
+    def _output_gradients(self) -> None:
+        """With r = μ - y, s = σ(2z), ℓ = tanh z = 2 s - 1, p = e^-ℓ: n times the gradient at μ, r p, is left in
+        `to_mean`; n / 2 times that at z, s (1 - s) (1 - r² p), in `residual`. σ is several times as fast as tanh."""
+        q, (residual, sigmoid, to_mean) = self.q, (self.residual, self.sigmoid, self.to_mean)
+        self.first[:, :-1, :-1], self.first[:, :-1, -1] = q.first_weight, q.first_bias
+        self.second[:, :, :-1], self.second[:, :, -1] = q.second_weight, q.second_bias
+        self.second[1] *= 2
+        torch.mm(self.first.flatten(0, 1), self.x_columns, out=self.hidden.flatten(0, 1)).relu_()
+        torch.addmm(self.minus_y, self.second[0], self.hidden[0], out=residual)
+        torch.mm(self.second[1], self.hidden[1], out=sigmoid).sigmoid_()
+        torch.sub(1, sigmoid, alpha=2, out=to_mean).exp_().mul_(residual)
+        residual.mul_(to_mean)
+        torch.addcmul(sigmoid, sigmoid, sigmoid, value=-1, out=sigmoid)
+        torch.addcmul(sigmoid, sigmoid, residual, value=-1, out=residual)

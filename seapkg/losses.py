@@ -12,6 +12,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+#: Below this temperature e^(1/τ) could overflow, and rows are shifted by their maximum first.
+SHARP = 1 / 30
+#: What a block of rows of Solosim may take; such a block stays in a processor's cache.
+BLOCK_BYTES = 2 << 20
+
 
 def bpr(positive_scores: Tensor, negative_scores: Tensor, log_base: str = "e") -> Tensor:
     """Bayesian personalised ranking (SEA Eq. 18), the mean of -log σ(s_ui - s_uj); both arguments [batch].
@@ -34,7 +39,8 @@ def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     items as negatives: this *is* InfoNCE in one direction (spec A.5, "S-code"). Returns a scalar. Computed in
     blocks of rows: memory linear in n.
     """
-    return _BlockedSoftmax.apply(a, b, temperature)
+    block_rows = max(16, BLOCK_BYTES // (a.element_size() * a.shape[0]))
+    return _BlockedSoftmax.apply(a, b, temperature, block_rows)
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
@@ -56,32 +62,32 @@ class _BlockedSoftmax(torch.autograd.Function):
     """`solosim` and its gradient in one sweep over blocks of rows, each n columns wide.
 
     The gradient is known up to the scalar that arrives in backward, so it is computed while the block of
-    probabilities is at hand: with P the softmax, (P - 1) b / (n τ) for a and (P - 1)' a / (n τ) for b.
+    probabilities is at hand: with P the softmax, (P - 1) b / (n τ) for a and (P - 1)' a / (n τ) for b. P itself is
+    never formed: its rows' sums divide the narrow factors instead.
     """
 
     @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor, temperature: float, block_bytes: int = 4 << 20) -> Tensor:
+    def forward(ctx, a: Tensor, b: Tensor, temperature: float, block_rows: int) -> Tensor:
         n = a.shape[0]
-        step = max(1, block_bytes // (b.shape[0] * a.element_size()))
         needed = any(ctx.needs_input_grad[:2])
         gradient_a, gradient_b = torch.empty_like(a), torch.zeros_like(b)
-        scaled = b.T / temperature
-        total = a.new_zeros(())
-        for start in range(0, n, step):
-            rows = slice(start, start + step)
-            logits = a[rows] @ scaled  # [block, n]
-            total += logits.diagonal(start).sum()
-            highest = logits.amax(dim=1, keepdim=True)
-            weights = logits.sub_(highest).exp_()
-            sums = weights.sum(dim=1, keepdim=True)
-            total -= (sums.log() + highest).sum()
+        scaled = (b.T / temperature).contiguous()  # [dim, n]
+        total = -(a * b).sum() / temperature
+        for start in range(0, n, block_rows):
+            rows = a[start : start + block_rows]
+            weights = rows @ scaled  # [block, n], logits at first
+            if temperature < SHARP:
+                highest = weights.amax(dim=1, keepdim=True)
+                total += highest.sum()
+                weights.sub_(highest)
+            sums = weights.exp_().sum(dim=1, keepdim=True)
+            total += sums.log().sum()
             if needed:
-                weights /= sums
-                torch.mm(weights, b, out=gradient_a[rows])
-                gradient_b.addmm_(weights.T, a[rows])
+                torch.div(weights @ b, sums, out=gradient_a[start : start + block_rows])
+                gradient_b.addmm_(weights.T, rows / sums)
         if needed:
             ctx.save_for_backward((gradient_a - b) / (n * temperature), (gradient_b - a) / (n * temperature))
-        return -total / n
+        return total / n
 
     @staticmethod
     @once_differentiable
