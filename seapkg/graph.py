@@ -188,14 +188,14 @@ class ItemGraphs(nn.Module):
         dataset: gives the features or the item graphs.
         n_neighbours: k of the kNN graphs.
         image_weight: share of the image graph where there are image and text; other sets share equally.
-        learned: the shares are the softmax of trainable logits that start at these values.
+        learned: the shares are the softmax of trainable logits that start at these values; fixed ones make one graph.
     """
 
     def __init__(self, dataset, n_neighbours: int, image_weight: float, *, learned: bool = False) -> None:
         super().__init__()
         graphs = {name: item_graph(dataset, name, n_neighbours) for name in dataset.modalities}
-        self.graphs = nn.ModuleDict(graphs)
         shares = _initial_shares(dataset.modalities, image_weight)
+        self.graphs = nn.ModuleDict(graphs if learned else {"mixed": weighted_sum(list(graphs.values()), shares)})
         self.logits = nn.Parameter(shares.clamp(min=1e-6).log()) if learned else None
         self.register_buffer("fixed", None if learned else shares, persistent=False)
 
@@ -206,6 +206,8 @@ class ItemGraphs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x`: [n_items, dim]. Returns [n_items, dim]."""
+        if self.logits is None:
+            return self.graphs["mixed"](x)
         return sum(share * graph(x) for share, graph in zip(self.shares, self.graphs.values(), strict=True))
 
 
@@ -213,6 +215,14 @@ def _initial_shares(modalities: tuple[str, ...], image_weight: float) -> Tensor:
     if set(modalities) == {"image", "text"}:
         return torch.tensor([image_weight if name == "image" else 1 - image_weight for name in modalities])
     return torch.full((len(modalities),), 1 / len(modalities))
+
+
+def weighted_sum(graphs: list[SparseGraph], weights: Tensor) -> SparseGraph:
+    """Σ_m w_m S_m as one graph: one product instead of several. `weights`: [len(graphs)]."""
+    entries = [graph.matrix().to_sparse_coo() for graph in graphs]
+    rows, columns = torch.cat([entry.indices() for entry in entries], dim=1)
+    values = torch.cat([weight * entry.values() for weight, entry in zip(weights, entries, strict=True)])
+    return SparseGraph(rows, columns, values, graphs[0].shape)
 
 
 def mean_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:

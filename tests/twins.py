@@ -14,11 +14,10 @@ def to_float64(model):
     """The model in float64, the weights of its constant graphs at that precision (tests of graphs check them)."""
     model.double()
     model.graph.forward_values = torch.from_numpy(adjacency_values(model))
-    for graph in model.item_graphs.graphs.values():
+    neighbours = model.config.n_neighbours
+    for graph in model.item_graphs.graphs.values():  # multiples of 1 / k, or of 0.1 / k where the shares are mixed in
         for name in ("forward_values", "backward_values"):
-            setattr(graph, name, torch.full_like(getattr(graph, name), 1 / model.config.n_neighbours))
-    if model.item_graphs.fixed is not None:
-        model.item_graphs.fixed = torch.tensor([0.1, 0.9], dtype=torch.float64)
+            setattr(graph, name, (getattr(graph, name) * 10 * neighbours).round() / (10 * neighbours))
     return model
 
 

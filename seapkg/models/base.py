@@ -41,8 +41,7 @@ class Recommender(nn.Module):
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """The weighted loss terms of a batch by name; the trainer minimises their sum. Arguments: int64 [batch]."""
-        embedded_users, embedded_items = self.embed()
-        return {"bpr": ranking_loss(embedded_users, embedded_items, users, positives, negatives)}
+        return {"bpr": ranking_loss(*batch_rows(*self.embed(), users, positives, negatives))}
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Called before each epoch; `generator` is the only source of randomness a model may use."""
@@ -80,14 +79,16 @@ def rows(table: Tensor, index: Tensor) -> Tensor:
     return F.embedding(index, table)
 
 
-def ranking_loss(
-    embedded_users: Tensor, embedded_items: Tensor, users: Tensor, positives: Tensor, negatives: Tensor, log_base="e"
-) -> Tensor:
-    """BPR on dot products of the batch rows. Returns a scalar."""
-    chosen = rows(embedded_users, users)
-    positive_scores = (chosen * rows(embedded_items, positives)).sum(dim=1)
-    negative_scores = (chosen * rows(embedded_items, negatives)).sum(dim=1)
-    return losses.bpr(positive_scores, negative_scores, log_base)
+def batch_rows(user_table: Tensor, item_table: Tensor, users, positives, negatives) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows of a batch's users, positive and negative items [batch, d], each table being read (and in the backward
+    pass filled) once."""
+    items = rows(item_table, torch.cat([positives, negatives]))
+    return rows(user_table, users), *items.split(len(positives))
+
+
+def ranking_loss(users: Tensor, positives: Tensor, negatives: Tensor, log_base="e") -> Tensor:
+    """BPR on dot products of the batch's rows [batch, d]. Returns a scalar."""
+    return losses.bpr((users * positives).sum(dim=1), (users * negatives).sum(dim=1), log_base)
 
 
 def embedding_table(n_rows: int, dim: int, init=nn.init.xavier_uniform_) -> nn.Parameter:

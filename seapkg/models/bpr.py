@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from seapkg.losses import embedding_norm
-from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows
+from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss
 from seapkg.options import check_numbers
 
 
@@ -36,8 +36,8 @@ class BPR(Recommender):
         return self.users, self.items
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        batch = rows(self.users, users), rows(self.items, positives), rows(self.items, negatives)
+        batch = batch_rows(self.users, self.items, users, positives, negatives)
         return {
-            "bpr": ranking_loss(self.users, self.items, users, positives, negatives),
+            "bpr": ranking_loss(*batch),
             "regularisation": self.config.regularisation * embedding_norm(*batch),
         }

@@ -10,7 +10,15 @@ from torch import Tensor
 from seapkg.errors import RequestError
 from seapkg.graph import ItemGraphs, keep_edges, mean_of_layers, normalised_adjacency
 from seapkg.losses import bpr
-from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows, training_graph, training_pairs
+from seapkg.models.base import (
+    Recommender,
+    batch_rows,
+    embedding_table,
+    ranking_loss,
+    rows,
+    training_graph,
+    training_pairs,
+)
 from seapkg.models.content import Content
 from seapkg.models.separate import Separation, SeparationConfig
 from seapkg.options import check_halves
@@ -85,10 +93,10 @@ class FREEDOM(Recommender):
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         all_items = self.config.content_in_score or self.config.separates
         by_modality = self.content() if all_items else None
-        embedded_users, embedded_items = self._embed(self.pruned, by_modality)
-        terms = {"bpr": ranking_loss(embedded_users, embedded_items, users, positives, negatives)}
+        batch = batch_rows(*self._embed(self.pruned, by_modality), users, positives, negatives)
+        terms = {"bpr": ranking_loss(*batch)}
         if self.config.content_loss_weight:
-            loss = self._content_loss(rows(embedded_users, users), by_modality, positives, negatives)
+            loss = self._content_loss(batch[0], by_modality, positives, negatives)
             terms["content"] = self.config.content_loss_weight * loss
         if self.config.separates:
             terms |= self.content.separate(self.separation, by_modality, positives, self.generator)

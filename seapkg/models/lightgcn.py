@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seapkg.graph import mean_of_layers
 from seapkg.losses import embedding_norm
-from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows, training_graph
+from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss, training_graph
 from seapkg.options import check_numbers
 
 
@@ -41,8 +41,8 @@ class LightGCN(Recommender):
         return final.split([self.n_users, self.n_items])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        batch = rows(self.users, users), rows(self.items, positives), rows(self.items, negatives)
+        layer_0 = batch_rows(self.users, self.items, users, positives, negatives)
         return {
-            "bpr": ranking_loss(*self.embed(), users, positives, negatives),
-            "regularisation": self.config.regularisation * embedding_norm(*batch),
+            "bpr": ranking_loss(*batch_rows(*self.embed(), users, positives, negatives)),
+            "regularisation": self.config.regularisation * embedding_norm(*layer_0),
         }

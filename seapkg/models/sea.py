@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from seapkg.errors import RequestError
 from seapkg.graph import ItemGraphs, sum_of_layers
-from seapkg.models.base import Recommender, embedding_table, ranking_loss, training_graph
+from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss, training_graph
 from seapkg.models.separate import AlignmentHead, Parts, Separation, SeparationConfig
 from seapkg.options import check_choice
 
@@ -167,7 +167,8 @@ class SEA(Recommender):
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         propagated, parts = self._forward(with_parts=self.config.separates)
-        terms = {"bpr": ranking_loss(*self._fuse(propagated), users, positives, negatives, self.config.log_base)}
+        batch = batch_rows(*self._fuse(propagated), users, positives, negatives)
+        terms = {"bpr": ranking_loss(*batch, log_base=self.config.log_base)}
         items = positives.unique() if self.config.alignment_items == "batch" else slice(None)
         return terms | self.separation.losses(parts, items, self.generator) if parts else terms
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seapkg.losses import bpr, embedding_norm
-from seapkg.models.base import Recommender, embedding_table, rows
+from seapkg.losses import embedding_norm
+from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows
 from seapkg.models.content import Content
 from seapkg.models.separate import Separation, SeparationConfig
 from seapkg.options import check_halves
@@ -49,11 +49,10 @@ class VBPR(Recommender):
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         by_modality = self.content() if self.config.separates else None
-        user_rows = rows(self.users, users)
-        positive_rows, negative_rows = (self._item_rows(items, by_modality) for items in (positives, negatives))
-        scores = [(user_rows * item_rows).sum(dim=1) for item_rows in (positive_rows, negative_rows)]
-        norm = embedding_norm(user_rows, positive_rows, negative_rows)
-        terms = {"bpr": bpr(*scores), "regularisation": self.config.regularisation * norm}
+        items = self._item_rows(torch.cat([positives, negatives]), by_modality)
+        batch = rows(self.users, users), *items.split(len(positives))
+        norm = embedding_norm(*batch)
+        terms = {"bpr": ranking_loss(*batch), "regularisation": self.config.regularisation * norm}
         return terms | self.content.separate(self.separation, by_modality, positives, self.generator)
 
     def fit_auxiliary(self) -> None:
