@@ -1,0 +1,81 @@
+"""Random data of a real dataset's shape: for time and memory, values do not matter, sizes do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seapkg.data import Dataset, ItemGraph
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a dataset: users, items, training pairs, valid and test pairs, and the width of each modality."""
+
+    n_users: int
+    n_items: int
+    n_train: int
+    n_held_out: int
+    widths: dict[str, int]
+
+
+ORIGINAL = {"image": 4096, "text": 384}
+NARROW = {"image": 64, "text": 64}
+SHAPES = {
+    "smoke": Shape(300, 200, 1_500, 300, {"image": 48, "text": 32}),
+    "baby": Shape(19_445, 7_050, 118_551, 21_682, ORIGINAL),
+    "sports": Shape(35_598, 18_357, 218_409, 40_029, ORIGINAL),
+    "clothing": Shape(39_387, 23_033, 197_338, 41_000, ORIGINAL),
+    "million": Shape(400_000, 1_000_000, 4_000_000, 400_000, NARROW),
+}
+
+
+def grown(n_items: int) -> Shape:
+    """A shape for the growth figure: 2.5 users and 15 pairs an item (Baby's ratios, about), 64-d features."""
+    return Shape(5 * n_items // 2, n_items, 15 * n_items, 3 * n_items, NARROW)
+
+
+def random_dataset(shape: Shape, n_neighbours: int = 10, seed: int = 0) -> Dataset:
+    """Pairs with a long tail of items, normal features, and a random item graph (itself and nine others), so that no
+    time goes into neighbours of noise."""
+    random = np.random.default_rng(seed)
+    pairs = _pairs(shape, shape.n_train + 2 * shape.n_held_out, random)
+    own = np.unique(pairs[:, 0], return_index=True)[1]  # each user's first pair is a training pair
+    rest = random.permutation(np.setdiff1d(np.arange(len(pairs)), own))
+    held_out, train = rest[: 2 * shape.n_held_out], np.concatenate([own, rest[2 * shape.n_held_out :]])
+    features = {n: random.standard_normal((shape.n_items, w), dtype=np.float32) for n, w in shape.widths.items()}
+    return Dataset.from_arrays(
+        pairs[train],
+        pairs[held_out[: shape.n_held_out]],
+        pairs[held_out[shape.n_held_out :]],
+        n_users=shape.n_users,
+        n_items=shape.n_items,
+        features=features,
+        item_graphs={name: _neighbours(shape.n_items, n_neighbours, random) for name in features},
+    )
+
+
+def _pairs(shape: Shape, n: int, random) -> np.ndarray:
+    """`n` distinct pairs [n, 2]; every user has one, and item i is drawn in proportion to (i + 10)^-0.6."""
+    share = np.cumsum((np.arange(shape.n_items) + 10.0) ** -0.6)
+    keys = np.empty(0, dtype=np.int64)
+    first = np.arange(shape.n_users)
+    while len(keys) < n:
+        users = np.concatenate([first, random.integers(shape.n_users, size=n - len(keys) + n // 20)])
+        items = np.searchsorted(share, random.random(len(users)) * share[-1])
+        drawn = users * shape.n_items + np.minimum(items, shape.n_items - 1)
+        keys, first = np.unique(np.concatenate([keys, drawn])), first[:0]
+    users = keys // shape.n_items
+    needed = np.unique(users, return_index=True)[1]
+    spare = random.permutation(np.setdiff1d(np.arange(len(keys)), needed))
+    kept = keys[np.sort(np.concatenate([needed, spare[: n - len(needed)]]))]
+    return np.stack([kept // shape.n_items, kept % shape.n_items], axis=1)
+
+
+def _neighbours(n_items: int, k: int, random) -> ItemGraph:
+    rows = np.arange(n_items)
+    offsets = np.sort(random.choice(np.arange(1, n_items), size=k - 1, replace=False))
+    columns = (rows[:, None] + np.concatenate([[0], offsets])) % n_items
+    cosines = np.broadcast_to(np.linspace(1, 0.1, k, dtype=np.float32), columns.shape)
+    return ItemGraph(np.stack([rows.repeat(k), columns.ravel()]), cosines.ravel().copy())
