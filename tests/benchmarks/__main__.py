@@ -55,7 +55,7 @@ def table(rows: list[list[str]]) -> None:
 
 
 def sea(args) -> None:
-    """Forms alternate, round by round, so that a machine's bad minute meets all of them; ratios are medians of rounds."""
+    """Forms take turns, so that a machine's bad minute meets all of them; ratios are medians over rounds."""
     forms = {"published": {"form": "published"}, "ours": {}, "ours, fast": {"precision": "fast"}}
     options = RELEASED | {"variant": args.variant}
     found = {name: [] for name in forms}
