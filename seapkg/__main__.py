@@ -90,12 +90,12 @@ def _add_store(command) -> None:
 
 
 def _train(options) -> None:
-    from seapkg.experiments import places
+    from seapkg.experiments import folders
     from seapkg.experiments.store import Store
     from seapkg.experiments.train import carry_out, plan
 
     values = settings(options.set, options.epochs)
-    store = Store(options.store or places.store_root())  # no reference: who trains wants the model
+    store = Store(options.store or folders.store_root())  # no reference: who trains wants the model
     planned = plan(options.model, options.data, seed=options.seed, precision=options.precision, **values)
     run = store.find(planned.spec)
     if run is not None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seapkg.errors import RequestError, SeapkgError, did_you_mean
-from seapkg.experiments import places
+from seapkg.experiments import folders
 from seapkg.experiments.notebook_files import clean, declared, read, write
 from seapkg.experiments.profiles import PROFILES
 
@@ -81,7 +81,7 @@ def jobs(
     """The notebooks of `folder` with their parameters; raises RequestError before any has run."""
     if profile not in profiles:
         raise RequestError(f"no profile {profile!r}{did_you_mean(profile, profiles)}; there are {', '.join(profiles)}")
-    folder = folder or places.workplace() / "notebooks"
+    folder = folder or folders.workplace() / "notebooks"
     paths = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not paths:
         raise RequestError(f"{folder} holds no notebook called NN_*.ipynb")
@@ -98,7 +98,7 @@ def run(
     todo: list[Job], profile: str, *, write_back: bool = False, say: Callable[[str], Any] = lambda line: None
 ) -> Iterator[Outcome]:
     """Runs each job in turn and yields its outcome."""
-    root = places.workplace()
+    root = folders.workplace()
     copies = root / "results" / "notebooks" / profile
     copies.mkdir(parents=True, exist_ok=True)
     with kernel_of_this_python() as kernel:

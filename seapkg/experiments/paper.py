@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from seapkg.errors import RequestError
-from seapkg.experiments import places
+from seapkg.experiments import folders
 from seapkg.experiments.run import Run
 
 FILE = "paper_tables.csv"
@@ -22,7 +22,7 @@ COLUMNS = ["dataset", "system", "metric", "paper"]
 
 def paper_numbers(path: str | Path | None = None) -> pd.DataFrame:
     """The published metrics: columns dataset, system (in lower case), metric (as a run calls it), paper."""
-    path = Path(path) if path is not None else places.workplace() / "data" / FILE
+    path = Path(path) if path is not None else folders.workplace() / "data" / FILE
     if not path.is_file():
         raise RequestError(f"{path} is missing: it holds the paper's tables and comes with the repository")
     table = pd.read_csv(path, dtype={"table": str, "value": float})

@@ -10,7 +10,7 @@ import pandas as pd
 
 from seapkg.data.sources import KNOWN
 from seapkg.errors import SeapkgError
-from seapkg.experiments import benchmark, places
+from seapkg.experiments import benchmark, folders
 from seapkg.experiments.paper import number, paper_numbers
 from seapkg.experiments.run import Run
 from seapkg.experiments.store import Store
@@ -25,8 +25,8 @@ def main() -> int:
     try:
         store = Store()
         found = [run for name in KNOWN for run in finished(name, store)]
-        store.export([run for run in found if run.folder.parent == store.root], places.reference_root())
-        page = places.workplace() / "README.md"
+        store.export([run for run in found if run.folder.parent == store.root], folders.reference_root())
+        page = folders.workplace() / "README.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
     except SeapkgError as error:
         sys.stderr.write(f"reference: {error}\n")

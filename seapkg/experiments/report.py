@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from seapkg.data import Dataset
 from seapkg.data.sources import Known
 from seapkg.errors import RequestError, SeapkgError
-from seapkg.experiments import places, plots
+from seapkg.experiments import folders, plots
 from seapkg.experiments.profiles import PROFILES
 from seapkg.experiments.run import Run
 
@@ -84,7 +84,7 @@ def _folder(profile: str, name: str) -> Path:
         raise RequestError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise RequestError(f"a figure's name has letters, digits, - and _ only; it is {name!r}")
-    folder = places.figures_root() / profile
+    folder = folders.figures_root() / profile
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seapkg.errors import RequestError, SeapkgError
-from seapkg.experiments import archive, places, scratch
+from seapkg.experiments import archive, folders, scratch
 from seapkg.experiments.run import CURVES, RECORD, USERS, Run
 from seapkg.experiments.spec import RunSpec
 
@@ -25,8 +25,8 @@ class Store:
 
     def __init__(self, root: str | Path | None = None, reference: str | Path | None = None):
         if root is None and reference is None:
-            reference = places.reference_root()
-        self.root = Path(root) if root is not None else places.store_root()
+            reference = folders.reference_root()
+        self.root = Path(root) if root is not None else folders.store_root()
         self.reference = Path(reference) if reference is not None else None
 
     def __repr__(self) -> str:
