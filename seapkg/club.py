@@ -93,7 +93,7 @@ class _LikelihoodGradient:
         hidden, (columns, dim) = q.first_weight.shape[1], y.shape
         self.x = torch.cat([x, x.new_ones(columns, 1)], dim=1)  # [columns, dim + 1]
         self.x_columns = self.x.T.contiguous()
-        self.minus_y = -y.T  # [dim, columns]
+        self.y = y.T.contiguous()  # [dim, columns]
         self.first = x.new_zeros(2, hidden + 1, dim + 1)
         self.first[:, -1, -1] = 1  # the row of ones passes through
         self.second = x.new_empty(2, dim, hidden + 1)
@@ -111,7 +111,7 @@ class _LikelihoodGradient:
             both = torch.mm(self.hidden[k], gradient.T).mul_(scale)  # [hidden + 1, dim]
             q.second_weight.grad[k], q.second_bias.grad[k] = both[:-1].T, both[-1]
             torch.mm(q.second_weight[k].T * scale, gradient, out=self.back[k])
-        self.back.mul_(self.hidden[:, :-1] > 0)
+        torch.ops.aten.threshold_backward(self.back, self.hidden[:, :-1], 0, grad_input=self.back)  # ReLU's
         both = torch.mm(self.back.flatten(0, 1), self.x).view(2, -1, self.x.shape[1])  # [2, hidden, dim + 1]
         q.first_weight.grad.copy_(both[:, :, :-1])
         q.first_bias.grad.copy_(both[:, :, -1])
@@ -124,7 +124,7 @@ class _LikelihoodGradient:
         self.second[:, :, :-1], self.second[:, :, -1] = q.second_weight, q.second_bias
         self.second[1] *= 2
         torch.mm(self.first.flatten(0, 1), self.x_columns, out=self.hidden.flatten(0, 1)).relu_()
-        torch.addmm(self.minus_y, self.second[0], self.hidden[0], out=residual)
+        torch.mm(self.second[0], self.hidden[0], out=residual).sub_(self.y)
         torch.mm(self.second[1], self.hidden[1], out=sigmoid).sigmoid_()
         torch.sub(1, sigmoid, alpha=2, out=to_mean).exp_().mul_(residual)
         residual.mul_(to_mean)
