@@ -197,7 +197,7 @@ class ItemGraphs(nn.Module):
         shares = _initial_shares(dataset.modalities, image_weight)
         self.graphs = nn.ModuleDict(graphs if learned else {"mixed": weighted_sum(list(graphs.values()), shares)})
         self.logits = nn.Parameter(shares.clamp(min=1e-6).log()) if learned else None
-        self.register_buffer("fixed", None if learned else shares, persistent=False)
+        self.register_buffer("fixed", None if learned else shares, persistent=False)  # to be read: "mixed" has them
 
     @property
     def shares(self) -> Tensor:

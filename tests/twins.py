@@ -15,6 +15,7 @@ def to_float64(model):
     model.double()
     model.graph.forward_values = torch.from_numpy(adjacency_values(model))
     neighbours = model.config.n_neighbours
+    assert model.config.image_weight == 0.1 and len(model.modalities) == 2
     for graph in model.item_graphs.graphs.values():  # multiples of 1 / k, or of 0.1 / k where the shares are mixed in
         for name in ("forward_values", "backward_values"):
             setattr(graph, name, (getattr(graph, name) * 10 * neighbours).round() / (10 * neighbours))

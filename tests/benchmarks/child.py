@@ -45,7 +45,7 @@ def training_steps(job: dict) -> dict:
     dataset = random_dataset(shape_of(job))
     model = build(job["model"], dataset, configure(job["model"], job["options"])[0], 0).to(device).train()
     published = job["form"] == "published"
-    if not published:
+    if job["keep_memory"] or not published:  # the library's trainer does, the published code does not
         keep_freed_memory()
     steps = PublishedSEA(model, dataset) if published else model
     trained = [p for p in model.parameters() if p.requires_grad]

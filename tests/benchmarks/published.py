@@ -23,9 +23,13 @@ class PublishedSEA:
     Args:
         model: a library `SEA`, whose parameters are used and trained.
         dataset: what the model was built from; "image" and "text".
+
+    Raises ValueError for an alignment or a distancing that was not published.
     """
 
     def __init__(self, model: SEA, dataset) -> None:
+        if model.config.alignment not in ("solosim", "none") or model.config.distancing not in ("club", "none"):
+            raise ValueError("the published code has Solosim and CLUB alone: variants b, c and d have no twin")
         self.model, self.config, self.n_users = model, model.config, model.n_users
         users, items = torch.from_numpy(dataset.train.copy()).T
         device = model.graph.forward_values.device

@@ -1,4 +1,4 @@
-"""Random data of a real dataset's shape: for time and memory, values do not matter, sizes do."""
+"""Random data of a real dataset's shape: sizes, widths, a long tail of items."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SHAPES = {
 
 
 def grown(n_items: int) -> Shape:
-    """A shape for the growth figure: 2.5 users and 15 pairs an item (Baby's ratios, about), 64-d features."""
-    return Shape(5 * n_items // 2, n_items, 15 * n_items, 3 * n_items, NARROW)
+    """A shape for the growth figure, in the proportions of "million": 0.4 users and 4 pairs an item, 64-d features."""
+    return Shape(2 * n_items // 5, n_items, 4 * n_items, 2 * n_items // 5, NARROW)
 
 
 def random_dataset(shape: Shape, n_neighbours: int = 10, seed: int = 0) -> Dataset:
@@ -74,8 +74,9 @@ def _pairs(shape: Shape, n: int, random) -> np.ndarray:
 
 
 def _neighbours(n_items: int, k: int, random) -> ItemGraph:
-    rows = np.arange(n_items)
+    rows, shuffled = np.arange(n_items), random.permutation(n_items)  # neighbours lie anywhere, as real ones do
     offsets = np.sort(random.choice(np.arange(1, n_items), size=k - 1, replace=False))
     columns = (rows[:, None] + np.concatenate([[0], offsets])) % n_items
     cosines = np.broadcast_to(np.linspace(1, 0.1, k, dtype=np.float32), columns.shape)
-    return ItemGraph(np.stack([rows.repeat(k), columns.ravel()]), cosines.ravel().copy())
+    index = np.stack([shuffled[rows].repeat(k), shuffled[columns].ravel()])
+    return ItemGraph(index, cosines.ravel().copy())

@@ -34,15 +34,23 @@ def losses(steps, model, seed):
 def test_the_published_form_has_the_librarys_losses_and_gradients(dtype, variant):
     model, twin = model_and_twin(dtype, variant=variant)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    bounds = set()
     for seed in range(4):
         ours, theirs = losses(model, model, seed), losses(twin, model, seed)
         assert list(ours) == list(theirs)
+        bounds.add(ours["distancing"].item() if "distancing" in ours else 1)
         ours, theirs = sum(ours.values()), sum(theirs.values())
         torch.testing.assert_close(ours, theirs, rtol=TOLERANCES[dtype], atol=0)
         options = {"allow_unused": True, "materialize_grads": True}
         pairs = zip(*(torch.autograd.grad(loss, trained, **options) for loss in (ours, theirs)), strict=True)
         for mine, oracle in pairs:
             assert (mine - oracle).norm() <= TOLERANCES[dtype] * oracle.norm().clamp(min=1e-3)
+    assert any(bounds)  # the clamp let some through
+
+
+def test_variants_that_were_not_published_are_refused():
+    with pytest.raises(ValueError, match="no twin"):
+        model_and_twin(torch.float32, variant="b")
 
 
 def test_the_published_fit_of_club_ends_where_the_librarys_ends():
