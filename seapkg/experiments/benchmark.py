@@ -41,6 +41,10 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "lightgcn": {"n_layers": 3, "regularisation": 1e-3},
         "sea (released)": {"learning_rate": 2.5e-4, "batch_size": 8192},
     },
+    "sports": {
+        "lightgcn": {"n_layers": 3, "regularisation": 1e-3},
+        "sea (released)": {"learning_rate": 1e-3, "batch_size": 16_384, "max_epochs": 60},
+    },
     "lfm2k": {
         "lightgcn": {"regularisation": 1e-3},
         "sea (released)": {"learning_rate": 3e-3},

@@ -7,15 +7,18 @@ A notebook must declare what is named here in its cell tagged `parameters`; what
 from typing import Any
 
 REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
+BOUNDS = {"dimensions": [2, 4, 8, 16, 32, 64], "n_pairs": 4096, "steps": 500}
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "smoke": {},
     "laptop": {
         "01_random_angles": {"n_pairs": 100_000},
+        "02_information_bounds": BOUNDS,
         "03_training": REAL,
     },
     "paper": {
         "01_random_angles": {"n_pairs": 400_000},
+        "02_information_bounds": BOUNDS,
         "03_training": REAL | {"datasets": ["baby", "sports"], "seeds": [0, 1, 2, 3, 4]},
     },
 }
