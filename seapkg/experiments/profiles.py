@@ -7,7 +7,7 @@ A notebook must declare what is named here in its cell tagged `parameters`; what
 from typing import Any
 
 REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
-BOUNDS = {"dimensions": [2, 4, 8, 16, 32, 64], "n_pairs": 4096, "steps": 500}
+BOUNDS = {"n_pairs": 4096}
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "smoke": {},
