@@ -50,7 +50,7 @@ def fitted_conditional(
 ) -> GaussianConditional:
     """SEA's q(y|x) with `hidden` units, fitted on `pairs` (x, y), each [n, dim], by `steps` full-batch Adam steps."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # as `models.build`: of this processor alone, and put back
         q = GaussianConditional(pairs[0][0].shape[1], hidden)
     ConditionalFit(q, learning_rate).fit(pairs, steps)
     return q
