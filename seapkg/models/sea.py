@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from seapkg.errors import RequestError
@@ -112,22 +113,55 @@ class WideEncoder(Encoder):
         self.to_unique = nn.Linear(width - self.half, config.embed_dim // 2)
 
     def forward(self, features: Tensor) -> Tensor:
-        weight, bias = self._composed(self.first, slice(None))
-        return self.second(F.leaky_relu(F.linear(features, weight, bias)))
+        return self._content(self._read(features, [], [])[0])
 
     def with_parts(self, features: Tensor, head: AlignmentHead | None) -> tuple[Tensor, Parts]:
         """Returns the content [I, embed_dim] and the parts, from one product with all composed readers."""
-        generic, unique = slice(None, self.half), slice(self.half, None)
-        readers = [(self.first, slice(None)), (self.to_generic, generic), (self.to_unique, unique)]
-        readers += [(head.first, generic)] if head is not None else []
-        weights, biases = zip(*(self._composed(*reader) for reader in readers), strict=True)
-        outputs = F.linear(features, torch.cat(weights), torch.cat(biases))  # [I, sum of widths]
-        first, generic, unique, *hidden = outputs.split([len(bias) for bias in biases], dim=1)
-        return self.second(F.leaky_relu(first)), Parts(generic, unique, hidden[0] if hidden else None)
+        heads = [] if head is None else [head.first]
+        first, generic, *hidden, unique = self._read(features, [self.to_generic, *heads], [self.to_unique])
+        return self._content(first), Parts(generic, unique, hidden[0] if hidden else None)
 
-    def _composed(self, reader: nn.Linear, columns: slice) -> tuple[Tensor, Tensor]:
-        weight, bias = reader.weight @ self.wide.weight[columns], reader.weight @ self.wide.bias[columns]
-        return weight, bias if reader.bias is None else bias + reader.bias
+    def _content(self, first: Tensor) -> Tensor:
+        return self.second(F.leaky_relu(first))
+
+    def _read(self, features: Tensor, of_generic: list[nn.Linear], of_unique: list[nn.Linear]) -> tuple[Tensor, ...]:
+        """What `first` makes of V [I, width], then what each further layer makes of the half that it reads."""
+        layers = [self.first, *of_generic, *of_unique]
+        halves = [self.half, self.wide.out_features - self.half]
+        upper, lower = (
+            torch.cat([first, *(layer.weight for layer in further)])
+            for first, further in zip(self.first.weight.split(halves, dim=1), (of_generic, of_unique), strict=True)
+        )
+        upper_bias, lower_bias = self.wide.bias.split(halves)
+        weights = _ReadHalves.apply(self.wide.weight, upper, lower)
+        n = self.first.out_features
+        weight, bias = (
+            torch.cat([a[:n] + b[:n], a[n:], b[n:]]) for a, b in (weights, (upper @ upper_bias, lower @ lower_bias))
+        )
+        own = [layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers]
+        return F.linear(features, weight, bias + torch.cat(own)).split([layer.out_features for layer in layers], dim=1)
+
+
+class _ReadHalves(torch.autograd.Function):
+    """Two maps composed with the halves of a third: upper W[:h] and lower W[h:], h the width of `upper`.
+
+    Left to autograd, each slice of W would have a gradient of W's full size, to be filled with zeros and added up.
+    """
+
+    @staticmethod
+    def forward(ctx, weight: Tensor, upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(weight, upper, lower)
+        half = upper.shape[1]
+        return upper @ weight[:half], lower @ weight[half:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, to_upper: Tensor, to_lower: Tensor):
+        weight, upper, lower = ctx.saved_tensors
+        half, gradient = upper.shape[1], torch.empty_like(weight)
+        torch.mm(upper.T, to_upper, out=gradient[:half])
+        torch.mm(lower.T, to_lower, out=gradient[half:])
+        return gradient, to_upper @ weight[:half].T, to_lower @ weight[half:].T
 
 
 class SEA(Recommender):

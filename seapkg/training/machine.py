@@ -14,7 +14,7 @@ import torch
 from seapkg.errors import RequestError
 
 STATUS = Path("/proc/self/status")
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # names and values of malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # names and values of malloc.h
 
 
 def choose_device(name: str) -> torch.device:
@@ -62,7 +62,7 @@ def keep_freed_memory() -> None:
         return
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
-        set_option(M_MMAP_THRESHOLD, 32 << 20)  # the most that glibc admits
+        set_option(M_MMAP_MAX, 0)  # no block of its own for a large array, which would be handed back when freed
         set_option(M_TRIM_THRESHOLD, 2**31 - 1)
         set_option(M_TOP_PAD, 64 << 20)
 
