@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -94,6 +95,13 @@ def ranking_loss(users: Tensor, positives: Tensor, negatives: Tensor, log_base="
 def embedding_table(n_rows: int, dim: int, init=nn.init.xavier_uniform_) -> nn.Parameter:
     """A trainable table [n_rows, dim], Xavier-initialised."""
     return nn.Parameter(init(torch.empty(n_rows, dim)))
+
+
+def feature_table(dataset: Dataset, modality: str) -> Tensor:
+    """A modality's features [n_items, width], over the dataset's own memory: only to be read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(dataset.features[modality])
 
 
 def training_pairs(dataset: Dataset) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seapkg.models.base import rows
+from seapkg.models.base import feature_table, rows
 from seapkg.models.separate import Parts, Separation
 
 
@@ -19,7 +19,7 @@ class Content(nn.Module):
 
     def __init__(self, dataset, dim: int, *, trained: bool = False) -> None:
         super().__init__()
-        features = {name: torch.from_numpy(table.copy()) for name, table in dataset.features.items()}
+        features = {name: feature_table(dataset, name) for name in dataset.modalities}
         widths = [table.shape[1] for table in features.values()]
         weight = nn.init.xavier_normal_(torch.empty(dim, sum(widths)))
         blocks = zip(features, weight.split(widths, dim=1), strict=True)
@@ -28,7 +28,7 @@ class Content(nn.Module):
         self.tables = nn.ParameterDict()
         for name, table in features.items():
             if trained:
-                self.tables[name] = nn.Parameter(table)
+                self.tables[name] = nn.Parameter(table.clone())
             else:
                 self.register_buffer(f"features_{name}", table, persistent=False)
 

@@ -124,11 +124,7 @@ class FREEDOM(Recommender):
 
     def _content_loss(self, user_rows: Tensor, by_modality, positives: Tensor, negatives: Tensor) -> Tensor:
         """Σ_m BPR of the users against the items' projected features; only the batch's items where that will do."""
-        if by_modality is None:
-            positive, negative = self.content(positives), self.content(negatives)
-        else:
-            positive, negative = (
-                {name: rows(x, items) for name, x in by_modality.items()} for items in (positives, negatives)
-            )
-        scores = [((user_rows * positive[m]).sum(1), (user_rows * negative[m]).sum(1)) for m in positive]
-        return sum(bpr(*pair) for pair in scores)
+        items = torch.cat([positives, negatives])
+        projected = self.content(items) if by_modality is None else {m: rows(x, items) for m, x in by_modality.items()}
+        halves = [x.chunk(2) for x in projected.values()]
+        return sum(bpr((user_rows * positive).sum(1), (user_rows * negative).sum(1)) for positive, negative in halves)

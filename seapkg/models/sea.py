@@ -15,7 +15,14 @@ from torch.nn import functional as F
 
 from seapkg.errors import RequestError
 from seapkg.graph import ItemGraphs, sum_of_layers
-from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss, training_graph
+from seapkg.models.base import (
+    Recommender,
+    batch_rows,
+    embedding_table,
+    feature_table,
+    ranking_loss,
+    training_graph,
+)
 from seapkg.models.separate import AlignmentHead, Parts, Separation, SeparationConfig
 from seapkg.options import check_choice
 
@@ -181,7 +188,7 @@ class SEA(Recommender):
         self.released_split = config.split == "before_gnn"
         widths = {name: dataset.features[name].shape[1] for name in self.modalities}
         for name in self.modalities:
-            self.register_buffer(f"features_{name}", torch.from_numpy(dataset.features[name].copy()), persistent=False)
+            self.register_buffer(f"features_{name}", feature_table(dataset, name), persistent=False)
         tables = {name: embedding_table(self.n_users, config.embed_dim, nn.init.xavier_normal_) for name in widths}
         self.users = nn.ParameterDict(tables)
         shares = nn.init.xavier_normal_(torch.empty(self.n_users, len(widths)))
