@@ -154,3 +154,35 @@ PAPER_LOOK = {"marker": "D", "markerfacecolor": "white", "color": "black", "line
 
 def _paper_handle() -> tuple[list, list[str]]:
     return [matplotlib.lines.Line2D([], [], **PAPER_LOOK)], ["the paper's number"]
+
+
+def what_changes_cost(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
+    """One panel a dataset, one row a change: the mean loss with its 95 % interval over users, and a point a seed.
+
+    `table`: what `tables.what_changes_cost` gives. Right of zero the change costs something.
+    """
+    datasets, changes = table["dataset"].unique(), table["change"].unique()
+    with style():
+        size = (1.2 + 2.3 * len(datasets), 0.9 + 0.32 * len(changes))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+        for axes, dataset in zip(panels, datasets, strict=True):
+            _cost_panel(axes, table[table["dataset"] == dataset], list(changes))
+            axes.set_title(dataset)
+        panels[0].set_yticks(range(len(changes)), changes)
+        panels[0].invert_yaxis()
+        figure.supxlabel(f"what it costs in {axis_label(metric, 'test')}", fontsize="medium")
+    return figure
+
+
+def _cost_panel(axes: Axes, table: pd.DataFrame, changes: list[str]) -> None:
+    axes.axvline(0, color="0.7", linewidth=1)
+    for row in table.to_dict("records"):
+        place = changes.index(row["change"])
+        half = row["high, users"] - row["difference"]
+        axes.errorbar(row["difference"], place, xerr=half, color="black", marker="o", capsize=3)
+        offsets = place + np.linspace(0.16, 0.3, len(row["by_seed"]))
+        axes.plot(row["by_seed"], offsets, ".", color=VERMILLION, markersize=3, clip_on=False)
+    axes.set_ylim(-0.5, len(changes) - 0.5)
+    axes.margins(x=0.1)
+    axes.locator_params(axis="x", nbins=4)

@@ -7,6 +7,7 @@ A notebook must declare what is named here in its cell tagged `parameters`; what
 from typing import Any
 
 REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
+PAPER = {"datasets": ["baby", "sports"], "seeds": [0, 1, 2, 3, 4]}
 BOUNDS = {"n_pairs": 4096}
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
@@ -15,10 +16,12 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "01_random_angles": {"n_pairs": 100_000},
         "02_information_bounds": BOUNDS,
         "03_training": REAL,
+        "04_ablation": REAL | {"datasets": ["baby", "lfm2k"]},
     },
     "paper": {
         "01_random_angles": {"n_pairs": 400_000},
         "02_information_bounds": BOUNDS,
-        "03_training": REAL | {"datasets": ["baby", "sports"], "seeds": [0, 1, 2, 3, 4]},
+        "03_training": REAL | PAPER,
+        "04_ablation": REAL | PAPER,
     },
 }

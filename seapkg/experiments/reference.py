@@ -1,5 +1,5 @@
-"""The committed results: `python -m seapkg.experiments.reference` copies the main table's finished runs from the store
-to results/reference/ and writes the table in README.md from what is there.
+"""The committed results: `python -m seapkg.experiments.reference` copies the finished runs behind the main table and the
+ablation from the store to results/reference/ and writes the table in README.md from what is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def main() -> int:
     try:
         store = Store()
         found = [run for name in KNOWN for run in finished(name, store)]
-        store.export([run for run in found if run.folder.parent == store.root], folders.reference_root())
+        exported = found + [run for name in KNOWN for run in ablated(name, store)]
+        store.export([run for run in exported if run.folder.parent == store.root], folders.reference_root())
         page = folders.workplace() / "README.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
     except SeapkgError as error:
@@ -37,6 +38,12 @@ def main() -> int:
 def finished(dataset: str, store: Store) -> list[Run]:
     """The main table's runs on a dataset, as far as they are finished."""
     return benchmark.runs(KNOWN[dataset], benchmark.SYSTEMS, SEEDS, store=store, offline=True)
+
+
+def ablated(dataset: str, store: Store) -> list[Run]:
+    """The runs of SEA without one part or another on a dataset, as far as they are finished."""
+    groups = benchmark.changed(KNOWN[dataset], "sea (released)", benchmark.ABLATION, SEEDS, store=store, offline=True)
+    return [run for group in groups.values() for run in group]
 
 
 def results_table(runs: list[Run], metrics: tuple[str, ...] = ("recall@20", "ndcg@20")) -> str:

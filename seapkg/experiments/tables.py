@@ -12,6 +12,10 @@ from seapkg.experiments.run import METRICS, Run
 from seapkg.training.statistics import Difference, mean_interval, paired_difference
 
 BY_SEED = ["dataset", "model", "metric", "seed", "value", "paper", "run", "group", "provenance"]
+COSTS_OF_CHANGES = [
+    "dataset", "change", "mean", "difference", "low, users", "high, users", "p, users",
+    "low, seeds", "high, seeds", "p, seeds", "by_seed", "seeds", "data",
+]  # fmt: skip
 MAIN = ["dataset", "model", "metric", "mean", "interval", "seeds", "paper", "data"]
 
 
@@ -84,8 +88,12 @@ def main_table(
     return pd.DataFrame(rows, columns=MAIN)
 
 
-def compare(a: Iterable[Run], b: Iterable[Run], metric: str = "recall@20", level: float = 0.95) -> Difference:
-    """Is `a` better than `b`? Test metrics paired by user and by seed; `a` and `b` hold the same seeds and data."""
+def compare(
+    a: Iterable[Run], b: Iterable[Run], metric: str = "recall@20", level: float = 0.95, over: str = "users"
+) -> Difference:
+    """Is `a` better than `b`? Test metrics paired by user and by seed; `a` and `b` hold the same seeds and data.
+
+    `over`: what the test and the interval speak of, other "users" or other "seeds" (`paired_difference`)."""
     a, b = (sorted(runs, key=lambda run: run.seed) for runs in (a, b))
     seeds = [[run.seed for run in runs] for runs in (a, b)]
     if seeds[0] != seeds[1] or not seeds[0]:
@@ -93,7 +101,43 @@ def compare(a: Iterable[Run], b: Iterable[Run], metric: str = "recall@20", level
     if len({run.spec.dataset_fingerprint for run in a + b}) > 1:
         raise RequestError("a comparison pairs users; these runs are on different data")
     tables = [np.stack([run.per_user[metric] for run in runs]) for runs in (a, b)]  # [n_seeds, n_users] each
-    return paired_difference(*tables, level=level)
+    return paired_difference(*tables, level=level, over=over)
+
+
+def what_changes_cost(runs: dict[str, list[Run]], metric: str = "recall@20") -> pd.DataFrame:
+    """What a system loses by each change: the first group of `runs` minus each other one, seed by seed.
+
+    `runs`: label -> runs of one dataset, the unchanged system first. One row a change that shares a seed with it:
+    dataset, change, mean (of the changed system), difference (positive where the change costs), its 95 % intervals
+    and p-values over users and over seeds, by_seed (the difference at each shared seed), seeds, data.
+    """
+    (_, unchanged), *changed = runs.items()
+    rows = []
+    for label, group in changed:
+        shared = {run.seed for run in group} & {run.seed for run in unchanged}
+        if shared:
+            rows.append(_cost(label, *([run for run in x if run.seed in shared] for x in (unchanged, group)), metric))
+    return pd.DataFrame(rows, columns=COSTS_OF_CHANGES)
+
+
+def _cost(label: str, unchanged: list[Run], changed: list[Run], metric: str) -> dict[str, object]:
+    users, seeds = (compare(unchanged, changed, metric, over=over) for over in ("users", "seeds"))
+    pairs = zip(*(sorted(runs, key=lambda run: run.seed) for runs in (unchanged, changed)), strict=True)
+    return {
+        "dataset": changed[0].dataset,
+        "change": label,
+        "mean": float(np.mean([run.test[metric] for run in changed])),
+        "difference": users.mean,
+        "low, users": users.low,
+        "high, users": users.high,
+        "p, users": users.p,
+        "low, seeds": seeds.low,
+        "high, seeds": seeds.high,
+        "p, seeds": seeds.p,
+        "by_seed": [a.test[metric] - b.test[metric] for a, b in pairs],
+        "seeds": users.n_seeds,
+        "data": changed[0].provenance or "unknown",
+    }
 
 
 def group_labels(runs: Iterable[Run]) -> dict[str, str]:

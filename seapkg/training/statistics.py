@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-PAIRED_TEST = "paired t-test over users, each averaged over seeds"
+PAIRED_TESTS = {
+    "users": "paired t-test over users, each averaged over seeds",
+    "seeds": "paired t-test over seeds, each averaged over users",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Difference:
     p: float
     n_users: int
     n_seeds: int
-    test: str = PAIRED_TEST
+    test: str = PAIRED_TESTS["users"]
     level: float = 0.95
 
 
@@ -52,19 +55,23 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     return Interval(float(values.mean()), _half_width(values, level), len(values), level)
 
 
-def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Difference:
+def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, over: str = "users") -> Difference:
     """Is a better than b, user by user and seed by seed?
 
     `a`, `b`: one metric, [n_seeds, n_users] or [n_users]; the same users in the same order, the same seeds in the
-    same order. Each user's difference is averaged over the seeds; the interval and the test are Student's over users.
-    So they speak of other users like these and of these seeds; how far seeds differ, `mean_interval` tells.
+    same order. Over "users", each user's difference is averaged over the seeds, and the interval and the test are
+    Student's over users: they speak of other users like these, and of these seeds. Over "seeds" it is the other way
+    about: of other trainings, and of these users. A single seed then has no interval: nan.
     """
     a, b = (np.atleast_2d(_finite(x, name)) for x, name in ((a, "a"), (b, "b")))
     if a.shape != b.shape:
         raise ValueError(f"a pair needs its partner: a is {a.shape}, b is {b.shape} (seeds, users)")
-    by_user = (a - b).mean(axis=0)  # [n_users]
-    mean, half = float(by_user.mean()), _half_width(by_user, level)
-    return Difference(mean, mean - half, mean + half, _p_value(by_user), a.shape[1], a.shape[0], level=level)
+    if over not in PAIRED_TESTS:
+        raise ValueError(f"over is {' or '.join(PAIRED_TESTS)}; it is {over!r}")
+    paired = (a - b).mean(axis=0 if over == "users" else 1)
+    mean, half = float(paired.mean()), _half_width(paired, level)
+    n_seeds, n_users = a.shape
+    return Difference(mean, mean - half, mean + half, _p_value(paired), n_users, n_seeds, PAIRED_TESTS[over], level)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -91,7 +98,7 @@ def _half_width(values: np.ndarray, level: float) -> float:
 
 
 def _p_value(differences: np.ndarray) -> float:
-    """scipy's paired t-test. No difference anywhere is no evidence at all; one user cannot be tested."""
+    """scipy's paired t-test. No difference anywhere is no evidence at all; one pair cannot be tested."""
     if len(differences) < 2:
         return float("nan")
     if not differences.any():

@@ -137,3 +137,15 @@ def test_estimates_by_correlation_shade_what_the_clamp_cuts_off():
     assert lines["InfoNCE"] == [[-0.5, 4], [0, 5], [0.5, 6]]
     (shade,) = axes.patches
     assert shade.get_y() + shade.get_height() == 0 and shade.get_y() == axes.get_ylim()[0]
+
+
+def test_what_changes_cost_has_a_row_a_change_its_interval_and_a_point_a_seed():
+    row = {"dataset": "toy", "difference": 0.1, "high, users": 0.3, "by_seed": [0.05, 0.15]}
+    table = pd.DataFrame([row | {"change": "less"}, row | {"change": "none", "difference": -0.1, "high, users": 0.0}])
+    (axes,) = plots.what_changes_cost(table).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["less", "none"]
+    bars = [artist for artist in axes.containers if isinstance(artist, ErrorbarContainer)]
+    ends = [bar.lines[2][0].get_segments()[0][:, 0] for bar in bars]
+    assert np.allclose(ends, [[-0.1, 0.3], [-0.2, 0.0]])
+    points = [line for line in axes.lines if line.get_marker() == "."]
+    assert [list(line.get_xdata()) for line in points] == [[0.05, 0.15]] * 2

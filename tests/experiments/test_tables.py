@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from experiments import fakes
@@ -123,3 +124,25 @@ def test_a_missing_paper_table_is_a_clear_error(tmp_path):
 def test_nothing_makes_empty_tables(published):
     for table in (tables.curves([]), tables.by_seed([], published), tables.main_table([], published)):
         assert len(table) == 0 and "model" in table
+
+
+def test_what_changes_cost_by_hand(tmp_path):
+    whole = runs_of(tmp_path / "a", *(fakes.spec("sea", seed=s) for s in range(2)), values=[0.5, 0.4])
+    less = runs_of(tmp_path / "b", *(fakes.spec("sea", seed=s, n_layers=1) for s in range(2)), values=[0.4, 0.2])
+    table = tables.what_changes_cost({"whole": whole, "less": less, "missing": []})
+    (row,) = table.to_dict("records")
+    by_user = np.mean([0.1, 0.2]) * (1 + 0.01 * np.arange(5))  # what a fake run's users have
+    assert (row["dataset"], row["change"], row["seeds"], row["data"]) == ("toy", "less", 2, "made up")
+    assert row["mean"] == pytest.approx(0.3)
+    assert row["by_seed"] == pytest.approx([0.1, 0.2])
+    assert row["difference"] == pytest.approx(by_user.mean(), rel=1e-6)
+    assert row["low, users"] < row["difference"] < row["high, users"]
+    assert row["high, seeds"] - row["low, seeds"] > row["high, users"] - row["low, users"]
+
+
+def test_what_changes_cost_pairs_only_shared_seeds(tmp_path):
+    whole = runs_of(tmp_path / "a", *(fakes.spec("sea", seed=s) for s in (0, 1)), values=[0.5, 0.4])
+    less = runs_of(tmp_path / "b", *(fakes.spec("sea", seed=s, n_layers=1) for s in (1, 2)), values=[0.1, 0.9])
+    (row,) = tables.what_changes_cost({"whole": whole, "less": less}).to_dict("records")
+    assert row["by_seed"] == pytest.approx([0.3]) and row["mean"] == pytest.approx(0.1)
+    assert math.isnan(row["p, seeds"])

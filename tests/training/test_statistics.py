@@ -95,3 +95,23 @@ def test_holm_stops_at_one_and_keeps_a_single_value():
 def test_holm_refuses_what_is_no_p_value(p):
     with pytest.raises(ValueError):
         holm(p)
+
+
+def test_over_seeds_each_seed_is_averaged_over_users_first():
+    # differences by seed: 1 and 3; mean 2, s = sqrt(2), t(0.975; 1) = 12.7062, half width = 12.7062 * sqrt(2) / sqrt(2)
+    a = np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]])
+    difference = paired_difference(a, np.zeros((2, 3)), over="seeds")
+    assert difference.mean == 2.0
+    assert difference.high - difference.mean == pytest.approx(12.706204736432095)
+    assert difference.p == pytest.approx(stats.ttest_rel([1.0, 3.0], [0.0, 0.0]).pvalue)
+    assert "over seeds" in difference.test
+
+
+def test_one_seed_cannot_speak_of_other_seeds():
+    difference = paired_difference(np.ones((1, 4)), np.zeros((1, 4)), over="seeds")
+    assert difference.mean == 1.0 and math.isnan(difference.p) and math.isnan(difference.low)
+
+
+def test_over_nothing_else():
+    with pytest.raises(ValueError, match="users or seeds"):
+        paired_difference(np.ones((1, 4)), np.zeros((1, 4)), over="items")
