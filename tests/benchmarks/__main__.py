@@ -17,6 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+from seapkg.experiments.environment import cpu_model
+
 HERE = Path(__file__).parent
 FIGURES = HERE.parents[1] / "figures" / "speed"
 RELEASED = {"formulation": "released"}
@@ -51,14 +55,15 @@ def measure(args, what: str = "steps", **job) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def table(rows: list[list[str]]) -> None:
-    """Prints rows as a Markdown table; the first is the header."""
+def publish(name: str, title: str, rows: list[list[str]]) -> None:
+    """Prints rows as a Markdown table, the first being the header, and keeps it in figures/speed/NAME.md."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for number, row in enumerate(rows):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
-        if number == 0:
-            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    sys.stdout.flush()
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, " | ".join("-" * width for width in widths))
+    text = "\n".join([title, "", *(f"| {line} |" for line in lines), ""])
+    print(text, flush=True)
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    (FIGURES / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def sea(args) -> None:
@@ -83,8 +88,17 @@ def sea(args) -> None:
         peak = max(r["peak_mb"] for r in results)
         ratio = f"{statistics.median(ratios):.1f}"
         rows.append([name, *middle, f"{step:.3f}", f"{epoch:.1f}", f"{peak:.0f}", ratio])
-    print(f"SEAa, shape of {args.shape}, {args.rounds} rounds, {results[0]['device']}")
-    table(rows)
+    publish(f"sea-{args.shape}", f"SEAa, {where(args, results[0])}", rows)
+
+
+def where(args, result: dict) -> str:
+    """What was measured, on what: for a title."""
+    return f"shape of {args.shape}, median of {args.rounds} rounds, {processor()}, {result['device']}"
+
+
+def processor() -> str:
+    """The processor's name and the widest instructions that torch finds on it."""
+    return f"{cpu_model()} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def check_same_losses(found: dict[str, list[dict]]) -> None:
@@ -102,8 +116,7 @@ def models(args) -> None:
         results = [measure(args, model=model, options=options) for _ in range(args.rounds)]
         epoch, step = (statistics.median(r[key] for r in results) for key in ("epoch", "step"))
         rows.append([label, f"{epoch:.2f}", f"{1000 * step:.1f}", f"{max(r['peak_mb'] for r in results):.0f}"])
-    print(f"shape of {args.shape}, {args.rounds} rounds, {results[0]['device']}")
-    table(rows)
+    publish(f"models-{args.shape}", f"Training, {where(args, results[0])}", rows)
 
 
 def evaluation(args) -> None:
@@ -112,22 +125,21 @@ def evaluation(args) -> None:
         model, options = MODELS[label]
         results = [measure(args, "evaluation", model=model, options=options) for _ in range(args.rounds)]
         rows.append([label, f"{statistics.median(r['evaluation'] for r in results):.3f}", str(results[0]["users"])])
-    print(f"full ranking of the test split, shape of {args.shape}, {results[0]['device']}")
-    table(rows)
+    publish(f"evaluation-{args.shape}", f"Full ranking of the test split, {where(args, results[0])}", rows)
 
 
 def million(args) -> None:
     options = RELEASED | {"variant": "b", "alignment_items": "batch"}
     result = measure(args, model="sea", options=options, shape="million", batch_size=65_536)
-    print(f"1 000 000 items, 4 000 000 pairs, batch 65 536, {result['device']}")
-    table([["part", "seconds"], *([part, f"{value:.3f}"] for part, value in result["parts"].items())])
-    print(f"an epoch of {result['batches']} steps: {result['epoch']:.0f} s; peak {result['peak_mb']:.0f} MB")
+    rows = [["part", "seconds"], *([part, f"{value:.3f}"] for part, value in result["parts"].items())]
+    rows += [["step", f"{result['step']:.3f}"], [f"epoch of {result['batches']} steps", f"{result['epoch']:.0f}"]]
+    rows += [["peak memory, MB", f"{result['peak_mb']:.0f}"]]
+    publish("million", f"1 000 000 items, 4 000 000 pairs, SEAb, batch 65 536, {processor()}, {result['device']}", rows)
 
 
 def growth(args) -> None:
     from growth import draw
 
-    FIGURES.mkdir(parents=True, exist_ok=True)
     rows = []
     for n_items in args.items:
         cases = {"a, all items": {"variant": "a"}, "b, batch items": {"variant": "b", "alignment_items": "batch"}}
@@ -138,6 +150,7 @@ def growth(args) -> None:
             rows.append({"items": n_items, "case": case, "epoch": result["epoch"], "peak_mb": result["peak_mb"]})
             rows[-1] |= {part: result["parts"][part] for part in ("forward", "backward", "auxiliary fit", "adam")}
             print(rows[-1], flush=True)
+    FIGURES.mkdir(parents=True, exist_ok=True)
     draw(rows, FIGURES)
 
 
