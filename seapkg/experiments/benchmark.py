@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from seapkg.data import Dataset
+from seapkg.data.sources import Known
 from seapkg.errors import DataNotFound, MissingRun, RequestError
 from seapkg.experiments.run import Run
 from seapkg.experiments.store import Store
-from seapkg.experiments.train import train
+from seapkg.experiments.train import Plan, ask, plan
 
 #: The systems of the main table, weakest first: label -> model and what sets it apart.
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -71,55 +72,54 @@ def options(dataset: str, system: str) -> tuple[str, dict[str, Any]]:
 
 
 def runs(
-    data: Dataset | str,
-    systems: Iterable[str],
-    seeds: Iterable[int],
-    *,
-    store: Store | None = None,
-    offline: bool = False,
-    progress: bool = False,
-    **more: Any,
-) -> list[Run]:
+    data: Dataset | Known | str, systems: Iterable[str], seeds: Iterable[int], *,
+    store: Store | None = None, offline: bool = False, progress: bool = False, **more: Any,
+) -> list[Run]:  # fmt: skip
     """The runs of the main table on one dataset; what is missing is trained.
 
     It is left out with `offline`, and where the data is known but not here.
 
     `more`: options on top of the chosen ones, such as `max_epochs=5`, for each system that has them.
     """
-    name, found = _name(data), []
-    for system in systems:
-        model, chosen = options(name, system)
-        found += _ask(model, data, seeds, store, offline, progress, chosen | more)
-    return found
+    return _ask(plans(data, systems, seeds, **more), store, offline, progress)
 
 
 def changed(
-    data: Dataset | str,
-    system: str,
-    changes: dict[str, dict[str, Any]],
-    seeds: Iterable[int],
-    *,
-    store: Store | None = None,
-    offline: bool = False,
-    progress: bool = False,
-    **more: Any,
-) -> dict[str, list[Run]]:
+    data: Dataset | Known | str, system: str, changes: dict[str, dict[str, Any]], seeds: Iterable[int], *,
+    store: Store | None = None, offline: bool = False, progress: bool = False, **more: Any,
+) -> dict[str, list[Run]]:  # fmt: skip
     """The runs of one system of the main table under each change of its options: label -> options, such as `ABLATION`.
 
     Missing runs and `more` as in `runs`; a change has the last word.
     """
+    planned = changed_plans(data, system, changes, seeds, **more)
+    return {label: _ask(group, store, offline, progress) for label, group in planned.items()}
+
+
+def plans(data: Dataset | Known | str, systems: Iterable[str], seeds: Iterable[int], **more: Any) -> list[Plan]:
+    """What `runs` asks for, finished or not."""
+    chosen = [options(_name(data), system) for system in systems]
+    return [plan(model, data, seed=seed, **(own | more)) for model, own in chosen for seed in seeds]
+
+
+def changed_plans(
+    data: Dataset | Known | str, system: str, changes: dict[str, dict[str, Any]], seeds: Iterable[int], **more: Any
+) -> dict[str, list[Plan]]:
+    """What `changed` asks for, finished or not."""
     model, chosen = options(_name(data), system)
-    asked = {label: chosen | more | change for label, change in changes.items()}
-    return {label: _ask(model, data, seeds, store, offline, progress, how) for label, how in asked.items()}
+    return {
+        label: [plan(model, data, seed=seed, **(chosen | more | change)) for seed in seeds]
+        for label, change in changes.items()
+    }
 
 
-def _name(data: Dataset | str) -> str:
+def _name(data: Dataset | Known | str) -> str:
     return data if isinstance(data, str) else data.name
 
 
-def _ask(model, data, seeds, store, offline: bool, progress: bool, chosen: dict[str, Any]) -> list[Run]:
+def _ask(planned: list[Plan], store: Store | None, offline: bool, progress: bool) -> list[Run]:
     found = []
-    for seed in seeds:
+    for one in planned:
         with contextlib.suppress(MissingRun, DataNotFound):
-            found.append(train(model, data, seed=seed, store=store, offline=offline, progress=progress, **chosen))
+            found.append(ask(one, store or Store(), offline=offline, progress=progress))
     return found

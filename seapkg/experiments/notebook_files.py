@@ -30,16 +30,21 @@ def write(notebook: Any, path: Path) -> None:
     aside.replace(path)
 
 
-def declared(path: Path) -> list[str]:
-    """Names assigned in the notebook's one cell tagged `parameters`; none where there is no such cell."""
+def declared(path: Path) -> dict[str, Any]:
+    """Name -> value for each assignment in the notebook's one cell tagged `parameters`; none without such a cell.
+
+    Values are read as literals, never evaluated; what is no literal is a RequestError.
+    """
     cells = [cell for cell in read(path).cells if TAG in tags(cell)]
     if len(cells) > 1:
         raise RequestError(f"{path.name} has {len(cells)} cells tagged `{TAG}`; it may have one")
     try:
         statements = ast.parse(cells[0].source).body if cells else []
+        return {name: ast.literal_eval(statement.value) for statement in statements for name in _assigned(statement)}
     except SyntaxError as error:
         raise RequestError(f"{path.name}: its cell tagged `{TAG}` is not Python: {error}") from error
-    return [name for statement in statements for name in _assigned(statement)]
+    except ValueError as error:
+        raise RequestError(f"{path.name}: a parameter in its cell tagged `{TAG}` is no literal: {error}") from error
 
 
 def tags(cell: Any) -> list[str]:

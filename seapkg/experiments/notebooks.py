@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from seapkg.errors import RequestError, SeapkgError, did_you_mean
-from seapkg.experiments import folders
+from seapkg.experiments import agenda, folders
 from seapkg.experiments.notebook_files import clean, declared, read, write
 from seapkg.experiments.profiles import PROFILES
+from seapkg.experiments.store import Store
 
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -62,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
         todo = jobs(options.profile, only=options.only, offline=options.offline)
         if options.list:
             print("\n".join(f"{job.name}  {job.parameters}" for job in todo))
+            return 0
+        if options.plan:
+            print(agenda.report([(job.name, declared(job.path) | job.parameters) for job in todo], Store()))
             return 0
         outcomes = list(run(todo, options.profile, write_back=options.write_back, say=_say))
     except SeapkgError as error:
@@ -201,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", action="extend", metavar="NAME", help="these notebooks, without .ipynb")
     parser.add_argument("--offline", action="store_true", help="train nothing: a run that is missing is an error")
     parser.add_argument("--list", action="store_true", help="show the notebooks and their parameters, run none")
+    parser.add_argument("--plan", action="store_true", help="list what would be trained, and how long; train nothing")
     parser.add_argument("--write-back", action="store_true", help="put the outputs into notebooks/, for committing")
     return parser
 

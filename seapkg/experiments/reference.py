@@ -1,5 +1,5 @@
-"""The committed results: `python -m seapkg.experiments.reference` copies the finished runs behind the main table and the
-ablation from the store to results/reference/ and writes the table in README.md from what is there.
+"""The committed results: `python -m seapkg.experiments.reference` copies the finished runs of the main table and the
+ablation from the store to results/reference/, and writes the table in README.md from what is there.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ def add(place, name, *sources, parameters="profile = 'smoke'"):
     return path
 
 
-def test_parameters_are_the_names_assigned_in_the_tagged_cell(place):
+def test_parameters_are_the_values_assigned_in_the_tagged_cell(place):
     source = "profile = 'smoke'   # which\nseeds = [\n    0,\n    1,\n]\nn: int = 3\nprint(x := 2)\n"
-    assert declared(add(place, "00_a", "other = 1", parameters=source)) == ["profile", "seeds", "n"]
+    assert declared(add(place, "00_a", "other = 1", parameters=source)) == {"profile": "smoke", "seeds": [0, 1], "n": 3}
 
 
 def test_every_notebook_gets_the_profile_and_its_own_settings(place):
@@ -154,3 +154,15 @@ def test_injected_parameters_are_kept_only_where_they_say_something_else(place):
         executed.cells.insert(2, injected(source))
         ids = [cell.id for cell in clean(executed, original).cells]
         assert ("injected-parameters" in ids) == kept
+
+
+def test_a_parameter_is_read_and_never_evaluated(place):
+    path = add(place, "00_a", parameters="profile = 'smoke'\nseeds = list(range(3))")
+    with pytest.raises(RequestError, match="00_a.ipynb: a parameter .* is no literal"):
+        declared(path)
+
+
+def test_the_plan_is_shown_and_nothing_runs(place, capsys):
+    add(place, "00_a", "raise SystemError")
+    assert notebooks.main(["smoke", "--plan"]) == 0
+    assert capsys.readouterr().out == "00_a: 0 run(s) to train\n"

@@ -1,0 +1,94 @@
+"""What a profile would train: the runs each notebook asks for, which are missing, and how long those may take."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from seapkg.data.sources import Known, load_or_known
+from seapkg.experiments import benchmark
+from seapkg.experiments.run import Run
+from seapkg.experiments.store import Store
+from seapkg.experiments.train import Plan
+
+
+def main_table(datasets, systems, seeds, max_epochs, **_) -> list[Plan]:
+    return [
+        one for data in datasets for one in benchmark.plans(load_or_known(data), systems, seeds, **at_most(max_epochs))
+    ]
+
+
+def ablation(datasets, system, seeds, max_epochs, **_) -> list[Plan]:
+    changes = benchmark.ABLATION
+    groups = (
+        benchmark.changed_plans(load_or_known(data), system, changes, seeds, **at_most(max_epochs)) for data in datasets
+    )
+    return [one for group in groups for plans in group.values() for one in plans]
+
+
+def at_most(max_epochs: int | None) -> dict[str, int]:
+    return {} if max_epochs is None else {"max_epochs": max_epochs}
+
+
+#: Notebook -> the runs it asks for, given its parameters. A notebook that trains outside the store is not named here.
+ASKS: dict[str, Callable[..., list[Plan]]] = {"03_training": main_table, "04_ablation": ablation}
+
+
+def missing(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> dict[str, list[Plan]]:
+    """Notebook -> the plans whose runs are not finished, each named once, by the first notebook that asks for it.
+
+    `notebooks`: names with all their parameters. Runs on data that is not here are left out, as the notebooks do.
+    """
+    todo, named = {}, set()
+    for name, parameters in notebooks:
+        asked = ASKS[name](**parameters) if name in ASKS else []
+        todo[name] = []
+        for plan in asked:
+            if plan.spec.key not in named and not isinstance(plan.dataset, Known) and store.find(plan.spec) is None:
+                named.add(plan.spec.key)
+                todo[name].append(plan)
+    return todo
+
+
+def estimate(plan: Plan, finished: list[Run]) -> float | None:
+    """Seconds that `plan` may take: those of the finished runs most like it, cut at its max_epochs; None without any.
+
+    Most like it: of its model on its dataset, with its options where there are such, and whatever machine they ran on.
+    """
+    alike = [run for run in finished if (run.model, run.dataset) == (plan.spec.model, plan.spec.dataset)]
+    if not alike:
+        return None
+    shared = [sum(run.config.get(key) == value for key, value in plan.spec.config.items()) for run in alike]
+    closest = [run for run, count in zip(alike, shared, strict=True) if count == max(shared)]
+    return statistics.median(_seconds(run, plan.training.max_epochs) for run in closest)
+
+
+def report(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> str:
+    """What is missing, a line a run, and the sum for each notebook."""
+    finished, lines = store.list(), []
+    for name, plans in missing(notebooks, store).items():
+        seconds = [estimate(plan, finished) for plan in plans]
+        lines.append(f"{name}: {len(plans)} run(s) to train{_in_all(seconds)}")
+        lines += [
+            f"  {plan.spec.name}  seed {plan.spec.seed}  {_words(time)}"
+            for plan, time in zip(plans, seconds, strict=True)
+        ]
+    return "\n".join(lines)
+
+
+def _seconds(run: Run, max_epochs: int) -> float:
+    epochs = run.record["epochs"]
+    return run.record["seconds_total"] * min(1, max_epochs / epochs) if epochs else run.record["seconds_total"]
+
+
+def _in_all(seconds: list[float | None]) -> str:
+    known = [value for value in seconds if value is not None]
+    unknown = len(seconds) - len(known)
+    said = [_words(sum(known))] * bool(known) + [f"{unknown} of unknown length"] * bool(unknown)
+    return "".join(f", {words}" for words in said)
+
+
+def _words(seconds: float | None) -> str:
+    if seconds is None:
+        return "time unknown"
+    return f"about {math.ceil(seconds / 60)} min" if seconds < 7200 else f"about {seconds / 3600:.1f} h"
