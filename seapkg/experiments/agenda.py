@@ -19,10 +19,20 @@ def main_table(datasets, systems, seeds, max_epochs, **_) -> list[Plan]:
 
 
 def ablation(datasets, system, seeds, max_epochs, **_) -> list[Plan]:
-    changes = benchmark.ABLATION
-    groups = (
-        benchmark.changed_plans(load_or_known(data), system, changes, seeds, **at_most(max_epochs)) for data in datasets
-    )
+    return _changed(datasets, system, benchmark.ABLATION, seeds, max_epochs)
+
+
+def paper_and_code(datasets, seeds, max_epochs, **_) -> list[Plan]:
+    return _changed(datasets, "sea (released)", benchmark.PAPER_AND_CODE, seeds, max_epochs)
+
+
+def sensitivity(datasets, system, values, seeds, max_epochs, **_) -> list[Plan]:
+    return _changed(datasets, system, benchmark.one_at_a_time(values), seeds, max_epochs)
+
+
+def _changed(datasets, system, changes, seeds, max_epochs) -> list[Plan]:
+    more = at_most(max_epochs)
+    groups = [benchmark.changed_plans(load_or_known(data), system, changes, seeds, **more) for data in datasets]
     return [one for group in groups for plans in group.values() for one in plans]
 
 
@@ -31,7 +41,17 @@ def at_most(max_epochs: int | None) -> dict[str, int]:
 
 
 #: Notebook -> the runs it asks for, given its parameters. A notebook that trains outside the store is not named here.
-ASKS: dict[str, Callable[..., list[Plan]]] = {"03_training": main_table, "04_ablation": ablation}
+ASKS: dict[str, Callable[..., list[Plan]]] = {
+    "03_training": main_table,
+    "04_ablation": ablation,
+    "05_sensitivity": sensitivity,
+    "10_paper_and_code": paper_and_code,
+}
+
+
+def asked(notebook: str, parameters: dict[str, Any]) -> list[Plan]:
+    """The runs that a notebook asks for, finished or not; `parameters`: all it declares, with their values."""
+    return ASKS[notebook](**parameters) if notebook in ASKS else []
 
 
 def missing(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> dict[str, list[Plan]]:
@@ -41,9 +61,8 @@ def missing(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> di
     """
     todo, named = {}, set()
     for name, parameters in notebooks:
-        asked = ASKS[name](**parameters) if name in ASKS else []
         todo[name] = []
-        for plan in asked:
+        for plan in asked(name, parameters):
             if plan.spec.key not in named and not isinstance(plan.dataset, Known) and store.find(plan.spec) is None:
                 named.add(plan.spec.key)
                 todo[name].append(plan)

@@ -62,6 +62,20 @@ ABLATION: dict[str, dict[str, Any]] = {
     "w/o All": {"variant": "without_all"},
 }
 
+#: From the released form towards the text, one difference at a time (spec A.12); the last is all of them at once.
+PAPER_AND_CODE: dict[str, dict[str, Any]] = {
+    "released": {},
+    "split after the GNN": {"split": "after_gnn"},
+    "learned item graph": {"graph_weights": "learned"},
+    "natural logarithm": {"log_base": "e"},
+    "CLUB fitted on its own pairs": {"club_pairs": "within", "club_shared": False},
+    "CLUB not clamped": {"club_clamp": False},
+    "CLUB in full": {"club_half": False, "club_average": False, "club_estimate": "exact"},
+    "Solosim as positives only": {"alignment": "positives"},
+    "patience 30": {"patience": 30},
+    "paper": {"formulation": "paper"},
+}
+
 
 def options(dataset: str, system: str) -> tuple[str, dict[str, Any]]:
     """The model and the chosen options of a system on a dataset. Raises RequestError for an unknown system."""
@@ -94,6 +108,11 @@ def changed(
     """
     planned = changed_plans(data, system, changes, seeds, **more)
     return {label: _ask(group, store, offline, progress) for label, group in planned.items()}
+
+
+def one_at_a_time(values: dict[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
+    """Changes for `changed`: nothing first, then each value of each option by itself, "temperature=0.1" and so on."""
+    return {"": {}} | {f"{option}={value}": {option: value} for option, own in values.items() for value in own}
 
 
 def plans(data: Dataset | Known | str, systems: Iterable[str], seeds: Iterable[int], **more: Any) -> list[Plan]:

@@ -46,6 +46,11 @@ class Job:
     def name(self) -> str:
         return self.path.stem
 
+    @property
+    def all_parameters(self) -> dict[str, Any]:
+        """Every parameter that the notebook declares, with the value it would get."""
+        return declared(self.path) | self.parameters
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -65,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("\n".join(f"{job.name}  {job.parameters}" for job in todo))
             return 0
         if options.plan:
-            print(agenda.report([(job.name, declared(job.path) | job.parameters) for job in todo], Store()))
+            print(agenda.report([(job.name, job.all_parameters) for job in todo], Store()))
             return 0
         outcomes = list(run(todo, options.profile, write_back=options.write_back, say=_say))
     except SeapkgError as error:

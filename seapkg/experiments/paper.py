@@ -8,7 +8,7 @@ from seapkg.errors import RequestError
 from seapkg.experiments import folders
 from seapkg.experiments.run import Run
 
-FILE = "paper_tables.csv"
+FILE, LOGS = "paper_tables.csv", "training_logs.csv"
 NAMES = {"bpr": "MF-BPR"}  # where a table's name is not the model's own, whatever its case
 SEA_VARIANTS = {
     ("solosim", "club"): "SEA",
@@ -30,6 +30,28 @@ def paper_numbers(path: str | Path | None = None) -> pd.DataFrame:
     metric = table["metric"].str.replace("R@", "recall@").str.replace("N@", "ndcg@")
     table = table.assign(system=table["model"].str.lower(), metric=metric, paper=table["value"])
     return table.drop_duplicates(COLUMNS[:3])[COLUMNS].reset_index(drop=True)
+
+
+def training_logs(path: str | Path | None = None) -> pd.DataFrame:
+    """The five published logs, a row an epoch: dataset, model, epoch, train_seconds, train_loss, valid/..., test/..."""
+    path = Path(path) if path is not None else folders.workplace() / "data" / LOGS
+    if not path.is_file():
+        raise RequestError(f"{path} is missing: it holds the authors' training logs and comes with the repository")
+    return pd.read_csv(path)
+
+
+def replay(log: pd.DataFrame, patience: int, monitor: str = "valid/recall@20") -> pd.Series | None:
+    """The row of `log` (one run, by epoch) at which training with this patience would have taken its result.
+
+    It stops at the epoch of the miss beyond `patience`; None where the log ends before that could be known.
+    """
+    best = None
+    for _, row in log.sort_values("epoch").iterrows():
+        if best is None or row[monitor] > best[monitor]:
+            best = row
+        elif row["epoch"] > best["epoch"] + patience:
+            return best
+    return best if best is not None and log["epoch"].max() >= best["epoch"] + patience else None
 
 
 def published_name(run: Run) -> str | None:

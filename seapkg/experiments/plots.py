@@ -186,3 +186,33 @@ def _cost_panel(axes: Axes, table: pd.DataFrame, changes: list[str]) -> None:
     axes.set_ylim(-0.5, len(changes) - 0.5)
     axes.margins(x=0.1)
     axes.locator_params(axis="x", nbins=4)
+
+
+def sensitivity(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
+    """One panel an option: test metric against its value, a line a dataset through the means, a point a seed.
+
+    `table`: columns dataset, option, value (a number), is_default, seed, metric_value. The default's points are ringed;
+    values stand at even distances, in rising order, whatever lies between them. Axes do not start at 0.
+    """
+    options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
+    with style():
+        figure = Figure(figsize=(0.6 + 2.3 * len(options), 2.0 * len(datasets) + 0.4), layout="constrained")
+        grid = figure.subplots(len(datasets), len(options), squeeze=False, sharey="row")
+        for row, dataset in zip(grid, datasets, strict=True):
+            row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
+            for axes, option in zip(row, options, strict=True):
+                _sensitivity_panel(axes, table[(table["dataset"] == dataset) & (table["option"] == option)])
+        for axes, option in zip(grid[-1], options, strict=True):
+            axes.set_xlabel(option.replace("_", " "))
+    return figure
+
+
+def _sensitivity_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    values = sorted(rows["value"].unique())
+    means = rows.groupby("value")["metric_value"].mean()
+    axes.plot(range(len(values)), means[values], color=VERMILLION, alpha=0.6)
+    axes.plot(rows["value"].map(values.index), rows["metric_value"], "o", color=VERMILLION)
+    default = rows[rows["is_default"]]
+    axes.plot(default["value"].map(values.index), default["metric_value"], "o", color="none", markeredgecolor="black",
+              markersize=8)  # fmt: skip
+    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])

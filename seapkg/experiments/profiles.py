@@ -7,6 +7,11 @@ A notebook must declare what is named here in its cell tagged `parameters`; what
 from typing import Any
 
 REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
+VALUES = {
+    "alignment_weight": [0.0, 0.03, 0.3, 1.0],
+    "distancing_weight": [0.0, 0.1, 1.0],
+    "temperature": [0.05, 0.1, 0.4],
+}
 PAPER = {"datasets": ["baby", "sports"], "seeds": [0, 1, 2, 3, 4]}
 BOUNDS = {"n_pairs": 4096}
 
@@ -17,11 +22,15 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "02_information_bounds": BOUNDS,
         "03_training": REAL,
         "04_ablation": REAL | {"datasets": ["baby", "lfm2k"]},
+        "05_sensitivity": REAL | {"datasets": ["lfm2k"], "values": VALUES},
+        "10_paper_and_code": REAL | {"datasets": ["lfm2k"]},
     },
     "paper": {
         "01_random_angles": {"n_pairs": 400_000},
         "02_information_bounds": BOUNDS,
         "03_training": REAL | PAPER,
         "04_ablation": REAL | PAPER,
+        "05_sensitivity": REAL | PAPER | {"values": VALUES},
+        "10_paper_and_code": REAL | PAPER,
     },
 }

@@ -1,5 +1,5 @@
-"""The committed results: `python -m seapkg.experiments.reference` copies the finished runs of the main table and the
-ablation from the store to results/reference/, and writes the table in README.md from what is there.
+"""The committed results: `python -m seapkg.experiments.reference` copies the finished runs that the profile laptop
+asks for from the store to results/reference/, and writes the table in README.md from what is there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import pandas as pd
 
 from seapkg.data.sources import KNOWN
 from seapkg.errors import SeapkgError
-from seapkg.experiments import benchmark, folders
+from seapkg.experiments import agenda, benchmark, folders
+from seapkg.experiments.notebooks import jobs
 from seapkg.experiments.paper import number, paper_numbers
 from seapkg.experiments.run import Run
 from seapkg.experiments.store import Store
@@ -25,7 +26,7 @@ def main() -> int:
     try:
         store = Store()
         found = [run for name in KNOWN for run in finished(name, store)]
-        exported = found + [run for name in KNOWN for run in ablated(name, store)]
+        exported = found + [run for run in drawn(store) if run.dataset in KNOWN]
         store.export([run for run in exported if run.folder.parent == store.root], folders.reference_root())
         page = folders.workplace() / "README.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
@@ -40,10 +41,10 @@ def finished(dataset: str, store: Store) -> list[Run]:
     return benchmark.runs(KNOWN[dataset], benchmark.SYSTEMS, SEEDS, store=store, offline=True)
 
 
-def ablated(dataset: str, store: Store) -> list[Run]:
-    """The runs of SEA without one part or another on a dataset, as far as they are finished."""
-    groups = benchmark.changed(KNOWN[dataset], "sea (released)", benchmark.ABLATION, SEEDS, store=store, offline=True)
-    return [run for group in groups.values() for run in group]
+def drawn(store: Store, profile: str = "laptop") -> list[Run]:
+    """The runs that a profile's notebooks ask for, as far as they are finished."""
+    found = (store.find(plan.spec) for job in jobs(profile) for plan in agenda.asked(job.name, job.all_parameters))
+    return [run for run in found if run is not None]
 
 
 def results_table(runs: list[Run], metrics: tuple[str, ...] = ("recall@20", "ndcg@20")) -> str:

@@ -48,6 +48,16 @@ def test_changes_are_asked_for_one_at_a_time_and_have_the_last_word(tmp_path):
     assert {(run.config["embed_dim"], run.training["max_epochs"]) for run in found["narrow"]} == {(4, 2)}
 
 
-def test_every_ablation_is_a_variant_of_sea():
-    for change in benchmark.ABLATION.values():
-        configure("sea", change)
+@pytest.mark.parametrize("changes", [benchmark.ABLATION, benchmark.PAPER_AND_CODE])
+def test_every_change_sets_sea_apart_from_the_unchanged_and_from_the_others(changes):
+    first, *others = ({"formulation": "released"} | change for change in changes.values())
+    configured = [configure("sea", options) for options in (first, *others)]
+    assert all(one != other for place, one in enumerate(configured) for other in configured[:place])
+
+
+def test_one_at_a_time_moves_nothing_first_and_then_each_value():
+    changes = benchmark.one_at_a_time({"temperature": [0.1, 0.4], "alignment_weight": [0.0]})
+    assert list(changes.items()) == [
+        ("", {}), ("temperature=0.1", {"temperature": 0.1}), ("temperature=0.4", {"temperature": 0.4}),
+        ("alignment_weight=0.0", {"alignment_weight": 0.0}),
+    ]  # fmt: skip

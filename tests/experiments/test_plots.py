@@ -149,3 +149,16 @@ def test_what_changes_cost_has_a_row_a_change_its_interval_and_a_point_a_seed():
     assert np.allclose(ends, [[-0.1, 0.3], [-0.2, 0.0]])
     points = [line for line in axes.lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in points] == [[0.05, 0.15]] * 2
+
+
+def test_sensitivity_rings_the_default_and_joins_the_means_in_rising_order():
+    rows = [
+        {"dataset": "toy", "option": "temperature", "value": value, "is_default": value == 0.2, "seed": seed,
+         "metric_value": metric + 0.01 * seed}
+        for value, metric in ((0.4, 0.1), (0.2, 0.3), (0.1, 0.2)) for seed in (0, 1)
+    ]  # fmt: skip
+    (axes,) = plots.sensitivity(pd.DataFrame(rows)).axes
+    line, points, ring = axes.lines
+    assert np.allclose(line.get_ydata(), [0.205, 0.305, 0.105]) and list(line.get_xdata()) == [0, 1, 2]
+    assert len(points.get_xdata()) == 6 and list(ring.get_xdata()) == [1, 1]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.2", "0.4"]
