@@ -59,7 +59,7 @@ def negative_l2(generic: Tensor, unique: Tensor) -> Tensor:
 
 
 class _BlockedSoftmax(torch.autograd.Function):
-    """`solosim` and its gradient in one sweep over blocks of rows, each n columns wide.
+    """`solosim` and its gradient in one sweep over blocks of rows, which stand as columns [n, block] of one buffer.
 
     The gradient is known up to the scalar that arrives in backward, so it is computed while the block of
     probabilities is at hand: with P the softmax, (P - 1) b / (n τ) for a and (P - 1)' a / (n τ) for b. P itself is
@@ -68,23 +68,23 @@ class _BlockedSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, a: Tensor, b: Tensor, temperature: float, block_rows: int) -> Tensor:
-        n = a.shape[0]
+        n, most = a.shape[0], min(block_rows, a.shape[0])
         needed = any(ctx.needs_input_grad[:2])
         gradient_a, gradient_b = torch.empty_like(a), torch.zeros_like(b)
-        scaled = (b.T / temperature).contiguous()  # [dim, n]
+        scaled, block = b / temperature, a.new_empty(n * most)
         total = -(a * b).sum() / temperature
-        for start in range(0, n, block_rows):
-            rows = a[start : start + block_rows]
-            weights = rows @ scaled  # [block, n], logits at first
+        for start in range(0, n, most):
+            rows = a[start : start + most]
+            weights = torch.mm(scaled, rows.T, out=block[: n * len(rows)].view(n, -1))  # [n, block], logits at first
             if temperature < SHARP:
-                highest = weights.amax(dim=1, keepdim=True)
+                highest = weights.amax(dim=0)
                 total += highest.sum()
                 weights.sub_(highest)
-            sums = weights.exp_().sum(dim=1, keepdim=True)
+            sums = weights.exp_().sum(dim=0)[:, None]
             total += sums.log().sum()
             if needed:
-                torch.div(weights @ b, sums, out=gradient_a[start : start + block_rows])
-                gradient_b.addmm_(weights.T, rows / sums)
+                torch.div(weights.T @ b, sums, out=gradient_a[start : start + most])
+                gradient_b.addmm_(weights, rows / sums)
         if needed:
             ctx.save_for_backward((gradient_a - b) / (n * temperature), (gradient_b - a) / (n * temperature))
         return total / n
