@@ -1,4 +1,4 @@
-"""The losses: ranking (BPR), three ways to align two views, and the cheap way to push two parts apart.
+"""The losses: ranking (BPR), three ways to align two views, and two cheap ways to push two parts apart.
 
 Views are [n_items, dim] with rows of unit norm; row i of both is item i. `temperature` is τ > 0.
 """
@@ -56,6 +56,14 @@ def positives(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 def negative_l2(generic: Tensor, unique: Tensor) -> Tensor:
     """Negative distance (SEA Eq. 30) for one modality: minus the mean over items of ||u - g||². Unbounded below."""
     return -(unique - generic).square().sum(dim=1).mean()
+
+
+def orthogonality(generic: Tensor, unique: Tensor) -> Tensor:
+    """How far two parts are from a right angle, for one modality: the mean over items of cos²(g, u), from 0 to 1.
+
+    The penalty of the subtraction-and-orthogonality paradigm that the SEA paper argues against (Theorem 1).
+    """
+    return F.cosine_similarity(generic, unique, dim=1).square().mean()
 
 
 class _BlockedSoftmax(torch.autograd.Function):

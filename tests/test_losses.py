@@ -148,3 +148,9 @@ def test_positives_is_minus_the_mean_inner_product_over_the_temperature():
 def test_negative_l2_is_minus_the_mean_squared_distance_of_rows():
     generic, unique = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [3.0, 1.0]])
     assert losses.negative_l2(generic, unique).item() == pytest.approx(-(4 + 10) / 2)
+
+
+def test_orthogonality_is_the_mean_squared_cosine():
+    generic = torch.tensor([[3.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    unique = torch.tensor([[0.0, 5.0], [4.0, 0.0], [0.0, -1.0]])
+    assert losses.orthogonality(generic, unique).item() == pytest.approx((0 + 0.5 + 1) / 3)

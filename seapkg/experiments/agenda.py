@@ -30,6 +30,11 @@ def sensitivity(datasets, system, values, seeds, max_epochs, **_) -> list[Plan]:
     return _changed(datasets, system, benchmark.one_at_a_time(values), seeds, max_epochs)
 
 
+def known_factors(methods, seeds, max_epochs, **_) -> list[Plan]:
+    changes = {method: benchmark.SEPARATIONS[method] for method in methods}
+    return _changed(["synthetic"], "sea (released)", changes, seeds, max_epochs)
+
+
 def _changed(datasets, system, changes, seeds, max_epochs) -> list[Plan]:
     more = at_most(max_epochs)
     groups = [benchmark.changed_plans(load_or_known(data), system, changes, seeds, **more) for data in datasets]
@@ -45,6 +50,7 @@ ASKS: dict[str, Callable[..., list[Plan]]] = {
     "03_training": main_table,
     "04_ablation": ablation,
     "05_sensitivity": sensitivity,
+    "09_known_factors": known_factors,
     "10_paper_and_code": paper_and_code,
 }
 

@@ -76,6 +76,20 @@ PAPER_AND_CODE: dict[str, dict[str, Any]] = {
     "paper": {"formulation": "paper"},
 }
 
+#: Ways to separate, for data whose factors are known; in both formulations, with nothing separated last.
+SEPARATIONS: dict[str, dict[str, Any]] = {
+    f"{formulation}, {name}": {"formulation": formulation} | change
+    for formulation in ("released", "paper")
+    for name, change in {
+        "SEAa": {"variant": "a"},
+        "SEAb": {"variant": "b"},
+        "SEAc": {"variant": "c"},
+        "SEAd": {"variant": "d"},
+        "orthogonal": {"distancing": "orthogonal", "distancing_weight": 0.1},
+        "nothing": {"variant": "without_all"},
+    }.items()
+}
+
 
 def options(dataset: str, system: str) -> tuple[str, dict[str, Any]]:
     """The model and the chosen options of a system on a dataset. Raises RequestError for an unknown system."""

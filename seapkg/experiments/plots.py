@@ -216,3 +216,39 @@ def _sensitivity_panel(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(default["value"].map(values.index), default["metric_value"], "o", color="none", markeredgecolor="black",
               markersize=8)  # fmt: skip
     axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+
+
+#: What a probe looks for: colour and marker.
+FACTOR_LOOKS = {"generic": (BLUE, "o"), "own unique": (VERMILLION, "s"), "other's unique": (BLACK, "x")}
+
+
+def what_parts_know(table: pd.DataFrame) -> Figure:
+    """A panel a part, a row a method: the R² with which each factor can be told from it, 95 % intervals over seeds.
+
+    `table`: columns method, part ("generic" or "unique"), factor (a name in `FACTOR_LOOKS`), seed and r2.
+    """
+    methods = list(table["method"].unique())
+    with style():
+        figure = Figure(figsize=(7.0, 0.9 + 0.27 * len(methods)), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True, sharex=True)
+        for axes, part in zip(panels, ("generic", "unique"), strict=True):
+            _probe_panel(axes, table[table["part"] == part], methods)
+            axes.set_title(f"{part} part")
+        panels[0].set_yticks(range(len(methods)), methods)
+        panels[0].invert_yaxis()
+        figure.supxlabel("R² of a linear probe", fontsize="medium")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, title="factor")
+    return figure
+
+
+def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
+    axes.axvline(0, color="0.8", linewidth=1)
+    for shift, (factor, (colour, marker)) in zip((-0.15, 0, 0.15), FACTOR_LOOKS.items(), strict=True):
+        groups = table[table["factor"] == factor].groupby("method")["r2"]
+        intervals = {method: mean_interval(values) for method, values in groups}
+        places = [methods.index(method) + shift for method in intervals]
+        means = [interval.mean for interval in intervals.values()]
+        halves = np.nan_to_num([interval.half_width for interval in intervals.values()])
+        axes.errorbar(
+            means, places, xerr=halves, color=colour, marker=marker, linestyle="none", capsize=2, label=factor
+        )

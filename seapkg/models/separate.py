@@ -28,7 +28,8 @@ class SeparationConfig:
 
     alignment: "solosim" (Eq. 16), "info_nce" (both directions), "positives" (no negatives) or "none".
     alignment_items: "all" items (the paper), or "batch": the positive items of the batch.
-    distancing: "club" (MIM, Eq. 15), "negative_l2" (Eq. 30) or "none".
+    distancing: "club" (MIM, Eq. 15), "negative_l2" (Eq. 30), "orthogonal" (the paradigm the paper argues against) or
+        "none".
     club_pairs: "within" fits q on the generic→unique pairs the bound is evaluated on; "across" on generic→generic
         and unique→unique of two modalities, as the released code does (spec A.12.2).
     club_shared: one network for all modalities, instead of one each.
@@ -72,7 +73,7 @@ class SeparationConfig:
     def __post_init__(self) -> None:
         check_choice("alignment", self.alignment, [*ALIGNMENTS, "none"])
         check_choice("alignment_items", self.alignment_items, ["all", "batch"])
-        check_choice("distancing", self.distancing, ["club", "negative_l2", "none"])
+        check_choice("distancing", self.distancing, ["club", "negative_l2", "orthogonal", "none"])
         check_choice("club_pairs", self.club_pairs, ["within", "across"])
         check_choice("club_estimate", self.club_estimate, ["exact", "sampled"])
         check_numbers(self)
@@ -156,8 +157,7 @@ class Separation(nn.Module):
             hidden = {name: parts[name].hidden[items] for name in self.modalities}
             terms["alignment"] = self.config.alignment_weight * self._alignment(hidden)
         if self.config.distances:
-            distancing = self._club if self.config.distancing == "club" else self._negative_l2
-            terms["distancing"] = self.config.distancing_weight * distancing(parts, generator)
+            terms["distancing"] = self.config.distancing_weight * self._distancing(parts, generator)
         return terms
 
     def named(self, parts: dict[str, Parts]) -> dict[str, Tensor]:
@@ -189,6 +189,13 @@ class Separation(nn.Module):
         pairs = list(combinations(self.modalities, 2))
         return sum(align(views[late], views[early], self.config.temperature) for early, late in pairs) / len(pairs)
 
+    def _distancing(self, parts: dict[str, Parts], generator) -> Tensor:
+        if self.config.distancing == "club":
+            return self._club(parts, generator)
+        if self.config.distancing == "negative_l2":
+            return self._negative_l2(parts)
+        return sum(losses.orthogonality(part.generic, part.unique) for part in parts.values()) / len(parts)
+
     def _club(self, parts: dict[str, Parts], generator) -> Tensor:
         self._views = {name: (part.generic.detach(), part.unique.detach()) for name, part in parts.items()}
         total = sum(self._bound(name, part.generic, part.unique, generator) for name, part in parts.items())
@@ -204,7 +211,7 @@ class Separation(nn.Module):
         bound = bound / 2 if self.config.club_half else bound
         return bound.clamp(min=0) if self.config.club_clamp else bound
 
-    def _negative_l2(self, parts: dict[str, Parts], generator) -> Tensor:
+    def _negative_l2(self, parts: dict[str, Parts]) -> Tensor:
         total = sum(losses.negative_l2(part.generic, part.unique) for part in parts.values()) / len(parts)
         return total / next(iter(parts.values())).generic.shape[1] if self.config.l2_mean else total
 

@@ -162,3 +162,20 @@ def test_sensitivity_rings_the_default_and_joins_the_means_in_rising_order():
     assert np.allclose(line.get_ydata(), [0.205, 0.305, 0.105]) and list(line.get_xdata()) == [0, 1, 2]
     assert len(points.get_xdata()) == 6 and list(ring.get_xdata()) == [1, 1]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.2", "0.4"]
+
+
+def test_what_parts_know_has_a_panel_a_part_and_a_point_a_method_and_factor():
+    rows = [
+        {"method": method, "part": part, "factor": factor, "seed": seed, "r2": 0.1 * place + 0.02 * seed}
+        for method in ("a", "b")
+        for part in ("generic", "unique")
+        for place, factor in enumerate(plots.FACTOR_LOOKS)
+        for seed in (0, 1)
+    ]
+    generic, unique = plots.what_parts_know(pd.DataFrame(rows)).axes
+    assert (generic.get_title(), unique.get_title()) == ("generic part", "unique part")
+    bars = [artist for artist in generic.containers if isinstance(artist, ErrorbarContainer)]
+    assert [bar.get_label() for bar in bars] == list(plots.FACTOR_LOOKS)
+    assert np.allclose([bar.lines[0].get_xdata() for bar in bars], [[0.01] * 2, [0.11] * 2, [0.21] * 2])
+    half = mean_interval([0.0, 0.02]).half_width
+    assert np.allclose(bars[0].lines[2][0].get_segments()[0][:, 0], [0.01 - half, 0.01 + half])

@@ -156,6 +156,12 @@ def test_negative_l2_is_averaged_over_the_modalities():
     assert not part.conditionals
 
 
+def test_orthogonality_is_averaged_over_the_modalities():
+    part = separation(distancing="orthogonal", distancing_weight=0.5)
+    expected = [losses.orthogonality(x.generic, x.unique).item() for x in parts_of(part).values()]
+    assert terms_of(part) == {"distancing": pytest.approx(0.5 * sum(expected) / 2, rel=1e-5)}
+
+
 # The fit of q
 
 
