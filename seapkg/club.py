@@ -77,12 +77,12 @@ class ConditionalFit:
     @torch.no_grad()
     def fit(self, pairs: list[tuple[Tensor, Tensor]], steps: int) -> None:
         """`steps` Adam steps on the sum of the losses of `pairs`, each a tuple x, y of shape [n, dim], n the same."""
-        self.weights.take(self.q)
-        likelihood = _Likelihood(self.weights, self.gradient, pairs)
+        self.weights.load_from(self.q)
+        gradient = _LikelihoodGradient(self.weights, self.gradient, pairs)
         for _ in range(steps):
-            likelihood.compute_gradient()
+            gradient.compute()
             self.optimiser.step()
-        self.weights.give(self.q)
+        self.weights.store_to(self.q)
 
 
 class _Layers:
@@ -108,21 +108,21 @@ class _Layers:
             "second_bias": (self.mean[:, -1], self.log_variance[:, 0]),
         }  # fmt: skip
 
-    def take(self, q: GaussianConditional) -> None:
+    def load_from(self, q: GaussianConditional) -> None:
         """Copies the weights of q in."""
         for name, homes in self._homes.items():
             for home, own in zip(homes, getattr(q, name), strict=True):
                 home.copy_(own)
         self.first[len(self.first) // 2, -1] = 1
 
-    def give(self, q: GaussianConditional) -> None:
+    def store_to(self, q: GaussianConditional) -> None:
         """Copies the weights back into q."""
         for name, homes in self._homes.items():
             getattr(q, name).copy_(torch.stack(homes))
 
 
-class _Likelihood:
-    """The summed negative log-likelihoods of pairs, and their gradient; buffers are made once and written over.
+class _LikelihoodGradient:
+    """The gradient of the summed negative log-likelihoods of pairs; buffers are made once and written over.
 
     All pairs stand side by side in columns, [dim, columns], which suits these flat products. Columns of `hidden` and
     `back` are the two hidden layers with the row of ones between them, as in `_Layers.first`.
@@ -142,7 +142,7 @@ class _Likelihood:
         self.under_mean, self.under_log_variance = self.hidden[: half + 1], self.hidden[half:]
         self.back_mean, self.back_log_variance = self.back[:half], self.back[half + 1 :]
 
-    def compute_gradient(self) -> None:
+    def compute(self) -> None:
         """Writes the gradient into `gradient`.
 
         With r = μ - y, s = σ(2z), ℓ = tanh z = 2 s - 1 and p = e^-ℓ, n times the gradient at μ is r p, and n / 2 times

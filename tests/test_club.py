@@ -136,15 +136,15 @@ def test_the_gradient_written_by_hand_equals_automatic_differentiation(n_pairs):
     q = conditional()
     pairs = [(normal(7, 3, seed=2 * k), normal(7, 3, seed=2 * k + 1)) for k in range(n_pairs)]
     fit = club.ConditionalFit(q, 0.01)
-    fit.weights.take(q)
-    likelihood = club._Likelihood(fit.weights, fit.gradient, pairs)
-    likelihood.compute_gradient()
-    likelihood.compute_gradient()  # buffers are written over, not added to
+    fit.weights.load_from(q)
+    gradient = club._LikelihoodGradient(fit.weights, fit.gradient, pairs)
+    gradient.compute()
+    gradient.compute()  # buffers are written over, not added to
     parameters, ours = leaves(q), conditional()
-    fit.gradient.give(ours)
+    fit.gradient.store_to(ours)
     expected = torch.autograd.grad(likelihood_loss(q, parameters, pairs), list(parameters.values()))
-    for gradient, oracle in zip(ours.parameters(), expected, strict=True):
-        torch.testing.assert_close(gradient, oracle, rtol=0, atol=1e-12)
+    for mine, oracle in zip(ours.parameters(), expected, strict=True):
+        torch.testing.assert_close(mine, oracle, rtol=0, atol=1e-12)
 
 
 def test_the_fit_equals_torch_adam_on_automatic_differentiation():

@@ -63,27 +63,35 @@ def asked(notebook: str, parameters: dict[str, Any]) -> list[Plan]:
 def missing(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> dict[str, list[Plan]]:
     """Notebook -> the plans whose runs are not finished, each named once, by the first notebook that asks for it.
 
-    `notebooks`: names with all their parameters. Runs on data that is not here are left out, as the notebooks do.
+    `notebooks`: names with all their parameters.
     """
     todo, named = {}, set()
     for name, parameters in notebooks:
         todo[name] = []
         for plan in asked(name, parameters):
-            if plan.spec.key not in named and not isinstance(plan.dataset, Known) and store.find(plan.spec) is None:
+            if plan.spec.key not in named and store.find(plan.spec) is None:
                 named.add(plan.spec.key)
                 todo[name].append(plan)
     return todo
 
 
+def can_train(plan: Plan) -> bool:
+    """Whether the plan's data is here; a notebook leaves out what it can neither read nor train."""
+    return not isinstance(plan.dataset, Known)
+
+
 def estimate(plan: Plan, finished: list[Run]) -> float | None:
     """Seconds that `plan` may take: those of the finished runs most like it, cut at its max_epochs; None without any.
 
-    Most like it: of its model on its dataset, with its options where there are such, and whatever machine they ran on.
+    Most like it: of its model on its dataset, with most of its options, on whatever machine they ran. A run that was
+    cut off sooner than the plan would be tells nothing.
     """
     alike = [run for run in finished if (run.model, run.dataset) == (plan.spec.model, plan.spec.dataset)]
+    alike = [run for run in alike if not run.record["epochs"] == run.training["max_epochs"] < plan.training.max_epochs]
     if not alike:
         return None
-    shared = [sum(run.config.get(key) == value for key, value in plan.spec.config.items()) for run in alike]
+    wanted = {**plan.spec.config, **plan.spec.training}
+    shared = [sum({**run.config, **run.training}.get(key) == wanted[key] for key in wanted) for run in alike]
     closest = [run for run, count in zip(alike, shared, strict=True) if count == max(shared)]
     return statistics.median(_seconds(run, plan.training.max_epochs) for run in closest)
 
@@ -91,9 +99,10 @@ def estimate(plan: Plan, finished: list[Run]) -> float | None:
 def report(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> str:
     """What is missing, a line a run, and the sum for each notebook."""
     finished, lines = store.list(), []
-    for name, plans in missing(notebooks, store).items():
+    for name, every in missing(notebooks, store).items():
+        plans = [plan for plan in every if can_train(plan)]
         seconds = [estimate(plan, finished) for plan in plans]
-        lines.append(f"{name}: {len(plans)} run(s) to train{_in_all(seconds)}")
+        lines.append(f"{name}: {len(plans)} run(s) to train{_in_all(seconds)}{_left_out(every)}")
         lines += [
             f"  {plan.spec.name}  seed {plan.spec.seed}  {_words(time)}"
             for plan, time in zip(plans, seconds, strict=True)
@@ -111,6 +120,12 @@ def _in_all(seconds: list[float | None]) -> str:
     unknown = len(seconds) - len(known)
     said = [_words(sum(known))] * bool(known) + [f"{unknown} of unknown length"] * bool(unknown)
     return "".join(f", {words}" for words in said)
+
+
+def _left_out(plans: list[Plan]) -> str:
+    absent = [plan.spec.dataset for plan in plans if not can_train(plan)]
+    where = ", ".join(dict.fromkeys(absent))
+    return f"; {len(absent)} left out, their data is not here: {where}" if absent else ""
 
 
 def _words(seconds: float | None) -> str:

@@ -43,7 +43,7 @@ def training_logs(path: str | Path | None = None) -> pd.DataFrame:
 def replay(log: pd.DataFrame, patience: int, monitor: str = "valid/recall@20") -> pd.Series | None:
     """The row of `log` (one run, by epoch) at which training with this patience would have taken its result.
 
-    It stops at the epoch of the miss beyond `patience`; None where the log ends before that could be known.
+    It stops at the miss beyond `patience`, as `seapkg.fit` does; None where the log ends before.
     """
     best = None
     for _, row in log.sort_values("epoch").iterrows():
@@ -51,7 +51,7 @@ def replay(log: pd.DataFrame, patience: int, monitor: str = "valid/recall@20") -
             best = row
         elif row["epoch"] > best["epoch"] + patience:
             return best
-    return best if best is not None and log["epoch"].max() >= best["epoch"] + patience else None
+    return None
 
 
 def published_name(run: Run) -> str | None:

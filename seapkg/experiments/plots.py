@@ -156,12 +156,14 @@ def _paper_handle() -> tuple[list, list[str]]:
     return [matplotlib.lines.Line2D([], [], **PAPER_LOOK)], ["the paper's number"]
 
 
-def what_changes_cost(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
+def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
     """One panel a dataset, one row a change: the mean loss with its 95 % interval over users, and a point a seed.
 
-    `table`: what `tables.what_changes_cost` gives. Right of zero the change costs something.
+    `table`: what `tables.costs_of_changes` gives. Right of zero the change costs something.
     """
     datasets, changes = table["dataset"].unique(), table["change"].unique()
+    if table.empty:
+        return _nothing_yet()
     with style():
         size = (1.2 + 2.3 * len(datasets), 0.9 + 0.32 * len(changes))
         figure = Figure(figsize=size, layout="constrained")
@@ -172,6 +174,13 @@ def what_changes_cost(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
         panels[0].set_yticks(range(len(changes)), changes)
         panels[0].invert_yaxis()
         figure.supxlabel(f"what it costs in {axis_label(metric, 'test')}", fontsize="medium")
+    return figure
+
+
+def _nothing_yet() -> Figure:
+    with style():
+        figure = Figure(figsize=(3.5, 0.6), layout="constrained")
+        figure.text(0.5, 0.5, "no finished runs yet", ha="center", va="center")
     return figure
 
 
@@ -195,6 +204,8 @@ def sensitivity(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
     values stand at even distances, in rising order, whatever lies between them. Axes do not start at 0.
     """
     options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
+    if table.empty:
+        return _nothing_yet()
     with style():
         figure = Figure(figsize=(0.6 + 2.3 * len(options), 2.0 * len(datasets) + 0.4), layout="constrained")
         grid = figure.subplots(len(datasets), len(options), squeeze=False, sharey="row")
@@ -222,7 +233,7 @@ def _sensitivity_panel(axes: Axes, rows: pd.DataFrame) -> None:
 FACTOR_LOOKS = {"generic": (BLUE, "o"), "own unique": (VERMILLION, "s"), "other's unique": (BLACK, "x")}
 
 
-def what_parts_know(table: pd.DataFrame) -> Figure:
+def probe_panels(table: pd.DataFrame) -> Figure:
     """A panel a part, a row a method: the R² with which each factor can be told from it, 95 % intervals over seeds.
 
     `table`: columns method, part ("generic" or "unique"), factor (a name in `FACTOR_LOOKS`), seed and r2.
@@ -248,7 +259,7 @@ def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
         intervals = {method: mean_interval(values) for method, values in groups}
         places = [methods.index(method) + shift for method in intervals]
         means = [interval.mean for interval in intervals.values()]
-        halves = np.nan_to_num([interval.half_width for interval in intervals.values()])
+        halves = [interval.half_width for interval in intervals.values()]  # nan, and not drawn, for a single seed
         axes.errorbar(
             means, places, xerr=halves, color=colour, marker=marker, linestyle="none", capsize=2, label=factor
         )

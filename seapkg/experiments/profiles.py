@@ -10,11 +10,11 @@ from seapkg.experiments.benchmark import SEPARATIONS
 
 REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
 VALUES = {
-    "alignment_weight": [0.0, 0.03, 0.3, 1.0],
-    "distancing_weight": [0.0, 0.1, 1.0],
+    "alignment_weight": [0.03, 0.3, 1.0],
+    "distancing_weight": [0.1, 1.0],
     "temperature": [0.05, 0.1, 0.4],
 }
-KNOWN = {"methods": list(SEPARATIONS), "seeds": [0, 1, 2], "max_epochs": 60}
+FACTORS = {"methods": list(SEPARATIONS), "seeds": [0, 1, 2], "max_epochs": 60}
 PAPER = {"datasets": ["baby", "sports"], "seeds": [0, 1, 2, 3, 4]}
 BOUNDS = {"n_pairs": 4096}
 
@@ -26,7 +26,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "03_training": REAL,
         "04_ablation": REAL | {"datasets": ["baby", "lfm2k"]},
         "05_sensitivity": REAL | {"datasets": ["lfm2k"], "values": VALUES},
-        "09_known_factors": KNOWN,
+        "09_known_factors": FACTORS,
         "10_paper_and_code": REAL | {"datasets": ["lfm2k"]},
     },
     "paper": {
@@ -35,7 +35,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "03_training": REAL | PAPER,
         "04_ablation": REAL | PAPER,
         "05_sensitivity": REAL | PAPER | {"values": VALUES},
-        "09_known_factors": KNOWN,
+        "09_known_factors": FACTORS,
         "10_paper_and_code": REAL | PAPER,
     },
 }

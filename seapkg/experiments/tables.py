@@ -104,7 +104,7 @@ def compare(
     return paired_difference(*tables, level=level, over=over)
 
 
-def what_changes_cost(runs: dict[str, list[Run]], metric: str = "recall@20") -> pd.DataFrame:
+def costs_of_changes(runs: dict[str, list[Run]], metric: str = "recall@20") -> pd.DataFrame:
     """What a system loses by each change: the first group of `runs` minus each other one, seed by seed.
 
     `runs`: label -> runs of one dataset, the unchanged system first. One row a change that shares a seed with it:
@@ -118,6 +118,18 @@ def what_changes_cost(runs: dict[str, list[Run]], metric: str = "recall@20") -> 
         if shared:
             rows.append(_cost(label, *([run for run in x if run.seed in shared] for x in (unchanged, group)), metric))
     return pd.DataFrame(rows, columns=COSTS_OF_CHANGES)
+
+
+def verdict(row: dict[str, object], level: float = 0.05) -> str:
+    """What a row of `costs_of_changes` bears out, its p-values corrected where there are several rows.
+
+    A difference counts where it is beyond chance over users *and* over seeds; one seed cannot tell.
+    """
+    if row["seeds"] < 2:
+        return "cannot be told from one seed"
+    if not (row["p, users"] < level and row["p, seeds"] < level):
+        return "nothing measurable with these seeds"
+    return "a loss, over users and over seeds" if row["difference"] > 0 else "a gain, over users and over seeds"
 
 
 def _cost(label: str, unchanged: list[Run], changed: list[Run], metric: str) -> dict[str, object]:

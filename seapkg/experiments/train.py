@@ -45,10 +45,12 @@ def train(
     """
     store = store if isinstance(store, Store) else Store(store)
     planned = plan(model, data, seed=seed, precision=precision, **options)
-    return ask(planned, store, device=device, progress=progress, offline=offline)
+    return get_or_train(planned, store, device=device, progress=progress, offline=offline)
 
 
-def ask(planned: Plan, store: Store, *, device: str = "auto", progress: bool = True, offline: bool = False) -> Run:
+def get_or_train(
+    planned: Plan, store: Store, *, device: str = "auto", progress: bool = True, offline: bool = False
+) -> Run:
     """The run of a plan: read where it is finished, else trained; with `offline`, a missing one is a MissingRun."""
     run = store.find(planned.spec)
     if run is not None:

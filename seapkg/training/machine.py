@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import platform
 import resource
 import sys
@@ -68,9 +69,17 @@ def keep_freed_memory() -> None:
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Starts the measure of peak memory anew, where the system can: on CUDA, and on Linux."""
+    """Starts the measure of peak memory anew, where the system can: on CUDA, and on Linux.
+
+    Memory that was freed and kept (`keep_freed_memory`) is handed back first, lest it be counted once more.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

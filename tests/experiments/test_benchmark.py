@@ -42,7 +42,7 @@ def test_known_data_that_is_not_here_is_looked_up_and_not_trained(tmp_path, monk
 
 def test_changes_are_asked_for_one_at_a_time_and_have_the_last_word(tmp_path):
     changes = {"whole": {}, "narrow": {"embed_dim": 4, "max_epochs": 2}}
-    found = benchmark.changed(tiny(), "bpr", changes, [0, 1], store=Store(tmp_path), max_epochs=1)
+    found = benchmark.changed_runs(tiny(), "bpr", changes, [0, 1], store=Store(tmp_path), max_epochs=1)
     assert {label: [run.seed for run in group] for label, group in found.items()} == {"whole": [0, 1], "narrow": [0, 1]}
     assert {(run.config["embed_dim"], run.training["max_epochs"]) for run in found["whole"]} == {(64, 1)}
     assert {(run.config["embed_dim"], run.training["max_epochs"]) for run in found["narrow"]} == {(4, 2)}

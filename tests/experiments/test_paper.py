@@ -1,10 +1,15 @@
 """The authors' logs and what another patience would have made of them."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 from seapkg.errors import RequestError
 from seapkg.experiments import paper
+from seapkg.training.fit import _Progress
 
 VALID = [0.1, 0.3, 0.2, 0.2, 0.4, 0.1]
 
@@ -15,15 +20,30 @@ def log(values):
 
 @pytest.mark.parametrize(
     ("patience", "epoch"),
-    [(0, 1), (1, 1), (2, None)],  # with 2, epoch 4 is a new best, and the log ends one epoch too soon
+    [(0, 1), (1, 1), (2, None)],  # with 2, epoch 4 is a new best, and the log ends two epochs too soon
 )
 def test_patience_by_hand(patience, epoch):
     row = paper.replay(log(VALID), patience)
     assert (None if row is None else row["epoch"]) == epoch
 
 
-def test_a_log_that_ends_with_its_patience_used_up_has_a_result():
-    assert paper.replay(log([0.3, 0.1, 0.1]), 2)["epoch"] == 0
+def test_a_log_that_ends_with_its_patience_used_up_is_open_still():
+    assert paper.replay(log([0.3, 0.1, 0.1]), 2) is None
+    assert paper.replay(log([0.3, 0.1, 0.1, 0.1]), 2)["epoch"] == 0
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_it_is_the_rule_by_which_training_stops(patience):
+    random = np.random.default_rng(patience)
+    for _ in range(50):
+        values, progress, stopped = random.integers(0, 8, 12) / 8, _Progress(patience), None
+        for epoch, value in enumerate(values):
+            progress.record(nn.Module(), {}, SimpleNamespace(mean={"recall@20": value}))
+            if epoch >= progress.last_epoch:
+                stopped = progress.best_epoch
+                break
+        row = paper.replay(log(values), patience)
+        assert (None if row is None else row["epoch"]) == stopped
 
 
 def test_the_first_of_equal_values_is_the_best():

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
-from seapkg.experiments import bound_plots, plots
+from seapkg.experiments import bound_plots, plots, tables
 from seapkg.training.statistics import mean_interval
 
 
@@ -142,13 +142,29 @@ def test_estimates_by_correlation_shade_what_the_clamp_cuts_off():
 def test_what_changes_cost_has_a_row_a_change_its_interval_and_a_point_a_seed():
     row = {"dataset": "toy", "difference": 0.1, "high, users": 0.3, "by_seed": [0.05, 0.15]}
     table = pd.DataFrame([row | {"change": "less"}, row | {"change": "none", "difference": -0.1, "high, users": 0.0}])
-    (axes,) = plots.what_changes_cost(table).axes
+    (axes,) = plots.cost_panels(table).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["less", "none"]
     bars = [artist for artist in axes.containers if isinstance(artist, ErrorbarContainer)]
     ends = [bar.lines[2][0].get_segments()[0][:, 0] for bar in bars]
     assert np.allclose(ends, [[-0.1, 0.3], [-0.2, 0.0]])
     points = [line for line in axes.lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in points] == [[0.05, 0.15]] * 2
+
+
+def test_without_runs_there_is_a_figure_that_says_so():
+    costs = pd.DataFrame(columns=tables.COSTS_OF_CHANGES)
+    points = pd.DataFrame(columns=["dataset", "option", "value", "is_default", "seed", "metric_value"])
+    for figure in (plots.cost_panels(costs), plots.sensitivity(points)):
+        assert not figure.axes and figure.texts[0].get_text() == "no finished runs yet"
+
+
+def test_costs_of_two_datasets_stand_in_two_panels_with_the_same_rows():
+    row = {"difference": 0.1, "high, users": 0.3, "by_seed": [0.1]}
+    table = pd.DataFrame([row | {"dataset": d, "change": c} for d, c in (("a", "less"), ("a", "none"), ("b", "none"))])
+    first, second = plots.cost_panels(table).axes
+    assert [axes.get_title() for axes in (first, second)] == ["a", "b"]
+    (bar,) = [artist for artist in second.containers if isinstance(artist, ErrorbarContainer)]
+    assert bar.lines[0].get_ydata() == [1]  # the row of "none", though "less" is not there
 
 
 def test_sensitivity_rings_the_default_and_joins_the_means_in_rising_order():
@@ -172,7 +188,7 @@ def test_what_parts_know_has_a_panel_a_part_and_a_point_a_method_and_factor():
         for place, factor in enumerate(plots.FACTOR_LOOKS)
         for seed in (0, 1)
     ]
-    generic, unique = plots.what_parts_know(pd.DataFrame(rows)).axes
+    generic, unique = plots.probe_panels(pd.DataFrame(rows)).axes
     assert (generic.get_title(), unique.get_title()) == ("generic part", "unique part")
     bars = [artist for artist in generic.containers if isinstance(artist, ErrorbarContainer)]
     assert [bar.get_label() for bar in bars] == list(plots.FACTOR_LOOKS)

@@ -129,7 +129,7 @@ def test_nothing_makes_empty_tables(published):
 def test_what_changes_cost_by_hand(tmp_path):
     whole = runs_of(tmp_path / "a", *(fakes.spec("sea", seed=s) for s in range(2)), values=[0.5, 0.4])
     less = runs_of(tmp_path / "b", *(fakes.spec("sea", seed=s, n_layers=1) for s in range(2)), values=[0.4, 0.2])
-    table = tables.what_changes_cost({"whole": whole, "less": less, "missing": []})
+    table = tables.costs_of_changes({"whole": whole, "less": less, "missing": []})
     (row,) = table.to_dict("records")
     by_user = np.mean([0.1, 0.2]) * (1 + 0.01 * np.arange(5))  # what a fake run's users have
     assert (row["dataset"], row["change"], row["seeds"], row["data"]) == ("toy", "less", 2, "made up")
@@ -143,6 +143,20 @@ def test_what_changes_cost_by_hand(tmp_path):
 def test_what_changes_cost_pairs_only_shared_seeds(tmp_path):
     whole = runs_of(tmp_path / "a", *(fakes.spec("sea", seed=s) for s in (0, 1)), values=[0.5, 0.4])
     less = runs_of(tmp_path / "b", *(fakes.spec("sea", seed=s, n_layers=1) for s in (1, 2)), values=[0.1, 0.9])
-    (row,) = tables.what_changes_cost({"whole": whole, "less": less}).to_dict("records")
+    (row,) = tables.costs_of_changes({"whole": whole, "less": less}).to_dict("records")
     assert row["by_seed"] == pytest.approx([0.3]) and row["mean"] == pytest.approx(0.1)
     assert math.isnan(row["p, seeds"])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"seeds": 1, "p, users": 1e-9, "p, seeds": math.nan, "difference": 0.1}, "one seed"),
+        ({"seeds": 3, "p, users": 1e-9, "p, seeds": 0.2, "difference": 0.1}, "nothing measurable"),
+        ({"seeds": 3, "p, users": 0.2, "p, seeds": 1e-9, "difference": 0.1}, "nothing measurable"),
+        ({"seeds": 3, "p, users": 0.01, "p, seeds": 0.01, "difference": 0.1}, "a loss"),
+        ({"seeds": 3, "p, users": 0.01, "p, seeds": 0.01, "difference": -0.1}, "a gain"),
+    ],
+)
+def test_a_verdict_needs_both_users_and_seeds(row, said):
+    assert said in tables.verdict(row)

@@ -171,6 +171,14 @@ def test_training_moves_every_trained_parameter(case):
     assert still == IDLE.get(case, [])
 
 
+@every_trained_case
+def test_training_leaves_the_datasets_features_as_they_are(case):
+    data = dataset_of(case)
+    before = {name: features.copy() for name, features in data.features.items()}
+    fitted(case, data)
+    assert all(np.array_equal(data.features[name], features) for name, features in before.items())
+
+
 @every_case
 def test_other_test_labels_leave_the_trained_parameters_as_they_are_to_the_bit(case):
     dataset = dataset_of(case)

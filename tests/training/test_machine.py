@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -68,6 +69,26 @@ def test_only_linux_is_asked_to_keep_freed_memory(monkeypatch):
         monkeypatch.setattr(sys, "platform", platform)
         machine.keep_freed_memory()  # a C library without the setting is left alone
     assert asked == [None]
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="reads the high-water mark where Linux keeps it")
+def test_memory_that_was_freed_and_kept_is_not_counted_in_the_next_peak():
+    code = """
+import torch
+from seapkg.training.machine import forget_peak_memory, keep_freed_memory, peak_memory_mb
+cpu = torch.device("cpu")
+keep_freed_memory()
+forget_peak_memory(cpu)
+before = peak_memory_mb(cpu)
+large = torch.ones(100_000_000)
+grown = peak_memory_mb(cpu)
+del large
+forget_peak_memory(cpu)
+print(grown - before, peak_memory_mb(cpu) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    grown, left = map(float, done.stdout.split())
+    assert grown > 350 and left < 100
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="reads the high-water mark where Linux keeps it")
