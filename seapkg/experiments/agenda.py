@@ -22,6 +22,10 @@ def ablation(datasets, system, seeds, max_epochs, **_) -> list[Plan]:
     return _changed(datasets, system, benchmark.ABLATION, seeds, max_epochs)
 
 
+def variants(datasets, system, seeds, max_epochs, **_) -> list[Plan]:
+    return _changed(datasets, system, benchmark.VARIANTS, seeds, max_epochs)
+
+
 def paper_and_code(datasets, seeds, max_epochs, **_) -> list[Plan]:
     return _changed(datasets, "sea (released)", benchmark.PAPER_AND_CODE, seeds, max_epochs)
 
@@ -50,6 +54,7 @@ ASKS: dict[str, Callable[..., list[Plan]]] = {
     "03_training": main_table,
     "04_ablation": ablation,
     "05_sensitivity": sensitivity,
+    "07_variants_and_cost": variants,
     "09_known_factors": known_factors,
     "10_paper_and_code": paper_and_code,
 }

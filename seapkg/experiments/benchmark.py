@@ -62,6 +62,9 @@ ABLATION: dict[str, dict[str, Any]] = {
     "w/o All": {"variant": "without_all"},
 }
 
+#: Tables 4 and 5: the four ways to align and to distance.
+VARIANTS: dict[str, dict[str, Any]] = {f"SEA{letter}": {"variant": letter} for letter in "abcd"}
+
 #: From the released form towards the text, one difference at a time (spec A.12). The last is the text's formulation as
 #: a whole: all of them but the reading of Solosim, where the text contradicts itself, and patience, which it leaves
 #: open.

@@ -22,14 +22,21 @@ COLUMNS = ["dataset", "system", "metric", "paper"]
 
 def paper_numbers(path: str | Path | None = None) -> pd.DataFrame:
     """The published metrics: columns dataset, system (in lower case), metric (as a run calls it), paper."""
-    path = Path(path) if path is not None else folders.workplace() / "data" / FILE
-    if not path.is_file():
-        raise RequestError(f"{path} is missing: it holds the paper's tables and comes with the repository")
-    table = pd.read_csv(path, dtype={"table": str, "value": float})
+    table = _tables(path)
     table = table[table["table"].isin(TABLES)].sort_values("table", kind="stable")
     metric = table["metric"].str.replace("R@", "recall@").str.replace("N@", "ndcg@")
     table = table.assign(system=table["model"].str.lower(), metric=metric, paper=table["value"])
     return table.drop_duplicates(COLUMNS[:3])[COLUMNS].reset_index(drop=True)
+
+
+def paper_costs(path: str | Path | None = None) -> pd.DataFrame:
+    """Table 5: columns dataset, system (as printed), seconds (an epoch, on the authors' GPU), memory_gb."""
+    table = _tables(path)
+    table = (
+        table[table["table"] == "5"].pivot(index=["dataset", "model"], columns="metric", values="value").reset_index()
+    )
+    named = {"model": "system", "time_s_per_epoch": "seconds", "memory_GB": "memory_gb"}
+    return table.rename(columns=named).rename_axis(columns=None)[["dataset", *named.values()]]
 
 
 def training_logs(path: str | Path | None = None) -> pd.DataFrame:
@@ -69,6 +76,13 @@ def number(paper: pd.DataFrame, run: Run, metric: str) -> float:
     name = (published_name(run) or "").lower()
     rows = paper[(paper["dataset"] == run.dataset) & (paper["system"] == name) & (paper["metric"] == metric)]
     return float(rows["paper"].iloc[0]) if len(rows) else float("nan")
+
+
+def _tables(path: str | Path | None) -> pd.DataFrame:
+    path = Path(path) if path is not None else folders.workplace() / "data" / FILE
+    if not path.is_file():
+        raise RequestError(f"{path} is missing: it holds the paper's tables and comes with the repository")
+    return pd.read_csv(path, dtype={"table": str, "value": float})
 
 
 def _in_use(config, part: str) -> str:

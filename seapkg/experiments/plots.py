@@ -58,6 +58,7 @@ def style() -> Iterator[None]:
 def look(name: str) -> tuple[str, str]:
     """Colour and marker of a system; "sea (released)" looks like "sea". A stranger's look follows from its name."""
     known = name.lower().split(" ")[0].rstrip(",")
+    known = "sea" if known in ("seaa", "seab", "seac", "sead") else known
     number = crc32(name.encode())
     return LOOKS.get(known) or (COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
 
@@ -227,6 +228,32 @@ def _sensitivity_panel(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(default["value"].map(values.index), default["metric_value"], "o", color="none", markeredgecolor="black",
               markersize=8)  # fmt: skip
     axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+
+
+def cost_points(table: pd.DataFrame) -> Figure:
+    """Two panels, a row a system: seconds an epoch and peak memory, both on a logarithmic axis, no bars.
+
+    `table`: columns system, seconds, memory_mb, and the paper's seconds as paper_seconds (nan where it has none), which
+    were measured on another machine and other data: hollow diamonds, for their proportions.
+    """
+    systems = list(table["system"])
+    with style():
+        figure = Figure(figsize=(6.4, 0.9 + 0.25 * len(systems)), layout="constrained")
+        seconds, memory = figure.subplots(1, 2, sharey=True)
+        for place, row in enumerate(table.to_dict("records")):
+            colour, marker = look(row["system"])
+            seconds.plot(row["seconds"], place, marker, color=colour)
+            seconds.plot(row["paper_seconds"], place, **PAPER_LOOK)
+            memory.plot(row["memory_mb"], place, marker, color=colour)
+        seconds.set(xscale="log", xlabel="seconds an epoch")
+        memory.set(xscale="log", xlabel="peak memory, MB")
+        seconds.set_yticks(range(len(systems)), systems)
+        seconds.invert_yaxis()
+        for axes in (seconds, memory):
+            axes.grid(axis="x", which="both", linewidth=0.3)
+        handles, _ = _paper_handle()
+        figure.legend(handles, ["the paper's seconds (its machine, its features)"], loc="outside lower center")
+    return figure
 
 
 #: What a probe looks for: colour and marker.

@@ -48,7 +48,15 @@ def test_changes_are_asked_for_one_at_a_time_and_have_the_last_word(tmp_path):
     assert {(run.config["embed_dim"], run.training["max_epochs"]) for run in found["narrow"]} == {(4, 2)}
 
 
-@pytest.mark.parametrize("changes", [benchmark.ABLATION, benchmark.PAPER_AND_CODE, benchmark.SEPARATIONS])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        benchmark.ABLATION,
+        benchmark.PAPER_AND_CODE,
+        benchmark.SEPARATIONS,
+        benchmark.VARIANTS,
+    ],
+)
 def test_every_change_sets_sea_apart_from_the_unchanged_and_from_the_others(changes):
     first, *others = ({"formulation": "released"} | change for change in changes.values())
     configured = [configure("sea", options) for options in (first, *others)]

@@ -63,3 +63,9 @@ def test_the_logs_give_the_papers_numbers(dataset, patience, recall):
 def test_missing_logs_are_a_clear_error(tmp_path):
     with pytest.raises(RequestError, match="comes with the repository"):
         paper.training_logs(tmp_path / "none.csv")
+
+
+def test_table_5_has_a_row_a_dataset_and_system():
+    costs = paper.paper_costs().set_index(["dataset", "system"])
+    assert costs.loc[("baby", "SEAa"), "seconds"] == 16.04 and costs.loc[("sports", "SEAd"), "memory_gb"] == 3.94
+    assert costs.notna().all(axis=None)
