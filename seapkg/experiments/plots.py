@@ -231,7 +231,7 @@ def _sensitivity_panel(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def cost_points(table: pd.DataFrame) -> Figure:
-    """Two panels, a row a system: seconds an epoch and peak memory, both on a logarithmic axis, no bars.
+    """Two panels, a row a system: seconds an epoch, on a logarithmic axis, and peak memory, from 0.
 
     `table`: columns system, seconds, memory_mb, and the paper's seconds as paper_seconds (nan where it has none), which
     were measured on another machine and other data: hollow diamonds, for their proportions.
@@ -246,7 +246,8 @@ def cost_points(table: pd.DataFrame) -> Figure:
             seconds.plot(row["paper_seconds"], place, **PAPER_LOOK)
             memory.plot(row["memory_mb"], place, marker, color=colour)
         seconds.set(xscale="log", xlabel="seconds an epoch")
-        memory.set(xscale="log", xlabel="peak memory, MB")
+        memory.set(xlabel="peak memory, MB")
+        memory.set_xlim(left=0)
         seconds.set_yticks(range(len(systems)), systems)
         seconds.invert_yaxis()
         for axes in (seconds, memory):
