@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
-from seapkg.experiments import bound_plots, plots, tables
+from seapkg.experiments import bound_plots, plots, study_plots, tables
 from seapkg.training.statistics import mean_interval
 
 
@@ -142,7 +142,7 @@ def test_estimates_by_correlation_shade_what_the_clamp_cuts_off():
 def test_what_changes_cost_has_a_row_a_change_its_interval_and_a_point_a_seed():
     row = {"dataset": "toy", "difference": 0.1, "high, users": 0.3, "by_seed": [0.05, 0.15]}
     table = pd.DataFrame([row | {"change": "less"}, row | {"change": "none", "difference": -0.1, "high, users": 0.0}])
-    (axes,) = plots.cost_panels(table).axes
+    (axes,) = study_plots.cost_panels(table).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["less", "none"]
     bars = [artist for artist in axes.containers if isinstance(artist, ErrorbarContainer)]
     ends = [bar.lines[2][0].get_segments()[0][:, 0] for bar in bars]
@@ -154,14 +154,14 @@ def test_what_changes_cost_has_a_row_a_change_its_interval_and_a_point_a_seed():
 def test_without_runs_there_is_a_figure_that_says_so():
     costs = pd.DataFrame(columns=tables.COSTS_OF_CHANGES)
     points = pd.DataFrame(columns=["dataset", "option", "value", "is_default", "seed", "metric_value"])
-    for figure in (plots.cost_panels(costs), plots.sensitivity(points)):
+    for figure in (study_plots.cost_panels(costs), study_plots.sensitivity(points)):
         assert not figure.axes and figure.texts[0].get_text() == "no finished runs yet"
 
 
 def test_costs_of_two_datasets_stand_in_two_panels_with_the_same_rows():
     row = {"difference": 0.1, "high, users": 0.3, "by_seed": [0.1]}
     table = pd.DataFrame([row | {"dataset": d, "change": c} for d, c in (("a", "less"), ("a", "none"), ("b", "none"))])
-    first, second = plots.cost_panels(table).axes
+    first, second = study_plots.cost_panels(table).axes
     assert [axes.get_title() for axes in (first, second)] == ["a", "b"]
     (bar,) = [artist for artist in second.containers if isinstance(artist, ErrorbarContainer)]
     assert bar.lines[0].get_ydata() == [1]  # the row of "none", though "less" is not there
@@ -173,7 +173,7 @@ def test_sensitivity_rings_the_default_and_joins_the_means_in_rising_order():
          "metric_value": metric + 0.01 * seed}
         for value, metric in ((0.4, 0.1), (0.2, 0.3), (0.1, 0.2)) for seed in (0, 1)
     ]  # fmt: skip
-    (axes,) = plots.sensitivity(pd.DataFrame(rows)).axes
+    (axes,) = study_plots.sensitivity(pd.DataFrame(rows)).axes
     line, points, ring = axes.lines
     assert np.allclose(line.get_ydata(), [0.205, 0.305, 0.105]) and list(line.get_xdata()) == [0, 1, 2]
     assert len(points.get_xdata()) == 6 and list(ring.get_xdata()) == [1, 1]
@@ -185,13 +185,13 @@ def test_what_parts_know_has_a_panel_a_part_and_a_point_a_method_and_factor():
         {"method": method, "part": part, "factor": factor, "seed": seed, "r2": 0.1 * place + 0.02 * seed}
         for method in ("a", "b")
         for part in ("generic", "unique")
-        for place, factor in enumerate(plots.FACTOR_LOOKS)
+        for place, factor in enumerate(study_plots.FACTOR_LOOKS)
         for seed in (0, 1)
     ]
-    generic, unique = plots.probe_panels(pd.DataFrame(rows)).axes
+    generic, unique = study_plots.probe_panels(pd.DataFrame(rows)).axes
     assert (generic.get_title(), unique.get_title()) == ("generic part", "unique part")
     bars = [artist for artist in generic.containers if isinstance(artist, ErrorbarContainer)]
-    assert [bar.get_label() for bar in bars] == list(plots.FACTOR_LOOKS)
+    assert [bar.get_label() for bar in bars] == list(study_plots.FACTOR_LOOKS)
     assert np.allclose([bar.lines[0].get_xdata() for bar in bars], [[0.01] * 2, [0.11] * 2, [0.21] * 2])
     half = mean_interval([0.0, 0.02]).half_width
     assert np.allclose(bars[0].lines[2][0].get_segments()[0][:, 0], [0.01 - half, 0.01 + half])
@@ -202,7 +202,7 @@ def test_costs_are_points_beside_the_papers():
         {"system": "SEAa", "seconds": 9.0, "memory_mb": 800.0, "paper_seconds": 16.0},
         {"system": "bpr", "seconds": 0.5, "memory_mb": 300.0, "paper_seconds": np.nan},
     ]
-    seconds, memory = plots.cost_points(pd.DataFrame(rows)).axes
+    seconds, memory = study_plots.cost_points(pd.DataFrame(rows)).axes
     assert seconds.get_xscale() == "log" and memory.get_xlim()[0] == 0
     assert [float(line.get_xdata()[0]) for line in seconds.lines][:3] == [9.0, 16.0, 0.5]
     assert [float(line.get_xdata()[0]) for line in memory.lines] == [800.0, 300.0]

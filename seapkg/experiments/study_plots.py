@@ -1,0 +1,145 @@
+"""Figures of the studies in notebooks 04 to 10: what a change costs, what an option does, what a part knows."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seapkg.experiments.plots import BLACK, BLUE, PAPER_LOOK, VERMILLION, axis_label, look, paper_handle, style
+from seapkg.training.statistics import mean_interval
+
+
+def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
+    """One panel a dataset, one row a change: the mean loss with its 95 % interval over users, and a point a seed.
+
+    `table`: what `tables.costs_of_changes` gives. Right of zero the change costs something.
+    """
+    datasets, changes = table["dataset"].unique(), table["change"].unique()
+    if table.empty:
+        return _nothing_yet()
+    with style():
+        size = (1.2 + 2.3 * len(datasets), 0.9 + 0.32 * len(changes))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+        for axes, dataset in zip(panels, datasets, strict=True):
+            _cost_panel(axes, table[table["dataset"] == dataset], list(changes))
+            axes.set_title(dataset)
+        panels[0].set_yticks(range(len(changes)), changes)
+        panels[0].invert_yaxis()
+        figure.supxlabel(f"what it costs in {axis_label(metric, 'test')}", fontsize="medium")
+    return figure
+
+
+def _nothing_yet() -> Figure:
+    with style():
+        figure = Figure(figsize=(3.5, 0.6), layout="constrained")
+        figure.text(0.5, 0.5, "no finished runs yet", ha="center", va="center")
+    return figure
+
+
+def _cost_panel(axes: Axes, table: pd.DataFrame, changes: list[str]) -> None:
+    axes.axvline(0, color="0.7", linewidth=1)
+    for row in table.to_dict("records"):
+        place = changes.index(row["change"])
+        half = row["high, users"] - row["difference"]
+        axes.errorbar(row["difference"], place, xerr=half, color="black", marker="o", capsize=3)
+        offsets = place + np.linspace(0.16, 0.3, len(row["by_seed"]))
+        axes.plot(row["by_seed"], offsets, ".", color=VERMILLION, markersize=3, clip_on=False)
+    axes.set_ylim(-0.5, len(changes) - 0.5)
+    axes.margins(x=0.1)
+    axes.locator_params(axis="x", nbins=4)
+
+
+def sensitivity(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
+    """One panel an option: test metric against its value, a line a dataset through the means, a point a seed.
+
+    `table`: columns dataset, option, value (a number), is_default, seed, metric_value. The default's points are ringed;
+    values stand at even distances, in rising order, whatever lies between them. Axes do not start at 0.
+    """
+    options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
+    if table.empty:
+        return _nothing_yet()
+    with style():
+        figure = Figure(figsize=(0.6 + 2.3 * len(options), 2.0 * len(datasets) + 0.4), layout="constrained")
+        grid = figure.subplots(len(datasets), len(options), squeeze=False, sharey="row")
+        for row, dataset in zip(grid, datasets, strict=True):
+            row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
+            for axes, option in zip(row, options, strict=True):
+                _sensitivity_panel(axes, table[(table["dataset"] == dataset) & (table["option"] == option)])
+        for axes, option in zip(grid[-1], options, strict=True):
+            axes.set_xlabel(option.replace("_", " "))
+    return figure
+
+
+def _sensitivity_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    values = sorted(rows["value"].unique())
+    means = rows.groupby("value")["metric_value"].mean()
+    axes.plot(range(len(values)), means[values], color=VERMILLION, alpha=0.6)
+    axes.plot(rows["value"].map(values.index), rows["metric_value"], "o", color=VERMILLION)
+    default = rows[rows["is_default"]]
+    axes.plot(default["value"].map(values.index), default["metric_value"], "o", color="none", markeredgecolor="black",
+              markersize=8)  # fmt: skip
+    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+
+
+def cost_points(table: pd.DataFrame) -> Figure:
+    """Two panels, a row a system: seconds an epoch, on a logarithmic axis, and peak memory, from 0.
+
+    `table`: columns system, seconds, memory_mb, and the paper's seconds as paper_seconds (nan where it has none), which
+    were measured on another machine and other data: hollow diamonds, for their proportions.
+    """
+    systems = list(table["system"])
+    with style():
+        figure = Figure(figsize=(6.4, 0.9 + 0.25 * len(systems)), layout="constrained")
+        seconds, memory = figure.subplots(1, 2, sharey=True)
+        for place, row in enumerate(table.to_dict("records")):
+            colour, marker = look(row["system"])
+            seconds.plot(row["seconds"], place, marker, color=colour)
+            seconds.plot(row["paper_seconds"], place, **PAPER_LOOK)
+            memory.plot(row["memory_mb"], place, marker, color=colour)
+        seconds.set(xscale="log", xlabel="seconds an epoch")
+        memory.set(xlabel="peak memory, MB")
+        memory.set_xlim(left=0)
+        seconds.set_yticks(range(len(systems)), systems)
+        seconds.invert_yaxis()
+        for axes in (seconds, memory):
+            axes.grid(axis="x", which="both", linewidth=0.3)
+        handles, _ = paper_handle()
+        figure.legend(handles, ["the paper's seconds (its machine, its features)"], loc="outside lower center")
+    return figure
+
+
+#: What a probe looks for: colour and marker.
+FACTOR_LOOKS = {"generic": (BLUE, "o"), "own unique": (VERMILLION, "s"), "other's unique": (BLACK, "x")}
+
+
+def probe_panels(table: pd.DataFrame) -> Figure:
+    """A panel a part, a row a method: the R² with which each factor can be told from it, 95 % intervals over seeds.
+
+    `table`: columns method, part ("generic" or "unique"), factor (a name in `FACTOR_LOOKS`), seed and r2.
+    """
+    methods = list(table["method"].unique())
+    with style():
+        figure = Figure(figsize=(7.0, 0.9 + 0.27 * len(methods)), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True, sharex=True)
+        for axes, part in zip(panels, ("generic", "unique"), strict=True):
+            _probe_panel(axes, table[table["part"] == part], methods)
+            axes.set_title(f"{part} part")
+        panels[0].set_yticks(range(len(methods)), methods)
+        panels[0].invert_yaxis()
+        figure.supxlabel("R² of a linear probe", fontsize="medium")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, title="factor")
+    return figure
+
+
+def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
+    axes.axvline(0, color="0.8", linewidth=1)
+    for shift, (factor, (colour, marker)) in zip((-0.15, 0, 0.15), FACTOR_LOOKS.items(), strict=True):
+        groups = table[table["factor"] == factor].groupby("method")["r2"]
+        intervals = {method: mean_interval(values) for method, values in groups}
+        places = [methods.index(method) + shift for method in intervals]
+        means = [interval.mean for interval in intervals.values()]
+        halves = [interval.half_width for interval in intervals.values()]  # nan, and not drawn, for a single seed
+        axes.errorbar(
+            means, places, xerr=halves, color=colour, marker=marker, linestyle="none", capsize=2, label=factor
+        )
