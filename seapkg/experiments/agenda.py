@@ -22,6 +22,14 @@ def ablation(datasets, system, seeds, max_epochs, **_) -> list[Plan]:
     return _changed(datasets, system, benchmark.ABLATION, seeds, max_epochs)
 
 
+def plug_in(datasets, seeds, max_epochs, **_) -> list[Plan]:
+    return [
+        plan
+        for system, changes in benchmark.PLUG_IN.items()
+        for plan in _changed(datasets, system, changes, seeds, max_epochs)
+    ]
+
+
 def variants(datasets, system, seeds, max_epochs, **_) -> list[Plan]:
     return _changed(datasets, system, benchmark.VARIANTS, seeds, max_epochs)
 
@@ -54,6 +62,7 @@ ASKS: dict[str, Callable[..., list[Plan]]] = {
     "03_training": main_table,
     "04_ablation": ablation,
     "05_sensitivity": sensitivity,
+    "06_plug_in": plug_in,
     "07_variants_and_cost": variants,
     "09_known_factors": known_factors,
     "10_paper_and_code": paper_and_code,

@@ -62,6 +62,23 @@ ABLATION: dict[str, dict[str, Any]] = {
     "w/o All": {"variant": "without_all"},
 }
 
+_SEPARATED = {"alignment": "solosim", "distancing": "club"}
+#: Table 3: separate learning plugged into another system. FREEDOM has no features in its score unless told to, and then
+#: separation could not change a ranking: so what the features alone do there is measured too.
+PLUG_IN: dict[str, dict[str, dict[str, Any]]] = {
+    "vbpr": {
+        "alone": {},
+        "+ SEA": _SEPARATED,
+        "+ SEA, negative distance": _SEPARATED | {"distancing": "negative_l2"},
+    },
+    "freedom": {
+        "alone": {},
+        "+ features in the score": {"content_in_score": True},
+        "+ SEA": _SEPARATED,
+        "+ SEA, negative distance": _SEPARATED | {"distancing": "negative_l2"},
+    },
+}
+
 #: Tables 4 and 5: the four ways to align and to distance.
 VARIANTS: dict[str, dict[str, Any]] = {f"SEA{letter}": {"variant": letter} for letter in "abcd"}
 

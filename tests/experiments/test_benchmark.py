@@ -63,6 +63,12 @@ def test_every_change_sets_sea_apart_from_the_unchanged_and_from_the_others(chan
     assert all(one != other for place, one in enumerate(configured) for other in configured[:place])
 
 
+@pytest.mark.parametrize("system", benchmark.PLUG_IN)
+def test_every_plug_in_sets_the_system_apart(system):
+    configured = [configure(system, change) for change in benchmark.PLUG_IN[system].values()]
+    assert all(one != other for place, one in enumerate(configured) for other in configured[:place])
+
+
 def test_one_at_a_time_moves_nothing_first_and_then_each_value():
     changes = benchmark.one_at_a_time({"temperature": [0.1, 0.4], "alignment_weight": [0.0]})
     assert list(changes.items()) == [
