@@ -49,7 +49,9 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "sea (released)": {"learning_rate": 1e-3, "batch_size": 16_384, "n_layers": 3},
     },
     "lfm2k": {
-        "lightgcn": {"regularisation": 1e-3},
+        "vbpr": {"regularisation": 1.0},
+        "lightgcn": {"regularisation": 0.1},
+        "freedom": {"edge_dropout": 0.2},
         "sea (released)": {"learning_rate": 3e-3},
     },
 }
