@@ -198,7 +198,8 @@ def test_settings_keep_what_stands_behind_the_first_equals_sign():
 
 def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
     endless = "--set", "patience=1000000", "max_epochs=1000000"
-    training = command("train", "lightgcn", "--data", "synthetic", "--store", tmp_path, *endless)
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a job in the background ignores it
+    training = command("train", "lightgcn", "--data", "synthetic", "--store", tmp_path, *endless, **heard)
     seen = ""
     while "epoch 1" not in seen and training.poll() is None:
         seen += training.stderr.read(1)
