@@ -41,10 +41,7 @@ def paper_costs(path: str | Path | None = None) -> pd.DataFrame:
 
 def training_logs(path: str | Path | None = None) -> pd.DataFrame:
     """The five published logs, a row an epoch: dataset, model, epoch, train_seconds, train_loss, valid/..., test/..."""
-    path = Path(path) if path is not None else folders.workplace() / "data" / LOGS
-    if not path.is_file():
-        raise RequestError(f"{path} is missing: it holds the authors' training logs and comes with the repository")
-    return pd.read_csv(path)
+    return pd.read_csv(_present(path, LOGS))
 
 
 def replay(log: pd.DataFrame, patience: int, monitor: str = "valid/recall@20") -> pd.Series | None:
@@ -79,10 +76,14 @@ def number(paper: pd.DataFrame, run: Run, metric: str) -> float:
 
 
 def _tables(path: str | Path | None) -> pd.DataFrame:
-    path = Path(path) if path is not None else folders.workplace() / "data" / FILE
+    return pd.read_csv(_present(path, FILE), dtype={"table": str, "value": float})
+
+
+def _present(path: str | Path | None, name: str) -> Path:
+    path = Path(path) if path is not None else folders.workplace() / "data" / name
     if not path.is_file():
-        raise RequestError(f"{path} is missing: it holds the paper's tables and comes with the repository")
-    return pd.read_csv(path, dtype={"table": str, "value": float})
+        raise RequestError(f"{path} is missing: it holds published numbers and comes with the repository")
+    return path
 
 
 def _in_use(config, part: str) -> str:
