@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         return _say(str(error), 1)
+    except MemoryError as error:
+        return _say(f"out of memory ({error or 'Python says no more'})", 1)
     return 0
 
 
@@ -196,6 +198,8 @@ def _runs(options) -> None:
         print(text_table(runs_frame(runs)))
     else:
         _say(f"no runs in {store.root} yet")
+    for name, reason in store.failures().items():
+        _say(f"{name} failed: {reason}")
 
 
 def _say(message: str, code: int = 0) -> int:

@@ -28,8 +28,20 @@ class DataNotFound(DataError):
     """There is no data of that name or in that folder."""
 
 
+class BrokenFile(RequestError):
+    """A file that the package wrote is no longer what it was; names it and the remedy."""
+
+
 class TrainingFault(SeapkgError):
     """Training cannot go on, for example because a loss term is no longer finite."""
+
+
+class FailedRun(TrainingFault):
+    """A run that failed before, and is marked so in its store."""
+
+
+class OutOfMemory(SeapkgError):
+    """Memory did not do; says what asked for how much, and which option to set."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

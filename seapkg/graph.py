@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.errors import RequestError
+from seapkg.memory import in_blocks
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
@@ -147,8 +148,11 @@ def nearest_neighbours(features: Tensor, k: int, block_bytes: int = 64 << 20) ->
     if not 0 < k <= n:
         raise ValueError(f"k must be between 1 and the number of rows, {n}; it is {k}")
     unit = F.normalize(features.float(), dim=1)
-    step = max(1, block_bytes // (4 * n))
-    return torch.cat([_nearest(unit, start, min(start + step, n), k) for start in range(0, n, step)])
+
+    def every(step: int) -> Tensor:
+        return torch.cat([_nearest(unit, start, min(start + step, n), k) for start in range(0, n, step)])
+
+    return in_blocks(every, max(1, block_bytes // (4 * n)), "the search for nearest neighbours")
 
 
 def _nearest(unit: Tensor, start: int, stop: int, k: int) -> Tensor:

@@ -126,7 +126,9 @@ def test_a_fault_in_training_is_one_line_and_exit_code_1(folder, tmp_path, capsy
     assert main(["train", "bpr", "--data", str(folder), *options]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("seapkg: ") and "epoch" in last
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name[:12] for path in tmp_path.iterdir()] == [".failed-bpr-"]
+    assert main(["runs", "--store", str(tmp_path)]) == 0
+    assert " failed: the " in capsys.readouterr().err
 
 
 def test_a_broken_run_is_one_line_with_a_remedy(folder, store, tmp_path, capsys):
@@ -134,7 +136,7 @@ def test_a_broken_run_is_one_line_with_a_remedy(folder, store, tmp_path, capsys)
     (run,) = tmp_path.iterdir()
     (run / "run.json").write_text("{")
     capsys.readouterr()
-    assert main(["train", "bpr", "--data", str(folder), *FEW, "--store", str(tmp_path)]) == 1
+    assert main(["train", "bpr", "--data", str(folder), *FEW, "--store", str(tmp_path)]) == 2
     assert f"delete {run} and train again" in one_line(capsys.readouterr().err)
 
 

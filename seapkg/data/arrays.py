@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from seapkg.data.places import fault
 from seapkg.errors import DataError
 
+PLAIN, EXPANSION = 256 << 20, 100  # bytes that any archive may unpack to; beyond, so many times its packed size
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 BROKEN = (
     ValueError,
@@ -43,6 +44,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    if info.file_size > max(PLAIN, EXPANSION * info.compress_size):
+        raise fault(
+            f"{path}, {info.filename}",
+            f"{info.compress_size} bytes claim to unpack to {info.file_size}",
+            "Write it without compression, as numpy.savez does",
+        )
     with archive.open(info) as stream:
         _check_header(stream, info.file_size, f"{path}, {info.filename}")
     with archive.open(info) as stream:
@@ -62,7 +69,7 @@ def _check_header(stream: BinaryIO, size: int, where: str) -> int:
             "Save plain numbers, as numpy.save does with a numeric array",
         )
     claimed, held = math.prod(shape) * dtype.itemsize, size - stream.tell()
-    if min(shape, default=0) < 0 or claimed > held:
+    if min(shape, default=0) < 0 or max(shape, default=0) >= 2**63 or claimed > held:
         raise fault(
             where,
             f"its header claims shape {shape} of {dtype}, {claimed} bytes, but {held} follow",

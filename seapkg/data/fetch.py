@@ -12,6 +12,7 @@ from seapkg.data.registry import Entry, RemoteFile
 from seapkg.data.surrogate import read_graph, surrogate_features
 from seapkg.data.transfer import Patience, check_space, fetch
 from seapkg.errors import DataError, RequestError
+from seapkg.locks import locked
 
 ORIGINAL, SURROGATE, NONE = FEATURES = ("original", "surrogate", "none")
 BY_HAND = "placed by hand"
@@ -30,9 +31,21 @@ def get(
     """Completes `folder`: interactions, then the chosen features. What is there already is checked and kept.
 
     offline: downloads nothing. `say` gets remarks, a line each. Raises `DataError` for what is missing or wrong.
+    Of several processes that fill the same folder one works, and the others wait for it.
     """
     parts = _parts(entry, features)
     say(f"{entry.name}: {entry.about}. Terms: {entry.terms}.")
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder, lambda: say(f"another process is filling {folder}; waiting for it")):
+            _complete(entry, folder, parts, features, offline, patience or Patience(), say)
+    finally:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _complete(entry: Entry, folder: Path, parts, features: str, offline: bool, patience: Patience, say) -> None:
     missing = [file for part in parts for file in entry.part(part) if not _have(file, entry, folder, features)]
     _refuse_mixture(entry, folder, features)
     if offline and missing:
@@ -40,7 +53,7 @@ def get(
         raise DataError(f"{folder}: missing {names}; --offline downloads nothing. Place them there, or go without it.")
     check_space(folder, sum(file.bytes or file.about for file in missing))
     for file in missing:
-        _download(file, entry, folder, patience or Patience(), say)
+        _download(file, entry, folder, patience, say)
     if features == SURROGATE:
         make_surrogates(entry, folder, say)
 
@@ -109,7 +122,6 @@ def _is_surrogate(path: Path, entry: Entry, noted: dict | None) -> bool:
 
 def _download(file: RemoteFile, entry: Entry, folder: Path, patience: Patience, say) -> None:
     """Fetches one file, held to the sum recorded at an earlier download, and records its sum."""
-    folder.mkdir(parents=True, exist_ok=True)
     noted = read_record(folder).get(file.name, {})
     downloaded = noted.get("origin") not in (None, MADE, BY_HAND)
     held = replace(file, sha256=file.sha256 or (noted["sha256"] if downloaded else None))

@@ -97,7 +97,7 @@ def asked(notebook: str, parameters: dict[str, Any]) -> list[Plan]:
 
 
 def missing(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> dict[str, list[Plan]]:
-    """Notebook -> the plans whose runs are not finished, each named once, by the first notebook that asks for it.
+    """Notebook -> the plans whose runs are neither finished nor failed, each named once, by the first that asks for it.
 
     `notebooks`: names with all their parameters.
     """
@@ -105,7 +105,7 @@ def missing(notebooks: Iterable[tuple[str, dict[str, Any]]], store: Store) -> di
     for name, parameters in notebooks:
         todo[name] = []
         for plan in asked(name, parameters):
-            if plan.spec.key not in named and store.find(plan.spec) is None:
+            if plan.spec.key not in named and store.find(plan.spec) is None and store.failure(plan.spec) is None:
                 named.add(plan.spec.key)
                 todo[name].append(plan)
     return todo

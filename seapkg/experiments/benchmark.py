@@ -9,15 +9,18 @@ and as many epochs as there was time for, six after its best.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from seapkg.data import Dataset
 from seapkg.data.sources import Known
-from seapkg.errors import DataNotFound, MissingRun, RequestError
+from seapkg.errors import DataNotFound, MissingRun, RequestError, TrainingFault
 from seapkg.experiments.run import Run
 from seapkg.experiments.store import Store
 from seapkg.experiments.train import Plan, get_or_train, plan
+
+log = logging.getLogger(__name__)
 
 #: The systems of the main table, weakest first: label -> model and what sets it apart.
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -163,7 +166,7 @@ def runs(
 ) -> list[Run]:  # fmt: skip
     """The runs of the main table on one dataset; what is missing is trained.
 
-    It is left out with `offline`, and where the data is known but not here.
+    It is left out with `offline`, where the data is known but not here, and, with a warning, where training fails.
 
     `more`: options on top of the chosen ones, such as `max_epochs=5`, for each system that has them.
     """
@@ -212,5 +215,8 @@ def _get_or_train(planned: list[Plan], store: Store | None, offline: bool, progr
     found = []
     for one in planned:
         with contextlib.suppress(MissingRun, DataNotFound):
-            found.append(get_or_train(one, store or Store(), offline=offline, progress=progress))
+            try:
+                found.append(get_or_train(one, store or Store(), offline=offline, progress=progress))
+            except TrainingFault as fault:
+                log.warning("left out: %s", fault)
     return found

@@ -123,22 +123,27 @@ def run(
 
 
 def execute(job: Job, copy: Path, *, kernel: str, root: Path) -> Failure | None:
-    """Runs one notebook into `copy`, with `root` as its working directory. Returns what failed, or None."""
+    """Runs one notebook into `copy`, with `root` as its working directory. Returns what failed, or None.
+
+    Until it has run, what there is of it has another name: `copy` is whole or not there.
+    """
     import papermill
 
     copy.unlink(missing_ok=True)
+    aside = copy.with_name(f".running-{copy.name}")
     failure = None
     try:
         papermill.execute_notebook(
-            job.path, copy, job.parameters, kernel_name=kernel, cwd=str(root), progress_bar=False, log_output=False
+            job.path, aside, job.parameters, kernel_name=kernel, cwd=str(root), progress_bar=False, log_output=False
         )
     except papermill.PapermillExecutionError as error:
         trace = COLOUR_CODES.sub("", "\n".join(error.traceback) or str(error))
         failure = Failure(_cell_number(error, job), error.source, trace)
     except Exception as error:  # whatever breaks a notebook (a dead kernel, a bad file) must not stop the others
         failure = Failure(None, "", f"{type(error).__name__}: {error}")
-    if copy.is_file():
-        write(clean(read(copy), read(job.path)), copy)
+    if aside.is_file():
+        write(clean(read(aside), read(job.path)), copy)
+        aside.unlink()
     return failure
 
 

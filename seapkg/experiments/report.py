@@ -6,8 +6,7 @@ The same figure gives the same bytes, and an index has no clock in it: what git 
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from seapkg.errors import RequestError, SeapkgError
 from seapkg.experiments import folders, plots
 from seapkg.experiments.profiles import PROFILES
 from seapkg.experiments.run import Run
+from seapkg.locks import locked
 
 INDEX = "index.json"
 
@@ -98,7 +98,7 @@ def _enter(folder: Path, name: str, kind: str, files: list[str], notebook: str, 
         "data": _data_words(data),
         "runs": sorted({run if isinstance(run, str) else run.name for run in runs}),
     }
-    with _locked(folder):
+    with locked(folder):
         index = {key: value for key, value in _read_index(folder).items() if _is_there(folder, value)}
         index = dict(sorted({**index, name: entry}.items()))
         text = json.dumps(index, indent=1, ensure_ascii=False) + "\n"
@@ -143,19 +143,6 @@ def _index_page(profile: str, index: dict[str, dict]) -> str:
         lines += [f"- runs: {', '.join(entry['runs']) or 'none'}\n"]
         blocks.append("\n".join(lines))
     return "\n".join(blocks)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer of the index at a time; the lock is on the folder itself, so nothing is left behind."""
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:

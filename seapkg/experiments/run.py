@@ -1,7 +1,6 @@
 """A finished run, read back from its folder: metrics, curves, and the model it ended with."""
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seapkg.errors import RequestError, SeapkgError
-from seapkg.experiments.spec import RunSpec
+from seapkg.data.arrays import read_npz
+from seapkg.errors import BrokenFile, DataError, RequestError
+from seapkg.experiments.spec import RESULTS_VERSION, RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,9 +107,8 @@ class Run:
         """The arrays of one of the run's .npz files, read without pickle."""
         self.require(name)
         try:
-            with np.load(self.folder / name, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            return read_npz(self.folder / name)
+        except DataError as error:
             raise self._broken(f"has a {name} that cannot be read ({error})") from error
 
     def require(self, name: str) -> None:
@@ -147,10 +146,19 @@ class Run:
             raise self._broken(f"has a {RECORD} that cannot be read ({error})") from error
         if not isinstance(record, dict):
             raise self._broken(f"has a {RECORD} that is no record")
+        self._refuse_newer(record.get("spec"))
         wrong = [name for name, is_right in _FORM.items() if not is_right(record.get(name))]
         if wrong:
             raise self._broken(f"has a {RECORD} without a proper {', '.join(wrong)}")
         return record
+
+    def _refuse_newer(self, spec: Any) -> None:
+        version = spec.get("results_version") if isinstance(spec, dict) else None
+        if isinstance(version, int) and version > RESULTS_VERSION:
+            raise BrokenFile(
+                f"{self.folder} was made by a newer release of seapkg (results version {version}, this one knows "
+                f"{RESULTS_VERSION}): update seapkg, or choose another store; nothing need be deleted"
+            )
 
     def _read_spec(self) -> RunSpec:
         try:
@@ -161,8 +169,8 @@ class Run:
             raise self._broken(f"has the {RECORD} of another run, {self.name}")
         return spec
 
-    def _broken(self, what: str) -> SeapkgError:
-        return SeapkgError(f"{self.folder} {what}: delete {self.folder} and train again")
+    def _broken(self, what: str) -> BrokenFile:
+        return BrokenFile(f"{self.folder} {what}: delete {self.folder} and train again")
 
 
 def _is_number(value: Any) -> bool:

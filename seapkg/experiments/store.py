@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from seapkg.experiments.spec import RunSpec
 from seapkg.training.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
+
+FAILED = ".failed-"
 
 
 class Store:
@@ -78,7 +81,24 @@ class Store:
         with scratch.folder(self.root) as folder:
             archive.write(folder, spec, fit, model=model, dataset=dataset)
             scratch.publish(folder, self.root / spec.name)
+        self._failed(spec).unlink(missing_ok=True)
         return Run(self.root / spec.name)
+
+    def mark_failed(self, spec: RunSpec, reason: str) -> None:
+        """Notes why `spec` could not be trained, until it is saved after all. Nothing draws a run so marked."""
+        scratch.write_text(self._failed(spec), json.dumps({"run": spec.name, "seed": spec.seed, "reason": reason}))
+
+    def failure(self, spec: RunSpec) -> str | None:
+        """Why `spec` failed when it was last trained; None where it did not."""
+        return _reason(self._failed(spec)) if self._failed(spec).is_file() else None
+
+    def failures(self) -> dict[str, str]:
+        """The runs marked as failed, by name, with the reason of each."""
+        marks = sorted(self.root.glob(f"{FAILED}*.json"))
+        return {mark.name.removeprefix(FAILED).removesuffix(".json"): _reason(mark) for mark in marks}
+
+    def _failed(self, spec: RunSpec) -> Path:
+        return self.root / f"{FAILED}{spec.name}.json"
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """Where an unfinished training of `spec` keeps its state."""
@@ -115,6 +135,13 @@ def _checked(run: Run, spec: RunSpec) -> Run:
             "seapkg/experiments/spec.py, or put the default back"
         )
     return run
+
+
+def _reason(mark: Path) -> str:
+    try:
+        return str(json.loads(mark.read_text(encoding="utf-8"))["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"for a reason that {mark} no longer tells"
 
 
 def _run_folders(root: Path) -> list[Path]:

@@ -6,11 +6,12 @@ from typing import Any
 
 from seapkg.data import Dataset, load
 from seapkg.data.sources import Known, load_or_known
-from seapkg.errors import MissingRun
+from seapkg.errors import FailedRun, MissingRun, SeapkgError, TrainingFault
 from seapkg.experiments.configure import configure
 from seapkg.experiments.run import Run
 from seapkg.experiments.spec import RunSpec
 from seapkg.experiments.store import Store
+from seapkg.memory import explained
 from seapkg.models import build
 from seapkg.training import TrainingConfig, fit
 
@@ -51,10 +52,15 @@ def train(
 def get_or_train(
     planned: Plan, store: Store, *, device: str = "auto", progress: bool = True, offline: bool = False
 ) -> Run:
-    """The run of a plan: read where it is finished, else trained; with `offline`, a missing one is a MissingRun."""
+    """The run of a plan: read where it is finished, else trained; with `offline`, a missing one is a MissingRun.
+
+    One that failed before is a FailedRun, at once: `carry_out` tries it again.
+    """
     run = store.find(planned.spec)
     if run is not None:
         return run
+    if reason := store.failure(planned.spec):
+        raise FailedRun(f"{planned.spec.name} failed before: {reason}. `python -m seapkg train` tries it again")
     if offline:
         raise MissingRun(missing([planned.spec], store))
     return carry_out(planned, store, device=device, progress=progress)
@@ -79,26 +85,46 @@ def plan(
 
 
 def carry_out(planned: Plan, store: Store, *, device: str = "auto", progress: bool = True) -> Run:
-    """Trains the plan and keeps it. Interrupted, it leaves a checkpoint from which the next call goes on."""
+    """Trains the plan and keeps it. Interrupted, it leaves a checkpoint from which the next call goes on.
+
+    Raises TrainingFault where training cannot go on, and marks the run as failed; OutOfMemory; SeapkgError where the
+    finished run cannot be written.
+    """
     if isinstance(planned.dataset, Known):
         load(planned.dataset.name)  # says where it looked
     store.prepare()
     spec = planned.spec
-    model = build(spec.model, planned.dataset, planned.config, spec.seed)
+    with explained(f"building {spec.model}", "lower embed_dim or n_neighbours, or take fewer modalities"):
+        model = build(spec.model, planned.dataset, planned.config, spec.seed)
     checkpoint = store.checkpoint(spec)
-    result = fit(
-        model,
-        planned.dataset,
-        planned.training,
-        seed=spec.seed,
-        device=device,
-        precision=spec.precision,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
-    run = store.save(spec, result, model=model, dataset=planned.dataset)
+    try:
+        result = fit(
+            model,
+            planned.dataset,
+            planned.training,
+            seed=spec.seed,
+            device=device,
+            precision=spec.precision,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    except TrainingFault as fault:
+        checkpoint.remove()
+        store.mark_failed(spec, str(fault))
+        raise
+    run = _kept(store, spec, result, model, planned.dataset)
     checkpoint.remove()
     return run
+
+
+def _kept(store: Store, spec: RunSpec, result: Any, model: Any, dataset: Dataset) -> Run:
+    try:
+        return store.save(spec, result, model=model, dataset=dataset)
+    except OSError as error:
+        raise SeapkgError(
+            f"{spec.name} was trained and cannot be written to {store.root} ({error.strerror}): make room and give the "
+            "same command again, which goes on from the last checkpoint"
+        ) from error
 
 
 def missing(specs: list[RunSpec], store: Store) -> str:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from seapkg.data.arrays import read_npz
+from seapkg.errors import BrokenFile, DataError
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +63,19 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_npz(self.path)
             facts = json.loads(arrays.pop(FACTS).tobytes())
             if facts.pop("of") != [self.identity, FORM, device]:
                 raise ValueError("it is of another training, release or device")
             return {name: torch.from_numpy(array) for name, array in arrays.items()}, facts
-        except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        except (DataError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("the checkpoint %s cannot be taken up (%s): training starts anew", self.path, error)
             return None
+
+    def misfit(self, error: Exception) -> BrokenFile:
+        """What to raise where the checkpoint was read and is not the state of its training after all."""
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return BrokenFile(f"the checkpoint {self.path} is not of this training ({reason}): delete it and start anew")
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

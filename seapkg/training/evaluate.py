@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seapkg.memory import in_blocks
 from seapkg.options import check_choice
 
 CUTOFFS = (10, 20)
@@ -49,12 +50,15 @@ class Ranking:
     def metrics(self, score, block_bytes: int = 8 << 20) -> Metrics:
         """`score(users [n]) -> [n, n_items]`; blocks of users are sized to `block_bytes` of scores."""
         step = max(1, block_bytes // (4 * self.n_items))
-        hits = torch.cat([self._hits(users, score(users)) for users in self.users.split(step)])  # [n, 20]
+        hits = in_blocks(lambda size: self._all_hits(score, size), step, "evaluation")  # [n, 20]
         per_user = {
             name: values.float().cpu().numpy() for name, values in ranking_metrics(hits, self.n_relevant).items()
         }
         mean = {name: float(values.mean(dtype=np.float64)) for name, values in per_user.items()}
         return Metrics(mean, self.users.cpu().numpy(), per_user)
+
+    def _all_hits(self, score, step: int) -> Tensor:
+        return torch.cat([self._hits(users, score(users)) for users in self.users.split(step)])
 
     def _hits(self, users: Tensor, scores: Tensor) -> Tensor:
         self._mask(users, scores)

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from seapkg.errors import TrainingFault
+from seapkg.memory import explained
 from seapkg.seeds import generator
 from seapkg.state import adam_state, flat, load_adam_state, under
 from seapkg.training.checkpoint import Checkpoint
@@ -100,7 +101,8 @@ def fit(
             with the metrics that it would have had (exactly so on a CPU with as many threads).
 
     On Linux the process keeps the memory that training frees (`keep_freed_memory`), for speed. Raises TrainingFault
-    when a loss term is not finite, naming the term and the epoch.
+    when a loss term is not finite, naming the term and the epoch, OutOfMemory, and BrokenFile for a checkpoint that
+    is whole and yet not of this training.
     """
     training = training or TrainingConfig(**model.training_options(model.config))
     target = choose_device(device)
@@ -147,7 +149,10 @@ def _train(
     own = generator(seed, "model", device)
     whole = _Whole(model, optimiser, {"batches": batches.generator, "model": own}, state)
     if checkpoint is not None and (found := checkpoint.load(device.type)):
-        whole.take_up(*found)
+        try:
+            whole.take_up(*found)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise checkpoint.misfit(error) from error
     valid = Ranking(dataset, "valid", device=device)
     with tqdm(disable=not progress, unit="batch", dynamic_ncols=True) as bar:
         for epoch in range(len(state.curves), training.max_epochs):
@@ -155,7 +160,8 @@ def _train(
                 break
             bar.total = len(batches) * min(training.max_epochs, state.last_epoch + 1)
             bar.set_description(f"epoch {epoch}")
-            row = _train_epoch(model, optimiser, batches, own, epoch, bar)
+            with explained("a training step", f"lower batch_size, which is {training.batch_size}, or embed_dim"):
+                row = _train_epoch(model, optimiser, batches, own, epoch, bar)
             state.record(model, row, evaluate_ranking(model, valid))
             bar.set_postfix_str(_summary(row, state))
             if checkpoint is not None and checkpoint.is_due():

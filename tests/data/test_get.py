@@ -3,7 +3,10 @@
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections import namedtuple
@@ -411,3 +414,36 @@ def test_an_unknown_name_and_a_damaged_register_are_one_line(tmp_path):
     (tmp_path / "registry.json").write_text(json.dumps({"shop": {"files": [{"name": "../x", "part": "graph"}]}}))
     with pytest.raises(DataError, match="the register cannot be read"):
         read_registry(tmp_path / "registry.json")
+
+
+EIGHT = """
+import json, os, sys
+from pathlib import Path
+from seapkg.data import fetch
+from seapkg.data.registry import entry
+from seapkg.data.surrogate import surrogate_features
+fetch.surrogate_features = lambda *graph: surrogate_features(*graph, width=16)
+register, folder = map(Path, sys.argv[1:])
+children = []
+for _ in range(8):
+    children.append(os.fork())
+    if not children[-1]:
+        fetch.get(entry("ring", register), folder, features="surrogate")
+        os._exit(0)
+sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_eight_processes_that_want_the_same_folder_fetch_and_make_each_file_once(server, tmp_path):
+    """Interactions, a published graph, and what is made of it: the item graph and the surrogate features."""
+    ring = graphed(server)
+    fields = {"about": "a ring", "terms": "free", "n_items": ring.n_items, "files": [vars(file) for file in ring.files]}
+    (tmp_path / "register.json").write_text(json.dumps({"ring": fields}))
+    folder = tmp_path / "ring"
+    command = [sys.executable, "-c", EIGHT, str(tmp_path / "register.json"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path for path, _ in server.asked) == ["/image.pt", "/test.npy", "/train.npy", "/valid.npy"]
+    wanted = {"train.npy", "valid.npy", "test.npy", "image.pt", "item_knn.npz", "image_feat.npy"}
+    assert set(read_record(folder)) == wanted and {path.name for path in folder.iterdir()} == wanted | {RECORD}
+    assert load(folder).features["image"].shape == (40, 16)

@@ -1,0 +1,153 @@
+"""A disk that is full and memory that does not do: limits of the system, set on a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import torch
+from tiny import small, tiny
+
+from seapkg.errors import OutOfMemory, SeapkgError
+from seapkg.experiments.store import Store
+from seapkg.experiments.train import carry_out, plan
+from seapkg.memory import explained, in_blocks
+from seapkg.models import build
+from seapkg.training import Ranking
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limits and /proc are Linux's")
+
+
+def python(script: str, *arguments) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+FULL_DISK = """
+import resource, sys
+import seapkg.training.checkpoint as checkpoint
+from seapkg.__main__ import main
+checkpoint.EVERY = 0.0
+limit = int(sys.argv[2])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+command = "train bpr --data synthetic --set embed_dim=16 max_epochs=2 --device cpu --store".split()
+sys.exit(main([*command, sys.argv[1]]))
+"""
+
+
+@linux
+def test_a_disk_that_fills_up_while_a_run_is_written_leaves_no_run_and_is_told(tmp_path):
+    """No file may grow beyond 20 kB: neither a checkpoint nor a model fits."""
+    done = python(FULL_DISK, tmp_path, 20_000)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "was trained and cannot be written" in last and "make room" in last
+    assert Store(tmp_path).list() == [] and not list(tmp_path.glob(".writing-*"))
+    assert "could not be written" in done.stderr  # the checkpoint, before
+    again = python(FULL_DISK, tmp_path, 0)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["epochs"] == 2 and len(Store(tmp_path).list()) == 1
+
+
+def test_a_run_that_cannot_be_written_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    planned, store = plan("bpr", tiny(), max_epochs=3, embed_dim=8), Store(tmp_path)
+    monkeypatch.setattr("seapkg.training.checkpoint.EVERY", 0.0)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seapkg.experiments.archive.write", full)
+        with pytest.raises(SeapkgError, match="No space left on device"):
+            carry_out(planned, store, device="cpu", progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("seapkg.training.fit"), "_train_epoch", full)  # nothing is left to train
+        assert carry_out(planned, store, device="cpu", progress=False).record["epochs"] == 3
+
+
+NO_MEMORY = """
+import resource, sys
+import torch
+from seapkg.__main__ import main
+torch.ones(300, 300) @ torch.ones(300, 300)  # threads and their stacks are there before the limit is
+held = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize:")) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]), resource.RLIM_INFINITY))
+command = ["train", "sea", "--data", "synthetic", "--device", "cpu", "--store", sys.argv[1], "--epochs", "1", "--set"]
+sys.exit(main([*command, *sys.argv[3:]]))
+"""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["embed_dim=200000"], ["building sea", "lower embed_dim"]),
+        (["encoder_width=100000", "batch_size=4096"], ["a training step", "lower batch_size, which is 4096"]),
+    ],
+)
+def test_too_little_memory_is_told_with_its_amount_and_the_option_to_set(options, words, tmp_path):
+    done = python(NO_MEMORY, tmp_path, 1 << 30, *options)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert [word for word in ["out of memory in", "asked for", " MB", *words] if word not in last] == [], last
+    assert Store(tmp_path).list() == [] and Store(tmp_path).failures() == {}
+
+
+class Shy:
+    """Work that has memory for blocks of so many rows at most."""
+
+    def __init__(self, most: int, error: BaseException):
+        self.most, self.error, self.sizes = most, error, []
+
+    def __call__(self, size: int) -> int:
+        self.sizes.append(size)
+        if size > self.most:
+            raise self.error
+        return size
+
+
+NO_ROOM = [
+    MemoryError("Unable to allocate 3.00 GiB for an array"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3221225472 bytes."),
+]
+
+
+@pytest.mark.parametrize("error", NO_ROOM)
+def test_blocks_are_halved_once_and_then_it_is_told(error):
+    enough = Shy(50, error)
+    assert in_blocks(enough, 100, "a search") == 50 and enough.sizes == [100, 50]
+    short = Shy(49, error)
+    with pytest.raises(OutOfMemory, match="out of memory in a search, which asked for 3221 MB.*half blocks"):
+        in_blocks(short, 100, "a search")
+    assert short.sizes == [100, 50]
+
+
+def test_other_errors_are_not_taken_for_want_of_memory():
+    wrong = Shy(10, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        in_blocks(wrong, 100, "a search")
+    assert wrong.sizes == [100]
+    with pytest.raises(ValueError, match="none"), explained("a step", "lower it"):
+        raise ValueError("none")
+
+
+def test_an_evaluation_in_half_blocks_gives_the_same_metrics(monkeypatch):
+    data = tiny()
+    scorer, sizes = build("bpr", data, small("bpr"), 0).scorer(), []
+
+    def score(users):
+        sizes.append(len(users))
+        if len(users) > data.n_users // 2:
+            raise MemoryError
+        return scorer(users)
+
+    with torch.no_grad():
+        ranking = Ranking(data, "test")
+        halved = ranking.metrics(score, block_bytes=4 * data.n_items * data.n_users)
+        assert halved.mean == ranking.metrics(scorer).mean
+    assert sizes == [data.n_users, data.n_users // 2, data.n_users // 2]
