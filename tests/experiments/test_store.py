@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from experiments import fakes
-from seapkg.errors import RequestError, SeapkgError
+from seapkg.errors import BrokenFile, RequestError, SeapkgError
 from seapkg.experiments import scratch
 from seapkg.experiments.run import Run
+from seapkg.experiments.spec import RESULTS_VERSION
 from seapkg.experiments.store import Store
 
 FILES = {"run.json", "curves.csv", "users.npz", "state.npz"}
@@ -145,6 +146,15 @@ def test_a_run_that_lacks_a_file_is_an_error_with_a_remedy(store, spec, name):
 def test_a_record_that_cannot_be_read_is_an_error_with_a_remedy(store, spec, text):
     (store.root / spec.name / "run.json").write_text(text)
     with pytest.raises(SeapkgError, match="run.json .*delete .* and train again"):
+        store.find(spec)
+
+
+def test_a_run_of_a_newer_release_is_told_from_a_broken_one(store, spec):
+    path = store.find(spec).folder / "run.json"
+    record = json.loads(path.read_text())
+    record = {"spec": {**record["spec"], "results_version": RESULTS_VERSION + 1, "flavour": "new"}, "unheard of": 1}
+    path.write_text(json.dumps(record))
+    with pytest.raises(BrokenFile, match="newer release of seapkg .*: update seapkg.* nothing need be deleted"):
         store.find(spec)
 
 

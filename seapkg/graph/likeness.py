@@ -1,0 +1,141 @@
+"""Graphs of what is alike: the nearest neighbours of items, or of anything that has features."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seapkg.errors import RequestError
+from seapkg.graph.interactions import inverse_root
+from seapkg.graph.sparse import SparseGraph, weighted_sum
+from seapkg.memory import in_blocks
+
+
+class ItemGraphs(nn.Module):
+    """The modalities' item graphs, mixed: x ↦ Σ_m α_m S_m x (SEA Eq. 11).
+
+    Args:
+        dataset: gives the features or the item graphs.
+        n_neighbours: k of the kNN graphs.
+        image_weight: share of the image graph where there are image and text; other sets share equally.
+        learned: the shares are the softmax of trainable logits that start at these values; fixed ones make one graph.
+    """
+
+    def __init__(self, dataset, n_neighbours: int, image_weight: float, *, learned: bool = False) -> None:
+        super().__init__()
+        graphs = {name: item_graph(dataset, name, n_neighbours) for name in dataset.modalities}
+        shares = initial_shares(dataset.modalities, image_weight)
+        self.graphs = nn.ModuleDict(graphs if learned else {"mixed": weighted_sum(list(graphs.values()), shares)})
+        self.logits = nn.Parameter(shares.clamp(min=1e-6).log()) if learned else None
+        self.register_buffer("fixed", None if learned else shares, persistent=False)  # to be read: "mixed" has them
+
+    @property
+    def shares(self) -> Tensor:
+        """α, one a modality; they sum to one."""
+        return self.fixed if self.logits is None else self.logits.softmax(dim=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x`: [n_items, dim]. Returns [n_items, dim]."""
+        if self.logits is None:
+            return self.graphs["mixed"](x)
+        return sum(share * graph(x) for share, graph in zip(self.shares, self.graphs.values(), strict=True))
+
+
+def initial_shares(modalities: tuple[str, ...], image_weight: float) -> Tensor:
+    """The modalities' shares in a mixed graph: `image_weight` of image beside text; other sets share equally."""
+    if set(modalities) == {"image", "text"}:
+        return torch.tensor([image_weight if name == "image" else 1 - image_weight for name in modalities])
+    return torch.full((len(modalities),), 1 / len(modalities))
+
+
+def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> SparseGraph:
+    """The item graph of one modality: the dataset's given edges where it has them, else the kNN of its features.
+
+    `weighted`: edges keep their cosine (`cosine_graph`) instead of counting alike (`neighbour_graph`)."""
+    rows, columns, cosines = item_edges(dataset, modality, k, with_cosines=weighted)
+    if weighted:
+        return cosine_graph(rows, columns, cosines, dataset.n_items)
+    return neighbour_graph(rows, columns, dataset.n_items)
+
+
+def item_edges(dataset, modality: str, k: int, *, with_cosines=True) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Each item's `k` nearest, itself first: rows, columns and cosines of the edges. Given edges may be fewer."""
+    if modality in dataset.item_graphs:
+        return _best_given(dataset.item_graphs[modality], k)
+    if k > dataset.n_items:
+        raise RequestError(f"n_neighbours must be at most the number of items, {dataset.n_items}; it is {k}")
+    return nearest_edges(torch.from_numpy(dataset.features[modality].copy()), k, with_cosines=with_cosines)
+
+
+def _best_given(given, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `k` given edges of each row with the highest cosines: itself first, ties to the lowest item."""
+    rows, columns = given.index
+    order = np.lexsort((columns, -given.cosine, rows != columns, rows))
+    starts = np.searchsorted(rows[order], rows[order])
+    kept = np.sort(order[np.arange(len(order)) - starts < k])
+    return tuple(torch.from_numpy(part[kept].copy()) for part in (rows, columns, given.cosine))
+
+
+def nearest_edges(features: Tensor, k: int, *, with_cosines=True) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The `k` nearest rows of each row by cosine (`nearest_neighbours`): rows, columns and cosines of the edges."""
+    best = nearest_neighbours(features, k)
+    rows = torch.arange(len(features)).repeat_interleave(k)
+    return rows, best.flatten(), edge_cosines(features.float(), best).flatten() if with_cosines else None
+
+
+def nearest_neighbours(features: Tensor, k: int, block_bytes: int = 64 << 20) -> Tensor:
+    """The `k` nearest rows of each row by cosine (SEA Eq. 8, 9): itself first, ties to the lowest row.
+
+    `features`: [n, width]. Works in blocks of rows, never holding an n x n matrix. Cosines are compared to six
+    decimals: what float32 cannot tell apart counts as a tie. A zero row has cosine 0 with all but itself.
+    Returns int64 [n, k], each row in rising order of index. Raises ValueError if k exceeds n.
+    """
+    n = features.shape[0]
+    if not 0 < k <= n:
+        raise ValueError(f"k must be between 1 and the number of rows, {n}; it is {k}")
+    unit = F.normalize(features.float(), dim=1)
+
+    def every(step: int) -> Tensor:
+        return torch.cat([_nearest(unit, start, min(start + step, n), k) for start in range(0, n, step)])
+
+    return in_blocks(every, max(1, block_bytes // (4 * n)), "the search for nearest neighbours")
+
+
+def _nearest(unit: Tensor, start: int, stop: int, k: int) -> Tensor:
+    cosines = (unit[start:stop] @ unit.T).mul_(1e6).round_()  # [block, n]
+    rows = torch.arange(stop - start, device=unit.device)
+    cosines[rows, rows + start] = torch.inf
+    bar = cosines.topk(k, dim=1).values[:, -1:]
+    above, level = cosines > bar, cosines == bar
+    room = k - above.sum(dim=1, keepdim=True)
+    chosen = above | (level & (level.cumsum(dim=1) <= room))
+    return chosen.nonzero()[:, 1].view(-1, k)
+
+
+def edge_cosines(x: Tensor, neighbours: Tensor) -> Tensor:
+    """The cosines of each row of `x` [n, dim] with its neighbours [n, k], differentiable. Returns [n, k]."""
+    unit = F.normalize(x, dim=1)
+    return torch.stack([(unit * F.embedding(column, unit)).sum(dim=1) for column in neighbours.T], dim=1)
+
+
+def neighbour_graph(rows: Tensor, columns: Tensor, n_items: int) -> SparseGraph:
+    """D^-1/2 S D^-1/2 for 0/1 edges `rows` -> `columns`, D the row degrees on both sides (SEA Eq. 9, 10).
+
+    With k neighbours a row every entry is 1/k, so the rows sum to one; the graph is directed.
+    """
+    scale = inverse_root(torch.bincount(rows, minlength=n_items).float())
+    return SparseGraph(rows, columns, scale[rows] * scale[columns], (n_items, n_items))
+
+
+def cosine_graph(rows: Tensor, columns: Tensor, cosines: Tensor, n_items: int) -> SparseGraph:
+    """D^-1/2 S D^-1/2 for edges weighted by their cosine, D the row sums on both sides (LATTICE, MICRO; spec C.6)."""
+    sums = cosines.new_zeros(n_items).index_add_(0, rows, cosines)
+    scale = inverse_root(sums.clamp(min=0))
+    return SparseGraph(rows, columns, scale[rows] * cosines * scale[columns], (n_items, n_items))
+
+
+def similarity_graph(rows: Tensor, columns: Tensor, cosines: Tensor, shape: tuple[int, int], k: int) -> SparseGraph:
+    """REARM's feature graph (spec B2): the cosines of the `k` nearest, over k; rows sum to a mean cosine."""
+    return SparseGraph(rows, columns, cosines / (k + 1e-7), shape)
