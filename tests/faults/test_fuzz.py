@@ -3,6 +3,7 @@
 2 000 cases in all. A case is its number: the same one breaks the same file in the same way.
 """
 
+import functools
 import io
 import json
 import pickle
@@ -14,12 +15,14 @@ import zipfile
 import builders as b
 import numpy as np
 import pytest
+import torch
 from numpy.lib import format as npy
 from tiny import tiny
 
 from seapkg.data.dataset import Dataset
 from seapkg.data.formats import read_folder
 from seapkg.data.records import read_record
+from seapkg.data.surrogate import read_graph
 from seapkg.errors import SeapkgError
 from seapkg.experiments.store import Store
 from seapkg.experiments.train import plan
@@ -101,11 +104,12 @@ def an_archive(random_, content: bytes) -> bytes:
     return stream.getvalue()
 
 
-def a_bomb(random_) -> bytes:
+@functools.cache
+def a_bomb() -> bytes:
     """A small archive that unpacks to 300 MB."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("image_index.npy", "w") as member:
-        member.write(header(random_, "<i4", (2, 300 * 2**20 // 8)))
+        member.write(header(random.Random(0), "<i4", (2, 300 * 2**20 // 8)))
         for _ in range(300):
             member.write(bytes(2**20))
     return stream.getvalue()
@@ -176,7 +180,7 @@ def broken(random_, name: str, content: bytes) -> bytes:
     if name.endswith(".npy"):
         return random_.choice([an_array, header])(random_)
     if name.endswith(".npz"):
-        return a_bomb(random_) if random_.random() < 0.02 else an_archive(random_, content)
+        return a_bomb() if random_.random() < 0.02 else an_archive(random_, content)
     if name.endswith(".json"):
         return json.dumps(other_value(random_, json.loads(content))).encode()
     return other_text(random_, content)
@@ -195,7 +199,7 @@ def check(read, right) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """One right file of every kind that is read: folders of data, a register, a store with a run and a checkpoint."""
+    """One right file of every kind that is read: data, a record, a published graph, a run and a checkpoint."""
     root = tmp_path_factory.mktemp("whole")
     for name in ("inter", "arrays"):
         (root / name).mkdir()
@@ -205,6 +209,9 @@ def whole(tmp_path_factory):
     (root / "records").mkdir()
     noted = {"train.npy": {"sha256": "0" * 64, "bytes": 3, "origin": "placed by hand"}}
     (root / "records" / "downloads.json").write_text(json.dumps(noted))
+    (root / "graph").mkdir()
+    ring = torch.stack([torch.arange(9), (torch.arange(9) + 1) % 9])
+    torch.save(torch.sparse_coo_tensor(ring, torch.ones(9), (9, 9)), root / "graph" / "image.pt")
     data, spec = _data(), _spec()
     store = Store(root / "store")
     model = _model()
@@ -240,6 +247,10 @@ def read_any_record(folder, target):
     return check(lambda: read_record(folder), lambda record: isinstance(record, dict))
 
 
+def read_any_graph(folder, target):
+    return check(lambda: read_graph(target, 9), lambda graph: graph[0].shape[0] == 2)
+
+
 def read_any_store(folder, target):
     store, spec = Store(folder), _spec()
 
@@ -258,7 +269,13 @@ def read_any_store(folder, target):
     return check(everything, lambda run: run.name == spec.name)
 
 
-KINDS = {"inter": read_any_folder, "arrays": read_any_folder, "records": read_any_record, "store": read_any_store}
+KINDS = {
+    "inter": read_any_folder,
+    "arrays": read_any_folder,
+    "records": read_any_record,
+    "graph": read_any_graph,
+    "store": read_any_store,
+}
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
