@@ -11,6 +11,7 @@ from seapkg.errors import RequestError
 from seapkg.graph.interactions import inverse_root
 from seapkg.graph.sparse import SparseGraph, weighted_sum
 from seapkg.memory import in_blocks
+from seapkg.topk import top_columns
 
 
 class ItemGraphs(nn.Module):
@@ -85,7 +86,7 @@ def nearest_edges(features: Tensor, k: int, *, with_cosines=True) -> tuple[Tenso
     return rows, best.flatten(), edge_cosines(features.float(), best).flatten() if with_cosines else None
 
 
-def nearest_neighbours(features: Tensor, k: int, block_bytes: int = 64 << 20) -> Tensor:
+def nearest_neighbours(features: Tensor, k: int, block_bytes: int = 16 << 20) -> Tensor:
     """The `k` nearest rows of each row by cosine (SEA Eq. 8, 9): itself first, ties to the lowest row.
 
     `features`: [n, width]. Works in blocks of rows, never holding an n x n matrix. Cosines are compared to six
@@ -107,11 +108,21 @@ def _nearest(unit: Tensor, start: int, stop: int, k: int) -> Tensor:
     cosines = (unit[start:stop] @ unit.T).mul_(1e6).round_()  # [block, n]
     rows = torch.arange(stop - start, device=unit.device)
     cosines[rows, rows + start] = torch.inf
-    bar = cosines.topk(k, dim=1).values[:, -1:]
+    if k == unit.shape[0]:
+        return torch.arange(k, device=unit.device).expand(stop - start, -1)
+    best = top_columns(cosines, k + 1)
+    last, next_one = cosines.gather(1, best[:, k - 1 :]).unbind(dim=1)
+    best = best[:, :k].sort(dim=1).values
+    tied = (last == next_one).nonzero().flatten()
+    best[tied] = _lowest_of_equal(cosines[tied], last[tied, None], k)
+    return best
+
+
+def _lowest_of_equal(cosines: Tensor, bar: Tensor, k: int) -> Tensor:
+    """What is above the bar and, of those level with it, the lowest columns, so that there are `k`: int64 [n, k]."""
     above, level = cosines > bar, cosines == bar
     room = k - above.sum(dim=1, keepdim=True)
-    chosen = above | (level & (level.cumsum(dim=1) <= room))
-    return chosen.nonzero()[:, 1].view(-1, k)
+    return (above | (level & (level.cumsum(dim=1) <= room))).nonzero()[:, 1].view(-1, k)
 
 
 def edge_cosines(x: Tensor, neighbours: Tensor) -> Tensor:

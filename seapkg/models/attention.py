@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 #: What a block of vectors' scores takes: on a CPU it stays in the cache, a GPU wants few large ones.
-BLOCK_BYTES = {"cpu": 1 << 20, "cuda": 256 << 20}
+BLOCK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
+LOG2_E = math.log2(math.e)
 
 
 class DimensionAttention(nn.Module):
@@ -102,10 +105,14 @@ class _RankOneAttention(torch.autograd.Function):
 
 
 def _weights(query: Tensor, key: Tensor, buffer: Tensor) -> Tensor:
-    """e^(q_a k_b - max_b) in `buffer` [n, d, d]; the maximum is q_a times the largest or the least key."""
+    """e^(q_a k_b - max_b) in `buffer` [n, d, d]; the maximum is q_a times the largest or the least key.
+
+    Taken as a power of two, which torch finds in half the time.
+    """
+    query = query * LOG2_E
     highest = torch.maximum(query * key.amax(dim=1, keepdim=True), query * key.amin(dim=1, keepdim=True))
     weights = torch.mul(query[:, :, None], key[:, None, :], out=buffer[: len(query)])
-    return weights.sub_(highest[:, :, None]).exp_()
+    return weights.sub_(highest[:, :, None]).exp2_()
 
 
 def _block_rows(x: Tensor) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seapkg.memory import in_blocks
 from seapkg.options import check_choice
+from seapkg.topk import top_columns
 
 CUTOFFS = (10, 20)
 METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS)
@@ -62,7 +63,7 @@ class Ranking:
 
     def _hits(self, users: Tensor, scores: Tensor) -> Tensor:
         self._mask(users, scores)
-        top = top_items(scores, min(max(CUTOFFS), self.n_items))
+        top = top_columns(scores, min(max(CUTOFFS), self.n_items))
         keys = users[:, None] * self.n_items + top
         found = torch.searchsorted(self.relevant_keys, keys).clamp_(max=len(self.relevant_keys) - 1)
         return self.relevant_keys[found] == keys
@@ -76,23 +77,6 @@ class Ranking:
 
     def _keys(self, pairs: Tensor) -> Tensor:
         return (pairs[:, 0] * self.n_items + pairs[:, 1]).sort().values
-
-
-def top_items(scores: Tensor, k: int, group: int = 32) -> Tensor:
-    """The `k` best items of each row, best first. `scores`: [n, n_items]. Returns int64 [n, k].
-
-    The k best lie in the k groups of neighbouring columns with the highest maxima, so only those are sorted.
-    """
-    n, n_items = scores.shape
-    n_groups = n_items // group
-    if n_groups <= k:
-        return scores.topk(k, dim=1).indices
-    grouped = scores[:, : n_groups * group].unflatten(1, (n_groups, group))
-    best = grouped.amax(dim=2).topk(k, dim=1, sorted=False).indices  # [n, k]
-    columns = (best[:, :, None] * group + torch.arange(group, device=scores.device)).flatten(1)
-    rest = torch.arange(n_groups * group, n_items, device=scores.device).expand(n, -1)
-    columns = torch.cat([columns, rest], dim=1)  # [n, k * group + rest]
-    return columns.gather(1, scores.gather(1, columns).topk(k, dim=1).indices)
 
 
 def ranking_metrics(hits: Tensor, n_relevant: Tensor) -> dict[str, Tensor]:

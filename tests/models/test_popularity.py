@@ -5,8 +5,8 @@ from tiny import tiny
 
 from seapkg.data.dataset import Dataset
 from seapkg.models import PopularityConfig, build
+from seapkg.topk import top_columns
 from seapkg.training import TrainingConfig, fit
-from seapkg.training.evaluate import top_items
 
 # Items 0 to 5 stand in 1, 3, 2, 0, 2, 1 training pairs.
 TRAIN = [(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (0, 4), (2, 4), (1, 0), (2, 5)]
@@ -18,7 +18,7 @@ def popularity():
 
 
 def test_items_are_ranked_by_training_pairs_and_ties_go_to_the_lowest_item():
-    assert top_items(popularity().score(torch.tensor([0, 2])), 6).tolist() == [[1, 2, 4, 0, 5, 3]] * 2
+    assert top_columns(popularity().score(torch.tensor([0, 2])), 6).tolist() == [[1, 2, 4, 0, 5, 3]] * 2
 
 
 def test_valid_and_test_pairs_do_not_count():

@@ -12,7 +12,8 @@ from tiny import small, tiny
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
 from seapkg.models import build
-from seapkg.training.evaluate import METRICS, Ranking, evaluate, ranking_metrics, top_items
+from seapkg.topk import top_columns
+from seapkg.training.evaluate import METRICS, Ranking, evaluate, ranking_metrics
 
 
 def busy(n_users=15, n_items=70, seed=0) -> Dataset:
@@ -209,24 +210,24 @@ def test_masked_items_are_no_hits_where_fewer_than_twenty_items_are_left():
 
 @pytest.mark.parametrize("n_items", [1, 19, 20, 31, 32, 33, 64, 640, 641, 672, 700, 1500])
 @pytest.mark.parametrize("k", [1, 10, 20])
-def test_top_items_equal_topk_on_distinct_scores(n_items, k):
+def test_top_columns_equal_topk_on_distinct_scores(n_items, k):
     generator, k = torch.Generator().manual_seed(n_items), min(k, n_items)
     scores = torch.stack([torch.randperm(n_items, generator=generator) for _ in range(6)]).float()
-    assert torch.equal(top_items(scores, k), scores.topk(k, dim=1).indices)
+    assert torch.equal(top_columns(scores, k), scores.topk(k, dim=1).indices)
 
 
-def test_top_items_are_found_when_they_all_stand_in_one_group_or_in_the_rest():
+def test_top_columns_are_found_when_they_all_stand_in_one_group_or_in_the_rest():
     scores = -torch.arange(700, dtype=torch.float32).repeat(2, 1)
     scores[0, 32:52] += 2000
     scores[1, 680:] += 2000
     best = torch.stack([torch.arange(32, 52), torch.arange(680, 700)])
-    assert torch.equal(top_items(scores, 20), best)
+    assert torch.equal(top_columns(scores, 20), best)
 
 
-def test_top_items_with_masked_scores_and_ties_have_the_highest_values_without_repeats():
+def test_top_columns_with_masked_scores_and_ties_have_the_highest_values_without_repeats():
     scores = torch.randint(0, 4, (8, 900), generator=torch.Generator().manual_seed(0)).float()
     scores[:, ::2] = -torch.inf
     scores[0, 15:] = -torch.inf
-    top = top_items(scores, 20)
+    top = top_columns(scores, 20)
     assert torch.equal(scores.gather(1, top), scores.topk(20, dim=1).values)
     assert all(len(set(row)) == 20 for row in top.tolist())
