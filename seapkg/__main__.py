@@ -31,7 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         return _say(str(error), 1)
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        from seapkg.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
         return _say(f"out of memory ({error or 'Python says no more'})", 1)
     return 0
 
@@ -96,6 +100,7 @@ def _add_recommend(commands) -> None:
     recommend = commands.add_parser("recommend", help="new items for a user of a finished run")
     recommend.add_argument("run", metavar="RUN", help="its name, its key, or the beginning of either")
     recommend.add_argument("--user", type=int, required=True, metavar="ID")
+    recommend.add_argument("--data", metavar="DIR|NAME", help="its dataset; default: where the run read it")
     recommend.add_argument("-k", type=int, default=10, metavar="N", help="how many; default: 10")
     _add_store(recommend)
     recommend.set_defaults(command=_recommend)
@@ -146,13 +151,13 @@ def _models(options) -> None:
 
 def _check(options) -> None:
     from seapkg.data import describe, load
-    from seapkg.data.diagnosis import likeness, table_1, warnings_about
+    from seapkg.data.diagnosis import likeness, not_read, table_1, warnings_about
     from seapkg.experiments.listing import text_table
 
     data = load(options.data)
     tables = [describe(data), table_1(data), likeness(data)]
     print("\n\n".join(text_table(table) for table in tables if len(table)))
-    for warning in warnings_about(data):
+    for warning in [*warnings_about(data), *not_read(data)]:
         print(f"warning: {warning}")
 
 
@@ -180,10 +185,12 @@ def _get(options) -> None:
 
 
 def _recommend(options) -> None:
+    from seapkg.data import load
     from seapkg.experiments.listing import text_table
     from seapkg.experiments.store import Store
 
-    table = Store(options.store).get(options.run).recommend(options.user, options.k)
+    data = load(options.data) if options.data else None
+    table = Store(options.store).get(options.run).recommend(options.user, options.k, data=data)
     named = (table["name"] != "").any()
     print(text_table(table if named else table.drop(columns="name")))
 

@@ -25,7 +25,6 @@ BROKEN = (
     zipfile.BadZipFile,
     NotImplementedError,
     RuntimeError,
-    OSError,
     zlib.error,
 )
 
@@ -85,6 +84,10 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except OSError as error:
+        raise fault(
+            str(path), f"it cannot be read ({error.strerror or error})", "Look after the file and try again"
+        ) from error
     except BROKEN as error:
         raise fault(
             str(path),

@@ -1,11 +1,13 @@
 """Whether features tell of taste, and what in a dataset will hurt: the second half of the command `data check`."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from seapkg.data.dataset import Dataset
+from seapkg.data.dataset import SPLITS, Dataset
+from seapkg.data.formats import FEATURES, GRAPHS, ITEMS
 
 N_PAIRS = 20_000
 BLOCK = 2_000  # pairs whose features are held at a time
@@ -13,6 +15,7 @@ SEED = 0
 MOST_DUPLICATES = 0.01
 MOST_IDLE = 0.01
 LARGEST_NORM = 100  # times the median
+LIKE_DATA = {".npy", ".npz", ".csv", ".tsv"}
 
 
 def table_1(dataset: Dataset) -> pd.DataFrame:
@@ -78,7 +81,19 @@ def warnings_about(dataset: Dataset) -> list[str]:
     idle = dataset.n_items - len(dataset.train_items)
     if idle > MOST_IDLE * dataset.n_items:
         found.append(f"{idle} of {dataset.n_items} items have no training pair; collaborative models cannot rank them")
+    if len(dataset.modalities) == 1:
+        found.append(f"{dataset.modalities[0]} is the only modality; nothing can be aligned across modalities")
     return found
+
+
+def not_read(dataset: Dataset) -> list[str]:
+    """Files beside the dataset's own that look like data and that no reader takes, one sentence each."""
+    folder = Path(dataset.source)
+    if not folder.is_dir():
+        return []
+    own = {f"{split}.npy" for split in SPLITS} | {f"{name}{FEATURES}" for name in dataset.features} | {GRAPHS, ITEMS}
+    found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in LIKE_DATA)
+    return [f"{name} is not read: features are files named MODALITY{FEATURES}" for name in found if name not in own]
 
 
 def _faults(x: np.ndarray) -> Iterator[str]:

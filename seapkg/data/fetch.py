@@ -138,9 +138,9 @@ def _download(file: RemoteFile, entry: Entry, folder: Path, patience: Patience, 
 
 
 def _write(folder: Path, name: str, write: Callable) -> None:
-    """Writes aside, then renames and records."""
+    """Writes aside, records, then renames: a file that has its name is known to be made here."""
     aside = folder / f"{name}.part"
     with aside.open("wb") as stream:
         write(stream)
+    record(folder, name, MADE, aside)
     aside.replace(folder / name)
-    record(folder, name, MADE)

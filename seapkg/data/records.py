@@ -25,12 +25,14 @@ def read_record(folder: Path) -> dict[str, dict]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: {"sha256": str(one["sha256"]), **one} for name, one in content.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise fault(str(path), f"the record cannot be read ({error})", "Remove it to record sums anew") from error
+        raise fault(
+            str(path), f"the record cannot be read ({error})", "Move the whole folder away and get it again"
+        ) from error
 
 
-def record(folder: Path, name: str, origin: str) -> None:
-    """Notes the sum of a file that has just been fetched, found or made."""
-    path = folder / name
+def record(folder: Path, name: str, origin: str, path: Path | None = None) -> None:
+    """Notes the sum of a file that has just been fetched, found or made; `path`: where it is, until it has its name."""
+    path = path or folder / name
     noted = {"sha256": sha256(path), "bytes": path.stat().st_size, "origin": origin}
     content = {**read_record(folder), name: noted}
     aside = folder / f"{RECORD}.part"

@@ -17,6 +17,7 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
+from seapkg.data.records import sha256
 from seapkg.data.registry import RemoteFile
 from seapkg.errors import DataError
 
@@ -60,8 +61,8 @@ def fetch(file: RemoteFile, folder: Path, check: Callable[[Path], None], patienc
         except Refused as reason:
             reasons.append(f"{url}: {reason}")
     raise DataError(
-        f"{folder / file.name} could not be downloaded ({'; '.join(reasons)}). Try again later, which goes on where "
-        "this stopped, or place the file there by hand (data/README.md)."
+        f"{folder / file.name} could not be downloaded ({'; '.join(reasons)}). Try again later, which goes on from "
+        "what was kept, or place the file there by hand (data/README.md)."
     )
 
 
@@ -101,15 +102,32 @@ class Resuming:
         self.resumed = False
 
     def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
-        for attempt in range(self.patience.tries):
-            try:
-                self._receive(url)
-                break
-            except Dropped as reason:
-                if attempt + 1 == self.patience.tries:
-                    raise Refused(f"{reason}, {self.patience.tries} times") from reason
-                time.sleep(self.patience.pause * 2**attempt)
+        if not self._is_complete():
+            self._receive_patiently(url)
         self._hand_over(Path(output_file))
+
+    def _is_complete(self) -> bool:
+        """Whether the part is the whole file already, of which only the name is missing."""
+        if not self.file.sha256 or self._held() != self.file.bytes:
+            return False
+        self.resumed = True
+        return sha256(self.part) == self.file.sha256
+
+    def _receive_patiently(self, url: str) -> None:
+        """Tries as often as patience has it without getting on; an attempt that went on from the last counts anew."""
+        failures = 0
+        while True:
+            before = self._held()
+            try:
+                return self._receive(url)
+            except Dropped as reason:
+                failures = 1 if self.resumed and self._held() > before else failures + 1
+                if failures == self.patience.tries:
+                    raise Refused(f"{reason}, {failures} times") from reason
+                time.sleep(self.patience.pause * 2 ** (failures - 1))
+
+    def _held(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
 
     def _hand_over(self, target: Path) -> None:
         self.version.unlink(missing_ok=True)
@@ -143,20 +161,31 @@ class Resuming:
     def _headers(self, url: str) -> dict[str, str]:
         """Asks for the rest of a part, if it can be known to be the same file: by its sum or by its version."""
         plain = {"Accept-Encoding": "identity"}
-        size = self.part.stat().st_size if self.part.exists() else 0
-        version = json.loads(self.version.read_text()) if self.version.exists() else {}
+        size, version = self._held(), self._read_version()
         same = version.get("url") == url and version.get("etag")
         if not size or not (self.file.sha256 or same):
             return plain
         return plain | {"Range": f"bytes={size}-"} | ({"If-Range": version["etag"]} if same else {})
 
+    def _read_version(self) -> dict[str, str]:
+        """What the part is of; nothing where that is not known, or no longer readable."""
+        try:
+            version = json.loads(self.version.read_text())
+            return version if isinstance(version, dict) else {}
+        except (OSError, ValueError):
+            return {}
+
+    def _note_version(self, url: str, etag: str) -> None:
+        aside = self.version.with_name(f"{self.version.name}.new")
+        aside.write_text(json.dumps({"url": url, "etag": "" if etag.startswith("W/") else etag}))
+        aside.replace(self.version)
+
     def _write(self, response: requests.Response, url: str) -> None:
         start = self._start(response)
         total = self._total(response, start)
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        etag = response.headers.get("ETag", "")
         if not start:
-            self.version.write_text(json.dumps({"url": url, "etag": "" if etag.startswith("W/") else etag}))
+            self._note_version(url, response.headers.get("ETag", ""))
         self.resumed = self.resumed or start > 0
         quiet = not self.patience.progress
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=self.file.name, disable=quiet)

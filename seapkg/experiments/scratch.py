@@ -53,10 +53,14 @@ def publish(path: Path, target: Path) -> bool:
 
 
 def sweep(root: Path) -> None:
-    """Removes what writers that died have left."""
+    """Removes what writers that died have left: folders, and files that end in their writer's number."""
     for path in root.glob(f"{PREFIX}*"):
         if _is_dead(path):
             shutil.rmtree(path, ignore_errors=True)
+    for path in root.glob(".*.[0-9]*"):
+        writer = path.name.rpartition(".")[2]
+        if path.is_file() and writer.isdigit() and os.name == "posix" and not _is_alive(int(writer)):
+            path.unlink(missing_ok=True)
 
 
 def _is_dead(path: Path) -> bool:

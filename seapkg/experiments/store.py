@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from seapkg.errors import RequestError, SeapkgError
 from seapkg.experiments import archive, folders, scratch
 from seapkg.experiments.run import CURVES, PARTS, PARTS_SAMPLE, RECORD, USERS, Run
 from seapkg.experiments.spec import RunSpec
+from seapkg.locks import locked
 from seapkg.training.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -36,9 +38,9 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 
-    def find(self, spec: RunSpec) -> Run | None:
-        """The finished run of `spec`, from the store or else the reference; None where there is none."""
-        for root, complete in self._roots():
+    def find(self, spec: RunSpec, *, reference: bool = True) -> Run | None:
+        """The finished run of `spec`, from the store or else, if so asked, the reference; None where there is none."""
+        for root, complete in self._roots() if reference else [(self.root, True)]:
             if (root / spec.name).is_dir():
                 return _checked(Run(root / spec.name, complete=complete), spec)
         return None
@@ -81,12 +83,15 @@ class Store:
         with scratch.folder(self.root) as folder:
             archive.write(folder, spec, fit, model=model, dataset=dataset)
             scratch.publish(folder, self.root / spec.name)
-        self._failed(spec).unlink(missing_ok=True)
+        self.forget_failure(spec)
         return Run(self.root / spec.name)
 
     def mark_failed(self, spec: RunSpec, reason: str) -> None:
         """Notes why `spec` could not be trained, until it is saved after all. Nothing draws a run so marked."""
         scratch.write_text(self._failed(spec), json.dumps({"run": spec.name, "seed": spec.seed, "reason": reason}))
+
+    def forget_failure(self, spec: RunSpec) -> None:
+        self._failed(spec).unlink(missing_ok=True)
 
     def failure(self, spec: RunSpec) -> str | None:
         """Why `spec` failed when it was last trained; None where it did not."""
@@ -99,6 +104,17 @@ class Store:
 
     def _failed(self, spec: RunSpec) -> Path:
         return self.root / f"{FAILED}{spec.name}.json"
+
+    @contextmanager
+    def locked(self, spec: RunSpec) -> Iterator[None]:
+        """Of the processes that want to train `spec`, one at a time; the root must be there."""
+        path = self.root / f".lock-{spec.name}"
+        path.touch()
+        with locked(path, lambda: log.warning("another process is training %s; waiting for it", spec.name)):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """Where an unfinished training of `spec` keeps its state."""

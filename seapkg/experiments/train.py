@@ -36,16 +36,20 @@ def train(
     precision: str = "exact",
     progress: bool = True,
     offline: bool = False,
+    retry: bool = False,
     **options: Any,
 ) -> Run:
     """The run of `model` on `data`, from the store where it is finished, else trained now and kept there.
 
     `data`: a `Dataset`, a built-in name or a folder. `options`: any of the model's or the training's,
     such as `embed_dim=32` or `max_epochs=5`. `device`, `progress` and the place of the store do not
-    belong to what a run is. `offline=True` trains nothing: a missing run is a `RequestError`.
+    belong to what a run is. `offline=True` trains nothing: a missing run is a `RequestError`. A run that failed
+    before is a `FailedRun`, at once, unless `retry=True` tries it again.
     """
     store = store if isinstance(store, Store) else Store(store)
     planned = plan(model, data, seed=seed, precision=precision, **options)
+    if retry:
+        store.forget_failure(planned.spec)
     return get_or_train(planned, store, device=device, progress=progress, offline=offline)
 
 
@@ -60,7 +64,7 @@ def get_or_train(
     if run is not None:
         return run
     if reason := store.failure(planned.spec):
-        raise FailedRun(f"{planned.spec.name} failed before: {reason}. `python -m seapkg train` tries it again")
+        raise FailedRun(f"{planned.spec.name} failed before: {reason}; with retry=True it is tried again")
     if offline:
         raise MissingRun(missing([planned.spec], store))
     return carry_out(planned, store, device=device, progress=progress)
@@ -87,12 +91,17 @@ def plan(
 def carry_out(planned: Plan, store: Store, *, device: str = "auto", progress: bool = True) -> Run:
     """Trains the plan and keeps it. Interrupted, it leaves a checkpoint from which the next call goes on.
 
-    Raises TrainingFault where training cannot go on, and marks the run as failed; OutOfMemory; SeapkgError where the
-    finished run cannot be written.
+    While another process trains the same run it is waited for, and the run is read. Raises TrainingFault where training
+    cannot go on, and marks the run as failed; OutOfMemory; SeapkgError where the finished run cannot be written.
     """
     if isinstance(planned.dataset, Known):
         load(planned.dataset.name)  # says where it looked
     store.prepare()
+    with store.locked(planned.spec):
+        return store.find(planned.spec, reference=False) or _train_and_keep(planned, store, device, progress)
+
+
+def _train_and_keep(planned: Plan, store: Store, device: str, progress: bool) -> Run:
     spec = planned.spec
     with explained(f"building {spec.model}", "lower embed_dim or n_neighbours, or take fewer modalities"):
         model = build(spec.model, planned.dataset, planned.config, spec.seed)
@@ -123,7 +132,7 @@ def _kept(store: Store, spec: RunSpec, result: Any, model: Any, dataset: Dataset
     except OSError as error:
         raise SeapkgError(
             f"{spec.name} was trained and cannot be written to {store.root} ({error.strerror}): make room and give the "
-            "same command again, which goes on from the last checkpoint"
+            "same command again, which goes on from the last checkpoint where there was room for one"
         ) from error
 
 

@@ -55,6 +55,7 @@ class Checkpoint:
             aside.replace(self.path)
         except OSError as error:
             log.warning("the checkpoint %s could not be written: %s", self.path, error)
+        finally:
             aside.unlink(missing_ok=True)
         self._last = time.monotonic()
 

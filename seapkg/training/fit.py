@@ -108,9 +108,9 @@ def fit(
     target = choose_device(device)
     keep_freed_memory()
     forget_peak_memory(target)
-    model.to(target).train()
     started = time.perf_counter()
-    with precision_context(precision):
+    with precision_context(precision), explained("training and evaluating", "lower embed_dim"):
+        model.to(target).train()
         state = _train(model, dataset, training, seed, target, progress, checkpoint)
         if state.state:
             model.load_state_dict(state.state)
@@ -221,12 +221,12 @@ def _train_epoch(model, optimiser, batches: _Batches, own: torch.Generator, epoc
         optimiser.step()
         history.append(torch.stack([term.detach() for term in terms.values()]))
         bar.update()
-    values = _finite(torch.stack(history), list(terms), epoch)
+    values = _finite(torch.stack(history), list(terms), epoch, model.config)
     means = {f"loss/{name}": value for name, value in zip(terms, values.mean(dim=0).tolist(), strict=True)}
     return {"epoch": epoch, "seconds": time.perf_counter() - started, "loss": sum(means.values()), **means}
 
 
-def _finite(history: Tensor, names: list[str], epoch: int) -> Tensor:
+def _finite(history: Tensor, names: list[str], epoch: int, config) -> Tensor:
     """The terms by batch [n_batches, n_terms] as float64 on the host; the first value that is not finite is a fault."""
     history = history.double().cpu()
     broken = (~history.isfinite()).nonzero()
@@ -234,7 +234,7 @@ def _finite(history: Tensor, names: list[str], epoch: int) -> Tensor:
         batch, term = broken[0].tolist()
         raise TrainingFault(
             f"the loss term {names[term]!r} became {history[batch, term].item()} in epoch {epoch}, batch {batch}: "
-            "lower learning_rate, or raise temperature"
+            f"lower learning_rate{', or raise temperature' if hasattr(config, 'temperature') else ''}"
         )
     return history
 

@@ -190,6 +190,38 @@ def test_a_later_call_goes_on_where_an_earlier_one_stopped(server, tmp_path):
     assert server.asked[-1] == ("/image_feat.npy", "bytes=1000-")
 
 
+def test_transfers_that_get_on_are_taken_up_as_often_as_it_takes(server, tmp_path):
+    """Each answer is a fifth of the file and then nothing: more drops than there are tries, each of them further on."""
+    step = len(FEATURES) // 5
+
+    def a_piece(handler):
+        asked = handler.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        rest, place = FEATURES[start:], f"bytes {start}-{len(FEATURES) - 1}/{len(FEATURES)}"
+        send(
+            handler, 206 if asked else 200, rest[:step], length=len(rest), **({"Content_Range": place} if asked else {})
+        )
+
+    server.answers["/image_feat.npy"] = [a_piece]
+    get(shop(server), tmp_path, patience=PATIENCE)
+    assert (tmp_path / "image_feat.npy").read_bytes() == FEATURES
+    assert len(server.asked) > 3 + PATIENCE.tries
+
+
+def test_a_part_that_is_whole_only_wants_its_name(server, tmp_path):
+    (tmp_path / "image_feat.npy.part").write_bytes(FEATURES)
+    get(shop(server), tmp_path, patience=PATIENCE)
+    assert "/image_feat.npy" not in [path for path, _ in server.asked]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"etag": 3}'])
+def test_a_damaged_note_of_a_parts_version_does_no_harm(server, tmp_path, content):
+    (tmp_path / "image_feat.npy.part").write_bytes(FEATURES[:100])
+    (tmp_path / "image_feat.npy.part.json").write_text(content)
+    get(shop(server), tmp_path, patience=PATIENCE)
+    assert (tmp_path / "image_feat.npy").read_bytes() == FEATURES
+
+
 def test_a_part_of_another_file_is_found_out_and_downloaded_anew(server, tmp_path):
     (tmp_path / "image_feat.npy.part").write_bytes(b"x" * 1000)
     get(shop(server), tmp_path, patience=PATIENCE)

@@ -1,5 +1,8 @@
 """Asking for a run: read where it is finished, trained where it is missing, refused where it cannot be."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from seapkg.errors import RequestError
 from seapkg.experiments import train as training
 from seapkg.experiments.recommend import restore
 from seapkg.experiments.store import Store
+from seapkg.training import fit
 
 FEW = {"max_epochs": 2, "embed_dim": 8, "progress": False, "device": "cpu"}
 
@@ -41,6 +45,22 @@ def test_a_missing_run_is_trained_and_kept(run, data, store):
 def test_a_finished_run_is_not_trained_again(run, data, store, monkeypatch):
     monkeypatch.setattr(training, "fit", fail)
     assert seapkg.train("bpr", data, store=store, **FEW).name == run.name
+
+
+def test_of_two_that_want_the_same_run_one_trains_and_the_other_waits_and_reads(data, tmp_path, monkeypatch, caplog):
+    planned, store, trained = training.plan("bpr", data, max_epochs=2, embed_dim=8), Store(tmp_path), []
+
+    def slow_fit(*arguments, **options):
+        trained.append(options)
+        time.sleep(0.5)
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(training, "fit", slow_fit)
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: training.carry_out(planned, store, device="cpu", progress=False), range(2)))
+    assert len(trained) == 1 and runs[0].name == runs[1].name
+    assert "another process is training" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == [runs[0].name]
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"max_epochs": 1}, {"embed_dim": 4}, {"precision": "fast"}])

@@ -4,11 +4,12 @@ Whatever would speak to, listen for or look up another machine raises `LeftTheMa
 Python that it starts. Sockets that other languages open by themselves (the kernels' ZeroMQ) are not seen from here.
 """
 
+import ipaddress
 import os
 import socket
 import sys
 
-LOOPBACK = ("localhost", "localhost.localdomain", "::1", "ip6-localhost")
+NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 ADDRESSED = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg")
 LOOKED_UP = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr")
 
@@ -26,13 +27,19 @@ def stay(event: str, arguments: tuple) -> None:
         host = arguments[0]
     else:
         return
-    if host is not None and not is_here(host):
+    if host is not None and not is_here(host, looked_up=event in LOOKED_UP):
         raise LeftTheMachine(f"{event} to {host!r}: nothing in this project may leave the machine unasked")
 
 
-def is_here(host: str | bytes) -> bool:
+def is_here(host: str | bytes, looked_up: bool) -> bool:
+    """A loopback address or a name of one; this machine's own name may be looked up, and no more."""
     host = host.decode() if isinstance(host, bytes) else host
-    return host in LOOPBACK or host.startswith("127.") or host == socket.gethostname()
+    if host in NAMES or (looked_up and host == socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 if os.environ.get("SEAPKG_TESTS_ONLINE") != "1":
