@@ -6,7 +6,7 @@ from pathlib import Path
 
 LOOPBACK_ONLY = str(Path(__file__).parent / "loopback_only")
 
-if LOOPBACK_ONLY not in sys.path:
+if not hasattr(sys.modules.get("sitecustomize"), "LeftTheMachine"):
     sys.path.insert(0, LOOPBACK_ONLY)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [LOOPBACK_ONLY, os.environ.get("PYTHONPATH")]))
     sys.modules.pop("sitecustomize", None)

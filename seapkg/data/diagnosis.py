@@ -81,8 +81,6 @@ def warnings_about(dataset: Dataset) -> list[str]:
     idle = dataset.n_items - len(dataset.train_items)
     if idle > MOST_IDLE * dataset.n_items:
         found.append(f"{idle} of {dataset.n_items} items have no training pair; collaborative models cannot rank them")
-    if len(dataset.modalities) == 1:
-        found.append(f"{dataset.modalities[0]} is the only modality; nothing can be aligned across modalities")
     return found
 
 

@@ -18,8 +18,13 @@ from seapkg.experiments import notebooks
 
 ELSEWHERE = "192.0.2.1"  # RFC 5737: an address for documentation, nobody's
 LISTENING = """
+from contextlib import suppress
 from pathlib import Path
-own = {os.readlink(link)[8:-1] for link in Path("/proc/self/fd").iterdir() if os.readlink(link).startswith("socket:")}
+links = set()
+for number in os.listdir("/proc/self/fd"):
+    with suppress(OSError):  # closed since it was listed
+        links.add(os.readlink(f"/proc/self/fd/{number}"))
+own = {link[8:-1] for link in links if link.startswith("socket:")}
 rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]]
 places = {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in own}
 """
