@@ -1,5 +1,5 @@
 """The committed results: `python -m seapkg.experiments.reference` copies the finished runs that the profile laptop
-asks for from the store to results/reference/, and writes the table in README.md from what is there.
+asks for and the measured costs from the store to results/reference/, and writes README.md's table from what is there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pandas as pd
 
 from seapkg.data.sources import KNOWN
 from seapkg.errors import SeapkgError
-from seapkg.experiments import agenda, benchmark, folders
+from seapkg.experiments import agenda, benchmark, cost, folders
 from seapkg.experiments.notebooks import jobs
 from seapkg.experiments.paper import number, paper_numbers
 from seapkg.experiments.run import Run
@@ -28,6 +28,8 @@ def main() -> int:
         found = [run for name in KNOWN for run in finished(name, store)]
         exported = found + [run for run in drawn(store) if run.dataset in KNOWN]
         store.export([run for run in exported if run.folder.parent == store.root], folders.reference_root())
+        real = {name: one for name, one in cost.kept(store).items() if one["data"] in KNOWN}
+        cost.keep(folders.reference_root(), real)
         page = folders.workplace() / "README.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
     except SeapkgError as error:
