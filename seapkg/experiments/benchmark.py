@@ -62,6 +62,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "lightgcn": {"regularisation": 0.1},
         "freedom": {"edge_dropout": 0.2},
         "sea (released)": {"learning_rate": 3e-3},
+        "sea (paper)": {"learning_rate": 3e-3},
     },
 }
 
