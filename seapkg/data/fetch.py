@@ -51,6 +51,8 @@ def _complete(entry: Entry, folder: Path, parts, features: str, offline: bool, p
     if offline and missing:
         names = ", ".join(file.name for file in missing)
         raise DataError(f"{folder}: missing {names}; --offline downloads nothing. Place them there, or go without it.")
+    if not missing:
+        say("all its files are there and are what they should be; nothing to download")
     check_space(folder, sum(file.bytes or file.about for file in missing))
     for file in missing:
         _download(file, entry, folder, patience, say)

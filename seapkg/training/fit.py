@@ -154,7 +154,8 @@ def _train(
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise checkpoint.misfit(error) from error
     valid = Ranking(dataset, "valid", device=device)
-    with tqdm(disable=not progress, unit="batch", dynamic_ncols=True) as bar:
+    done = len(batches) * len(state.curves)
+    with tqdm(initial=done, disable=not progress, unit="batch", dynamic_ncols=True) as bar:
         for epoch in range(len(state.curves), training.max_epochs):
             if epoch > state.last_epoch:
                 break
