@@ -9,13 +9,11 @@ from typing import Any
 
 from seapkg.data.sources import Known, load_or_known
 from seapkg.errors import DataNotFound, SeapkgError
-from seapkg.experiments import scratch
+from seapkg.experiments import kept
 from seapkg.experiments.spec import plain
 from seapkg.experiments.store import Store
-from seapkg.locks import locked
 
 MEASURED = ("seconds_per_epoch", "peak_memory_mb", "device")
-COSTS = "costs.json"
 
 
 def costs(
@@ -26,40 +24,19 @@ def costs(
     `trainings`: label -> model and options. `again` measures all anew. Raises DataNotFound where something has to be
     measured and the data is known but not here.
     """
-    known = {} if again else kept(store)
     absent = isinstance(load_or_known(data), Known)
+
+    def measured(training: dict[str, Any]) -> dict[str, Any]:
+        if absent:
+            raise DataNotFound(f"what {training['model']} costs on {data} was not measured, and the data is not here")
+        return {**training, **measure(**training)}
+
     found = {}
     for label, (model, options) in trainings.items():
         training = {"model": model, "data": data, "options": plain(options), "epochs": epochs}
-        name = json.dumps(training, sort_keys=True)
-        if name not in known and absent:
-            raise DataNotFound(f"what {model} costs on {data} was not measured, and the data is not here")
-        if name not in known:
-            known[name] = {**training, **measure(model, data, options, epochs=epochs)}
-            keep(store.root, {name: known[name]})
-        found[label] = {key: known[name][key] for key in MEASURED}
+        cost = kept.once("costs", training, lambda training=training: measured(training), store=store, again=again)
+        found[label] = {key: cost[key] for key in MEASURED}
     return found
-
-
-def kept(store: Store) -> dict[str, dict[str, Any]]:
-    """Every measured cost by its training; the store's own come before the reference's."""
-    roots = [root for root in (store.reference, store.root) if root is not None]
-    return {name: cost for root in roots for name, cost in _read(root / COSTS).items()}
-
-
-def keep(root: Path, more: dict[str, dict[str, Any]]) -> None:
-    """Adds measured costs to those of a store."""
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root):
-        every = dict(sorted({**_read(root / COSTS), **more}.items()))
-        scratch.write_text(root / COSTS, json.dumps(every, indent=1) + "\n")
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-    except (ValueError, TypeError) as error:
-        raise SeapkgError(f"{path} cannot be read ({error}): delete it to measure again") from error
 
 
 def measure(model: str, data: str | Path, options: dict[str, Any], *, epochs: int = 3) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from seapkg.data.sources import KNOWN
 from seapkg.errors import SeapkgError
-from seapkg.experiments import agenda, benchmark, cost, folders
+from seapkg.experiments import agenda, benchmark, folders, kept
 from seapkg.experiments.notebooks import jobs
 from seapkg.experiments.paper import number, paper_numbers
 from seapkg.experiments.run import Run
@@ -28,8 +28,8 @@ def main() -> int:
         found = [run for name in KNOWN for run in finished(name, store)]
         exported = found + [run for run in drawn(store) if run.dataset in KNOWN]
         store.export([run for run in exported if run.folder.parent == store.root], folders.reference_root())
-        real = {name: one for name, one in cost.kept(store).items() if one["data"] in KNOWN}
-        cost.keep(folders.reference_root(), real)
+        real = {name: cost for name, cost in kept.every("costs", store).items() if cost["data"] in KNOWN}
+        kept.keep("costs", real, folders.reference_root())
         page = folders.workplace() / "README.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
     except SeapkgError as error:

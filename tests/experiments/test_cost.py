@@ -51,9 +51,3 @@ def test_what_was_not_measured_needs_the_data(counted, tmp_path, monkeypatch):
     with pytest.raises(DataNotFound, match="was not measured"):
         cost.costs({"bpr": ("bpr", {})}, "baby", epochs=1, store=Store(tmp_path))
     assert counted == []
-
-
-def test_damaged_costs_are_named(tmp_path):
-    (tmp_path / "costs.json").write_text("{")
-    with pytest.raises(SeapkgError, match="costs.json cannot be read .* delete it"):
-        cost.kept(Store(tmp_path))
