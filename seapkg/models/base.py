@@ -138,3 +138,8 @@ def training_pairs(dataset: Dataset) -> Tensor:
 def training_graph(dataset: Dataset) -> SparseGraph:
     """The normalised adjacency of the training pairs, users first."""
     return normalised_adjacency(training_pairs(dataset), dataset.n_users, dataset.n_items)
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """The rows of `x` [n, d] at length 1; a row of zeros stays so. As `F.normalize`, but half the time backward."""
+    return x * x.norm(dim=1, keepdim=True).clamp_min(1e-12).reciprocal()

@@ -24,7 +24,9 @@ from seapkg.models.base import (
     rows,
     training_graph,
     training_pairs,
+    unit_rows,
 )
+from seapkg.models.meta_network import MetaNetwork, taken
 from seapkg.models.rearm_graphs import enhanced_item_graph, enhanced_user_graph
 from seapkg.options import check_choice, check_numbers
 
@@ -157,8 +159,8 @@ class REARM(Recommender):
             self.norm = nn.LayerNorm(dim)
         self.activation = nn.PReLU()
         if config.meta_network:
-            sides = {side: MetaNetwork(len(widths) * dim, dim, config) for side in ("user", "item")}
-            self.meta = nn.ModuleDict(sides)
+            shape = len(widths) * dim, dim, config.rank
+            self.meta = nn.ModuleDict({side: MetaNetwork(*shape, config.train_meta) for side in ("user", "item")})
 
     def embed(self) -> tuple[Tensor, Tensor]:
         content, own = self._by_side(self._propagate(dropout=False))
@@ -205,7 +207,7 @@ class REARM(Recommender):
         x = torch.cat([own, *modalities], dim=1)
         for _ in range(n_layers):
             x = graph(x)
-        return F.normalize(x, dim=1)
+        return unit_rows(x)
 
     def _item_content(self) -> list[Tensor]:
         return [self.item_projections[name](self._features(name)) for name in self.modalities]
@@ -243,8 +245,8 @@ class REARM(Recommender):
 
     def _final(self, side: str, content: Tensor, own: Tensor, index: Tensor | None = None) -> Tensor:
         """(B13), (B14) for the nodes `index` of one side, or all: [n, (M + 1) d]; without the meta-network [n, M d]."""
-        own_rows = _taken(own, index)
-        parts = [self.activation(part) + own_rows for part in _taken(content, index).chunk(len(self.modalities), dim=1)]
+        own_rows = taken(own, index)
+        parts = [self.activation(part) + own_rows for part in taken(content, index).chunk(len(self.modalities), dim=1)]
         if self.config.meta_network:
             parts.append(self.activation(self.meta[side](content, own_rows, index)) + own_rows)
         return torch.cat(parts, dim=1)
@@ -253,7 +255,7 @@ class REARM(Recommender):
         """(B16) over distinct nodes: from the earlier modality of each pair to the later one."""
         if len(nodes) < 2:
             return content.sum() * 0
-        views = [F.normalize(part, dim=1) for part in rows(content, nodes).chunk(len(self.modalities), dim=1)]
+        views = [unit_rows(part) for part in rows(content, nodes).chunk(len(self.modalities), dim=1)]
         return sum(solosim(a, b, self.config.temperature) for a, b in combinations(views, 2))
 
     def _difference(self, content: Tensor, nodes: Tensor) -> Tensor:
@@ -263,39 +265,6 @@ class REARM(Recommender):
 
     def _features(self, name: str) -> Tensor:
         return self.features[name] if name in self.features else getattr(self, f"features_{name}")
-
-
-class MetaNetwork(nn.Module):
-    """(B13): what a node's modalities share, as a low-rank transform of its own vector.
-
-    From the modalities' vectors M_n a key k_n; from it the two factors of a transform, each of unit norm, to which
-    their mean over all nodes is added before a softmax.
-    """
-
-    def __init__(self, width: int, dim: int, config: REARMConfig) -> None:
-        super().__init__()
-        self.rank, self.dim, self.trained = config.rank, dim, config.train_meta
-        self.key = nn.Linear(width, dim).requires_grad_(self.trained)
-        self.left = _hyper_network(dim, config.rank)
-        self.right = _hyper_network(dim, config.rank)
-
-    def forward(self, content: Tensor, own: Tensor, index: Tensor | None) -> Tensor:
-        """`content`: [n, M d] of all nodes; `own`: [b, d] of the nodes `index`, or of all. Returns [b, d]."""
-        key = self.key(content)
-        key = key if self.trained else key.detach()
-        left, right = (F.normalize(network(key), dim=1) for network in (self.left, self.right))  # [n, d r] each
-        left = (_taken(left, index) + left.mean(dim=0)).view(-1, self.dim, self.rank).softmax(dim=1)
-        right = (_taken(right, index) + right.mean(dim=0)).view(-1, self.rank, self.dim).softmax(dim=1)
-        inner = (left * own[:, :, None]).sum(dim=1)  # [b, r]
-        return (right * inner[:, :, None]).sum(dim=1)
-
-
-def _taken(table: Tensor, index: Tensor | None) -> Tensor:
-    return table if index is None else rows(table, index)
-
-
-def _hyper_network(dim: int, rank: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, dim * rank), nn.PReLU(), nn.Linear(dim * rank, dim * rank))
 
 
 def _projection(width: int, dim: int) -> nn.Linear:

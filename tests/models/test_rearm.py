@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from tiny import small, tiny
+from torch.nn import functional as F
 
 from seapkg.errors import RequestError
 from seapkg.experiments.configure import configure
 from seapkg.models import build
+from seapkg.models.base import unit_rows
 from seapkg.models.rearm import PRESETS, WEIGHT_DECAY, REARMConfig
 
 USERS, POSITIVES, NEGATIVES = torch.tensor([[0, 3, 3, 8], [1, 4, 0, 9], [5, 6, 15, 2]])
@@ -284,3 +286,14 @@ def test_the_contrast_is_over_distinct_nodes():
     once = model.losses(USERS, POSITIVES, NEGATIVES)["contrast"]
     twice = model.losses(*(x.repeat(2) for x in (USERS, POSITIVES, NEGATIVES)))["contrast"]
     torch.testing.assert_close(once, twice)
+
+
+def test_unit_rows_are_those_of_torch_with_its_gradient():
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    x[2] = 0
+    x.requires_grad_()
+    weight = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    ours, theirs = unit_rows(x), F.normalize(x, dim=1)
+    torch.testing.assert_close(ours, theirs)
+    assert not ours[2].any()
+    torch.testing.assert_close(*(torch.autograd.grad((rows * weight).sum(), x)[0] for rows in (ours, theirs)))
