@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,6 +179,16 @@ def test_recommend_prints_names(store, capsys):
     for place, row in enumerate(rows, 1):
         rank, item, *name, _ = row.split()
         assert int(rank) == place and name == ["Thing", item]
+
+
+def test_recommend_reads_the_data_where_it_is_told_to(folder, store, tmp_path, capsys):
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    (moved / "items.tsv").write_text((folder / "items.tsv").read_text().replace("Thing", "Moved"))
+    ask = ["recommend", "bpr", "--user", "2", "--store", str(store), "--data"]
+    assert main([*ask, str(moved)]) == 0
+    assert " Moved " in capsys.readouterr().out
+    assert main([*ask, "synthetic"]) == 2
+    assert "no longer what bpr-toy-" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

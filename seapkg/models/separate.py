@@ -6,6 +6,7 @@ The parts must enter the model's score, or the losses cannot change a ranking (s
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,6 +20,8 @@ from seapkg.errors import RequestError
 from seapkg.models.base import Recommender
 from seapkg.options import check_choice, check_numbers
 from seapkg.state import adam_state, load_adam_state, under
+
+log = logging.getLogger(__name__)
 
 ALL = "all modalities"  # the owner of a shared network; no modality is called so
 ALIGNMENTS = {"solosim": losses.solosim, "info_nce": losses.info_nce, "positives": losses.positives}
@@ -133,7 +136,10 @@ class Separation(nn.Module):
         super().__init__()
         self.config, self.modalities = config, tuple(head_widths)
         sizes = config.head_hidden, config.head_out
-        aligned = head_widths if config.aligns and len(head_widths) > 1 else {}
+        alone = len(head_widths) == 1
+        if config.aligns and alone:
+            log.warning("%s is the only modality: there is none to align it with", *head_widths)
+        aligned = head_widths if config.aligns and not alone else {}
         self.heads = nn.ModuleDict({name: AlignmentHead(width, *sizes) for name, width in aligned.items()})
         owners = (ALL,) if config.club_shared else self.modalities
         fitted = owners if config.distances and config.distancing == "club" else ()

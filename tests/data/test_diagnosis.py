@@ -6,7 +6,7 @@ import pytest
 
 from seapkg.__main__ import main
 from seapkg.data import Dataset
-from seapkg.data.diagnosis import likeness, mean_cosine, table_1, warnings_about
+from seapkg.data.diagnosis import likeness, mean_cosine, not_read, table_1, warnings_about
 
 RNG = np.random.default_rng(0)
 GOOD = RNG.standard_normal((200, 8))
@@ -127,3 +127,19 @@ def test_the_command_prints_table_1_likeness_and_warnings(tmp_path, capsys):
     assert any(line.split()[1:] == ["10", "200", "202", "89.90%"] for line in lines) and err == ""
     assert any(line.startswith("modality  co-interacted") for line in lines)
     assert lines[-1] == "warning: image features: 1 of 8 columns are constant; leave them out"
+
+
+def test_files_that_look_like_data_and_are_not_read_are_named(tmp_path, capsys):
+    data = crowd()
+    for split in ("train", "valid", "test"):
+        np.save(tmp_path / f"{split}.npy", getattr(data, split).T)
+    np.save(tmp_path / "image_feat.npy", data.features["image"])
+    np.save(tmp_path / "text_features.npy", data.features["image"])
+    (tmp_path / "notes.txt").write_text("no data")
+    assert main(["data", "check", str(tmp_path)]) == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert warned == ["warning: text_features.npy is not read: features are files named MODALITY_feat.npy"]
+
+
+def test_data_that_came_from_no_folder_leave_nothing_unread():
+    assert not_read(crowd()) == []

@@ -38,6 +38,15 @@ def test_a_failed_run_is_not_trained_again_unless_one_says_so(store, monkeypatch
     assert store.failures() == {} and store.find(planned.spec).name == run.name
 
 
+def test_a_failed_run_is_tried_again_with_retry(store):
+    options = {"max_epochs": 2, "embed_dim": 8}
+    planned = plan("bpr", tiny(), **options)
+    store.root.mkdir(exist_ok=True)
+    store.mark_failed(planned.spec, "the loss went away")
+    run = seapkg.train("bpr", tiny(), store=store, retry=True, **options, **HERE)
+    assert store.failures() == {} and store.find(planned.spec).name == run.name
+
+
 def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, caplog, monkeypatch):
     runs = benchmark.changed_runs(tiny(), "bpr", {"tame": {}, "wild": WILD}, [0], store=store, max_epochs=1)
     assert [len(group) for group in runs.values()] == [1, 0]

@@ -93,8 +93,11 @@ def test_only_the_given_items_are_aligned_and_all_are_distanced():
     assert chosen["distancing"] == everything["distancing"]
 
 
-def test_one_modality_has_nothing_to_align_with():
+def test_one_modality_has_nothing_to_align_with_and_is_told(caplog):
+    separation("audio", alignment="none", **CLUB)
+    assert not caplog.messages
     part = separation("audio", alignment="solosim", **CLUB)
+    assert caplog.messages == ["audio is the only modality: there is none to align it with"]
     assert not part.heads and list(terms_of(part)) == ["distancing"]
 
 
