@@ -2,6 +2,7 @@
 
 sea          SEA's step against the published form's, in the same run, by part
 models       seconds an epoch of each model
+rearm        REARM's graphs, step, epoch and memory, as it is and as released
 evaluation   seconds of one full ranking of the test split
 growth       SEA's parts against the number of items, as a table and a figure
 million      one million items, four million pairs, SEAb, alignment over the batch's items
@@ -119,6 +120,20 @@ def models(args) -> None:
     publish(f"models-{args.shape}", f"Training, {where(args, results[0])}", rows)
 
 
+def rearm(args) -> None:
+    parts = ["build", "forward", "backward", "adam"]
+    rows = [["formulation", *parts, "step s", "epoch s", "peak MB"]]
+    preset = {"preset": args.shape} if args.shape in ("baby", "sports", "clothing") else {}
+    for formulation in ("clean", "released"):
+        options = preset | {"formulation": formulation}
+        results = [measure(args, model="rearm", options=options) for _ in range(args.rounds)]
+        middle = [f"{statistics.median(r['parts'][part] for r in results):.3f}" for part in parts]
+        epoch, step = (statistics.median(r[key] for r in results) for key in ("epoch", "step"))
+        peak = max(r["peak_mb"] for r in results)
+        rows.append([formulation, *middle, f"{step:.3f}", f"{epoch:.1f}", f"{peak:.0f}"])
+    publish(f"rearm-{args.shape}", f"REARM, {where(args, results[0])}", rows)
+
+
 def evaluation(args) -> None:
     rows = [["model", "seconds", "users"]]
     for label in ("bpr", "lightgcn", "sea (released) a"):
@@ -158,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "tests/benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    commands = {"sea": sea, "models": models, "evaluation": evaluation, "growth": growth, "million": million}
+    commands = {command.__name__: command for command in (sea, models, rearm, evaluation, growth, million)}
     parser.add_argument("what", choices=commands)
     parser.add_argument("--shape", default="baby", help="smoke, baby, sports or clothing")
     parser.add_argument("--rounds", type=int, default=3, help="child processes a row, medians are shown")

@@ -41,10 +41,13 @@ class Clock:
 
 
 def training_steps(job: dict) -> dict:
-    """Median seconds of each part of a training step, and of an epoch, from `job["steps"]` steps after two more."""
+    """Median seconds of each part of a training step, and of an epoch, from `job["steps"]` steps after two more; and
+    the seconds it took to build the model, its graphs among them."""
     device = torch.device(job["device"])
     dataset = random_dataset(shape_of(job))
+    built = Clock(device)
     model = build(job["model"], dataset, configure(job["model"], job["options"])[0], 0).to(device).train()
+    built.mark("build")
     published = job["form"] == "published"
     if job["keep_memory"] or not published:  # the library's trainer does, the published code does not
         keep_freed_memory()
@@ -71,7 +74,7 @@ def training_steps(job: dict) -> dict:
         optimiser.step()
         clock.mark("adam")
         whole.append(clock.last - started)
-    parts = {part: statistics.median(seconds[2:] or seconds) for part, seconds in clock.parts.items()}
+    parts = {part: statistics.median(seconds[2:] or seconds) for part, seconds in (built.parts | clock.parts).items()}
     step = statistics.median(whole[2:])
     epoch = parts["epoch: begin"] + parts["epoch: draw"] + step * len(batches)
     return {"parts": parts, "step": step, "batches": len(batches), "epoch": epoch, "final_loss": float(loss)}
