@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from seapkg.data import Dataset
@@ -21,6 +21,9 @@ from seapkg.experiments.store import Store
 from seapkg.experiments.train import Plan, get_or_train, plan
 
 log = logging.getLogger(__name__)
+
+#: The same for every dataset, or those of each dataset by its name.
+Seeds = Iterable[int] | Mapping[str, Iterable[int]]
 
 #: The systems of the main table, weakest first: label -> model and what sets it apart.
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -162,7 +165,7 @@ def options(dataset: str, system: str) -> tuple[str, dict[str, Any]]:
 
 
 def runs(
-    data: Dataset | Known | str, systems: Iterable[str], seeds: Iterable[int], *,
+    data: Dataset | Known | str, systems: Iterable[str], seeds: Seeds, *,
     store: Store | None = None, offline: bool = False, progress: bool = False, **more: Any,
 ) -> list[Run]:  # fmt: skip
     """The runs of the main table on one dataset; what is missing is trained.
@@ -175,7 +178,7 @@ def runs(
 
 
 def changed_runs(
-    data: Dataset | Known | str, system: str, changes: dict[str, dict[str, Any]], seeds: Iterable[int], *,
+    data: Dataset | Known | str, system: str, changes: dict[str, dict[str, Any]], seeds: Seeds, *,
     store: Store | None = None, offline: bool = False, progress: bool = False, **more: Any,
 ) -> dict[str, list[Run]]:  # fmt: skip
     """The runs of one system of the main table under each change of its options: label -> options, such as `ABLATION`.
@@ -191,21 +194,28 @@ def one_at_a_time(values: dict[str, Iterable[Any]]) -> dict[str, dict[str, Any]]
     return {"": {}} | {f"{option}={value}": {option: value} for option, own in values.items() for value in own}
 
 
-def plans(data: Dataset | Known | str, systems: Iterable[str], seeds: Iterable[int], **more: Any) -> list[Plan]:
+def plans(data: Dataset | Known | str, systems: Iterable[str], seeds: Seeds, **more: Any) -> list[Plan]:
     """What `runs` asks for, finished or not."""
     chosen = [options(_name(data), system) for system in systems]
-    return [plan(model, data, seed=seed, **(own | more)) for model, own in chosen for seed in seeds]
+    return [plan(model, data, seed=seed, **(own | more)) for model, own in chosen for seed in _of(seeds, data)]
 
 
 def changed_plans(
-    data: Dataset | Known | str, system: str, changes: dict[str, dict[str, Any]], seeds: Iterable[int], **more: Any
+    data: Dataset | Known | str, system: str, changes: dict[str, dict[str, Any]], seeds: Seeds, **more: Any
 ) -> dict[str, list[Plan]]:
     """What `changed_runs` asks for, finished or not."""
     model, chosen = options(_name(data), system)
     return {
-        label: [plan(model, data, seed=seed, **(chosen | more | change)) for seed in seeds]
+        label: [plan(model, data, seed=seed, **(chosen | more | change)) for seed in _of(seeds, data)]
         for label, change in changes.items()
     }
+
+
+def _of(seeds: Seeds, data: Dataset | Known | str) -> list[int]:
+    name = _name(data)
+    if isinstance(seeds, Mapping) and name not in seeds:
+        raise RequestError(f"seeds are given for {', '.join(seeds) or 'no dataset'}, and none for {name}")
+    return list(seeds[name] if isinstance(seeds, Mapping) else seeds)
 
 
 def _name(data: Dataset | Known | str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from seapkg.experiments.benchmark import SEPARATIONS, SYSTEMS
 
 REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
+MAIN = {"systems": list(SYSTEMS), "compared": ["sea (released)", "sea (paper)", "rearm (clean)", "freedom", "lightgcn"]}
+MAIN_SEEDS = {"baby": [0, 1, 2], "sports": [0, 1, 2], "lfm2k": [0, 1, 2, 3, 4]}
 VALUES = {
     "alignment_weight": [0.03, 0.3, 1.0],
     "distancing_weight": [0.1, 1.0],
@@ -28,7 +30,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "laptop": {
         "01_random_angles": {"n_pairs": 100_000},
         "02_information_bounds": BOUNDS,
-        "03_training": REAL | {"systems": list(SYSTEMS)},
+        "03_training": REAL | MAIN | {"seeds": MAIN_SEEDS},
         "04_ablation": REAL | {"datasets": ["baby", "lfm2k"]},
         "05_sensitivity": REAL | {"datasets": ["lfm2k"], "values": VALUES},
         "06_plug_in": REAL | {"datasets": ["lfm2k"]},
@@ -41,7 +43,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "01_random_angles": {"n_pairs": 400_000},
         "02_information_bounds": BOUNDS,
-        "03_training": REAL | PAPER | {"systems": list(SYSTEMS)},
+        "03_training": REAL | PAPER | MAIN,
         "04_ablation": REAL | PAPER,
         "05_sensitivity": REAL | PAPER | {"values": VALUES},
         "06_plug_in": REAL | PAPER,

@@ -75,3 +75,12 @@ def test_one_at_a_time_moves_nothing_first_and_then_each_value():
         ("", {}), ("temperature=0.1", {"temperature": 0.1}), ("temperature=0.4", {"temperature": 0.4}),
         ("alignment_weight=0.0", {"alignment_weight": 0.0}),
     ]  # fmt: skip
+
+
+def test_seeds_may_be_those_of_each_dataset():
+    seeds = {"synthetic": [0, 3], "baby": [1]}
+    assert [plan.spec.seed for plan in benchmark.plans("synthetic", ["bpr"], seeds)] == [0, 3]
+    (group,) = benchmark.changed_plans(KNOWN["baby"], "bpr", {"whole": {}}, seeds).values()
+    assert [plan.spec.seed for plan in group] == [1]
+    with pytest.raises(RequestError, match="given for baby, and none for synthetic"):
+        benchmark.plans("synthetic", ["bpr"], {"baby": [1]})
