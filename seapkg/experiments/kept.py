@@ -1,8 +1,11 @@
 """What was computed once and is kept beside the runs: a JSON file for each kind of thing, by what it is of."""
 
+import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from seapkg.errors import SeapkgError
@@ -14,8 +17,8 @@ from seapkg.locks import locked
 def once(kind: str, of: dict[str, Any], make: Callable[[], Any], *, store: Store, again: bool = False) -> Any:
     """What `make()` gives, read from the store where it was made before.
 
-    `of`: all that decides what comes out, but the code itself. After the code has changed, or where the machine
-    matters, `again` makes it anew. Both are of what JSON can hold; numbers come back to the last bit.
+    `of`: all that decides what comes out; the `digest` of the code belongs to it where that may change. `again` makes
+    it anew. Both are of what JSON can hold; numbers come back to the last bit.
     """
     name = json.dumps(of, sort_keys=True)
     known = {} if again else every(kind, store)
@@ -23,6 +26,12 @@ def once(kind: str, of: dict[str, Any], make: Callable[[], Any], *, store: Store
         known[name] = json.loads(json.dumps(make()))
         keep(kind, {name: known[name]}, store.root)
     return known[name]
+
+
+def digest(*modules: ModuleType) -> str:
+    """A short name for the source of these modules, another after every change to one of them."""
+    sources = "".join(inspect.getsource(module) for module in modules)
+    return hashlib.sha256(sources.encode()).hexdigest()[:12]
 
 
 def every(kind: str, store: Store) -> dict[str, Any]:
