@@ -28,8 +28,7 @@ def main() -> int:
         found = [run for name in KNOWN for run in finished(name, store)]
         exported = found + [run for run in drawn(store) if run.dataset in KNOWN]
         store.export([run for run in exported if run.folder.parent == store.root], folders.reference_root())
-        real = {name: cost for name, cost in kept.every("costs", store).items() if cost["data"] in KNOWN}
-        kept.keep("costs", real, folders.reference_root())
+        kept.keep("costs", real_costs(store), folders.reference_root())
         page = folders.workplace() / "README.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
     except SeapkgError as error:
@@ -47,6 +46,11 @@ def drawn(store: Store, profile: str = "laptop") -> list[Run]:
     """The runs that a profile's notebooks ask for, as far as they are finished."""
     found = (store.find(plan.spec) for job in jobs(profile) for plan in agenda.asked(job.name, job.all_parameters))
     return [run for run in found if run is not None]
+
+
+def real_costs(store: Store) -> dict[str, dict]:
+    """What was measured of trainings on real data, as it is kept."""
+    return {name: cost for name, cost in kept.every("costs", store).items() if cost["data"] in KNOWN}
 
 
 def results_table(runs: list[Run], metrics: tuple[str, ...] = ("recall@20", "ndcg@20")) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from seapkg.data.sources import KNOWN
 from seapkg.errors import SeapkgError
-from seapkg.experiments.reference import BEGIN, END, drawn, finished, results_table, with_table
+from seapkg.experiments import kept
+from seapkg.experiments.reference import BEGIN, END, drawn, finished, real_costs, results_table, with_table
 from seapkg.experiments.store import Store
 
 REPOSITORY = Path(__file__).parents[2]
@@ -41,3 +42,14 @@ def test_the_table_stands_between_its_marks():
 def test_a_page_without_marks_is_refused():
     with pytest.raises(SeapkgError, match="marks"):
         with_table("a page", "new")
+
+
+def test_costs_on_real_data_alone_are_exported(tmp_path):
+    costs = {name: {"data": name, "seconds_per_epoch": 1.0} for name in ("baby", "synthetic", "mine")}
+    kept.keep("costs", costs, tmp_path)
+    assert real_costs(Store(tmp_path)) == {"baby": costs["baby"]}
+
+
+def test_the_committed_costs_are_of_real_data():
+    costs = kept.every("costs", Store(REPOSITORY / "results" / "reference"))
+    assert costs and {cost["data"] for cost in costs.values()} <= set(KNOWN)
