@@ -199,7 +199,7 @@ def one_at_a_time(values: dict[str, Iterable[Any]]) -> dict[str, dict[str, Any]]
 def plans(data: Dataset | Known | str, systems: Iterable[str], seeds: Seeds, **more: Any) -> list[Plan]:
     """What `runs` asks for, finished or not."""
     chosen = [options(_name(data), system) for system in systems]
-    return [plan(model, data, seed=seed, **(own | more)) for model, own in chosen for seed in _of(seeds, data)]
+    return [plan(model, data, seed=seed, **(own | more)) for model, own in chosen for seed in _of(seeds, data, model)]
 
 
 def changed_plans(
@@ -208,16 +208,18 @@ def changed_plans(
     """What `changed_runs` asks for, finished or not."""
     model, chosen = options(_name(data), system)
     return {
-        label: [plan(model, data, seed=seed, **(chosen | more | change)) for seed in _of(seeds, data)]
+        label: [plan(model, data, seed=seed, **(chosen | more | change)) for seed in _of(seeds, data, model)]
         for label, change in changes.items()
     }
 
 
-def _of(seeds: Seeds, data: Dataset | Known | str) -> list[int]:
+def _of(seeds: Seeds, data: Dataset | Known | str, model: str) -> list[int]:
+    """The seeds for a dataset; of a model without chance the first stands for all."""
     name = _name(data)
     if isinstance(seeds, Mapping) and name not in seeds:
         raise RequestError(f"seeds are given for {', '.join(seeds) or 'no dataset'}, and none for {name}")
-    return list(seeds[name] if isinstance(seeds, Mapping) else seeds)
+    asked = list(seeds[name] if isinstance(seeds, Mapping) else seeds)
+    return asked[:1] if model == "popularity" else asked
 
 
 def _name(data: Dataset | Known | str) -> str:

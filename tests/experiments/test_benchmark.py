@@ -84,3 +84,7 @@ def test_seeds_may_be_those_of_each_dataset():
     assert [plan.spec.seed for plan in group] == [1]
     with pytest.raises(RequestError, match="given for baby, and none for synthetic"):
         benchmark.plans("synthetic", ["bpr"], {"baby": [1]})
+
+
+def test_popularity_hangs_on_no_seed_and_is_asked_for_once():
+    assert [plan.spec.seed for plan in benchmark.plans("synthetic", ["popularity", "bpr"], [2, 3])] == [2, 2, 3]
