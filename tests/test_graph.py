@@ -11,6 +11,7 @@ from tiny import tiny
 
 from seapkg import graph
 from seapkg.data.dataset import ItemGraph
+from seapkg.graph import likeness
 
 PAIRS = torch.tensor([[0, 0], [0, 2], [1, 0], [2, 1], [2, 2], [2, 0]])
 N_USERS, N_ITEMS = 4, 5  # user 3 and items 3, 4 have no pair
@@ -347,6 +348,33 @@ def test_similarity_graphs_hold_cosines_over_k():
     dense = torch.nn.functional.cosine_similarity(x[:, None], x, dim=2)
     best = torch.zeros(20, 20).scatter(1, dense.topk(3, dim=1).indices, 1)
     torch.testing.assert_close(matrix, best * dense / 3, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gram_bytes", [0, 1 << 30], ids=["row by row", "all products at once"])
+@pytest.mark.parametrize("block_bytes", [1, 300, 1 << 20])
+@pytest.mark.parametrize("k", [1, 4, 17])
+def test_the_nearest_means_are_those_of_the_means_formed_first(gram_bytes, block_bytes, k, monkeypatch):
+    """Users 3 and 4 have the same items, 5 one without features, 16 none."""
+    monkeypatch.setattr(likeness, "GRAM_BYTES", gram_bytes)
+    features = normal(9, 5) * (torch.arange(9) != 8)[:, None]
+    users, items = (torch.rand(16, 8, generator=torch.Generator().manual_seed(2)) < 0.4).nonzero().T
+    pairs = torch.stack([users, items], dim=1)
+    rest = pairs[(users != 4) & (users != 5)]
+    pairs = torch.cat([rest, rest[rest[:, 0] == 3] + torch.tensor([1, 0]), torch.tensor([[5, 8]])])
+    mean = graph.mean_graph(pairs, 17, 9)
+    formed = torch.stack([features[pairs[pairs[:, 0] == user, 1]].sum(dim=0) for user in range(17)])
+    rows, columns, cosines = graph.nearest_means(features, mean, k, block_bytes)
+    assert rows.tolist() == [user for user in range(17) for _ in range(k)]
+    assert columns.view(17, k).tolist() == brute_neighbours(formed, k)
+    expected = torch.nn.functional.cosine_similarity(formed[rows], formed[columns], dim=1)
+    torch.testing.assert_close(cosines, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_some_rows_of_a_product_are_rows_of_the_product():
+    made = graph.mean_graph(torch.tensor([[0, 0], [0, 2], [2, 1], [4, 2]]), 5, 3)
+    x = normal(3, 4)
+    for start, stop in [(0, 5), (0, 1), (1, 2), (1, 4), (3, 5)]:
+        assert torch.equal(made.rows(x, start, stop), made(x)[start:stop])
 
 
 def test_cosine_graphs_divide_by_the_roots_of_the_row_sums():

@@ -13,6 +13,11 @@ from seapkg.graph.sparse import SparseGraph, weighted_sum
 from seapkg.memory import in_blocks
 from seapkg.topk import top_columns
 
+#: What a block of rows' cosines takes in the search for neighbours.
+BLOCK_BYTES = 16 << 20
+#: Up to this size the products of all items' features are held at once.
+GRAM_BYTES = 1 << 30
+
 
 class ItemGraphs(nn.Module):
     """The modalities' item graphs, mixed: x ↦ Σ_m α_m S_m x (SEA Eq. 11).
@@ -55,19 +60,19 @@ def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> Spa
     """The item graph of one modality: the dataset's given edges where it has them, else the kNN of its features.
 
     `weighted`: edges keep their cosine (`cosine_graph`) instead of counting alike (`neighbour_graph`)."""
-    rows, columns, cosines = item_edges(dataset, modality, k, with_cosines=weighted)
+    rows, columns, cosines = item_edges(dataset, modality, k)
     if weighted:
         return cosine_graph(rows, columns, cosines, dataset.n_items)
     return neighbour_graph(rows, columns, dataset.n_items)
 
 
-def item_edges(dataset, modality: str, k: int, *, with_cosines=True) -> tuple[Tensor, Tensor, Tensor | None]:
+def item_edges(dataset, modality: str, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Each item's `k` nearest, itself first: rows, columns and cosines of the edges. Given edges may be fewer."""
     if modality in dataset.item_graphs:
         return _best_given(dataset.item_graphs[modality], k)
     if k > dataset.n_items:
         raise RequestError(f"n_neighbours must be at most the number of items, {dataset.n_items}; it is {k}")
-    return nearest_edges(torch.from_numpy(dataset.features[modality].copy()), k, with_cosines=with_cosines)
+    return nearest_edges(torch.from_numpy(dataset.features[modality].copy()), k)
 
 
 def _best_given(given, k: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,43 +84,74 @@ def _best_given(given, k: int) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(torch.from_numpy(part[kept].copy()) for part in (rows, columns, given.cosine))
 
 
-def nearest_edges(features: Tensor, k: int, *, with_cosines=True) -> tuple[Tensor, Tensor, Tensor | None]:
+def nearest_edges(features: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `k` nearest rows of each row by cosine (`nearest_neighbours`): rows, columns and cosines of the edges."""
-    best = nearest_neighbours(features, k)
-    rows = torch.arange(len(features)).repeat_interleave(k)
-    return rows, best.flatten(), edge_cosines(features.float(), best).flatten() if with_cosines else None
+    unit = F.normalize(features.float(), dim=1)
+    return _edges(*_search(lambda start, stop: unit[start:stop] @ unit.T, len(unit), k, BLOCK_BYTES))
 
 
-def nearest_neighbours(features: Tensor, k: int, block_bytes: int = 16 << 20) -> Tensor:
+def nearest_means(
+    features: Tensor, mean: SparseGraph, k: int, block_bytes: int = BLOCK_BYTES
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`nearest_edges` of `mean(features)`, users' interests for one, without their n x n x width products.
+
+    The products of means are means of the products with `features` [m, width]: n x m x width and a sparse product of
+    each row; m x m x width where the m x m table of features takes no more than GRAM_BYTES.
+    """
+    features = features.float()
+    scale = mean(features).norm(dim=1).clamp_min(1e-12).reciprocal()
+    gram = features @ features.T if 4 * len(features) ** 2 <= GRAM_BYTES else None
+
+    def cosines(start: int, stop: int) -> Tensor:
+        with_items = mean.rows(features, start, stop) @ features.T if gram is None else mean.rows(gram, start, stop)
+        products = mean(with_items.T).T  # [block, n]
+        return products.contiguous().mul_(scale[start:stop, None]).mul_(scale)
+
+    return _edges(*_search(cosines, mean.shape[0], k, block_bytes))
+
+
+def _edges(best: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    n, k = best.shape
+    return torch.arange(n).repeat_interleave(k), best.flatten(), cosines.flatten()
+
+
+def nearest_neighbours(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES) -> Tensor:
     """The `k` nearest rows of each row by cosine (SEA Eq. 8, 9): itself first, ties to the lowest row.
 
     `features`: [n, width]. Works in blocks of rows, never holding an n x n matrix. Cosines are compared to six
     decimals: what float32 cannot tell apart counts as a tie. A zero row has cosine 0 with all but itself.
     Returns int64 [n, k], each row in rising order of index. Raises ValueError if k exceeds n.
     """
-    n = features.shape[0]
+    unit = F.normalize(features.float(), dim=1)
+    return _search(lambda start, stop: unit[start:stop] @ unit.T, len(unit), k, block_bytes)[0]
+
+
+def _search(cosines, n: int, k: int, block_bytes: int) -> tuple[Tensor, Tensor]:
+    """The `k` nearest of each of `n` rows and their cosines, [n, k] both; `cosines(start, stop)` are those of a block
+    of rows with all rows, [stop - start, n]."""
     if not 0 < k <= n:
         raise ValueError(f"k must be between 1 and the number of rows, {n}; it is {k}")
-    unit = F.normalize(features.float(), dim=1)
 
-    def every(step: int) -> Tensor:
-        return torch.cat([_nearest(unit, start, min(start + step, n), k) for start in range(0, n, step)])
+    def every(step: int) -> tuple[Tensor, Tensor]:
+        found = [_nearest(cosines(start, min(start + step, n)), start, k) for start in range(0, n, step)]
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
     return in_blocks(every, max(1, block_bytes // (4 * n)), "the search for nearest neighbours")
 
 
-def _nearest(unit: Tensor, start: int, stop: int, k: int) -> Tensor:
-    cosines = (unit[start:stop] @ unit.T).mul_(1e6).round_()  # [block, n]
-    rows = torch.arange(stop - start, device=unit.device)
-    cosines[rows, rows + start] = torch.inf
-    if k == unit.shape[0]:
-        return torch.arange(k, device=unit.device).expand(stop - start, -1)
-    best = top_columns(cosines, k + 1)
-    last, next_one = cosines.gather(1, best[:, k - 1 :]).unbind(dim=1)
+def _nearest(cosines: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
+    n, n_columns = cosines.shape
+    compared = (cosines * 1e6).round_()
+    rows = torch.arange(n, device=cosines.device)
+    compared[rows, rows + start] = torch.inf
+    if k == n_columns:
+        return torch.arange(k, device=cosines.device).expand(n, -1), cosines
+    best = top_columns(compared, k + 1)
+    last, next_one = compared.gather(1, best[:, k - 1 :]).unbind(dim=1)
     best = best[:, :k].sort(dim=1).values
     tied = (last == next_one).nonzero().flatten()
-    best[tied] = _lowest_of_equal(cosines[tied], last[tied, None], k)
-    return best
+    best[tied] = _lowest_of_equal(compared[tied], last[tied, None], k)
+    return best, cosines.gather(1, best)
 
 
 def _lowest_of_equal(cosines: Tensor, bar: Tensor, k: int) -> Tensor:

@@ -48,6 +48,15 @@ class SparseGraph(nn.Module):
         """`x`: [n_columns, dim]. Returns [n_rows, dim]."""
         return _SparseProduct.apply(x, self)
 
+    def rows(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """The rows `start` to `stop` of the product, for constant `x` [n_columns, dim]. Returns [stop - start, dim]."""
+        starts = self.forward_starts[start : stop + 1]
+        entries = slice(int(starts[0]), int(starts[-1]))
+        columns, values = self.forward_columns[entries], self.forward_values[entries]
+        shape = stop - start, self.shape[1]
+        block = torch.sparse_csr_tensor(starts - starts[0], columns, values, shape, check_invariants=False)
+        return _product(block, x)
+
     def extra_repr(self) -> str:
         return f"{self.shape[0]} x {self.shape[1]}, {self.forward_values.numel()} entries"
 

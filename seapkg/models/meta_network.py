@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from seapkg.models.base import rows, unit_rows
 
@@ -25,11 +28,46 @@ class MetaNetwork(nn.Module):
         """`content`: [n, M d] of all nodes; `own`: [b, d] of the nodes `index`, or of all. Returns [b, d]."""
         key = self.key(content)
         key = key if self.trained else key.detach()
-        left, right = (unit_rows(network(key)) for network in (self.left, self.right))  # [n, d r] each
-        left = (taken(left, index) + left.mean(dim=0)).view(-1, self.dim, self.rank).softmax(dim=1)
-        right = (taken(right, index) + right.mean(dim=0)).view(-1, self.rank, self.dim).softmax(dim=1)
+        left = self._factor(self.left, key, index).view(-1, self.dim, self.rank).softmax(dim=1)
+        right = self._factor(self.right, key, index).view(-1, self.rank, self.dim).softmax(dim=1)
         inner = (left * own[:, :, None]).sum(dim=1)  # [b, r]
         return (right * inner[:, :, None]).sum(dim=1)
+
+    @staticmethod
+    def _factor(network: nn.Sequential, key: Tensor, index: Tensor | None) -> Tensor:
+        """The network's rows at length 1 for the nodes `index`, or for all, plus their mean over all nodes. [b, d r]"""
+        hidden, last = network[:2](key), network[2]
+        return unit_rows(last(taken(hidden, index))) + mean_unit_row(hidden, last.weight, last.bias)
+
+
+def mean_unit_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The mean of the rows of x Wᵀ + b, each at length 1, without these rows: `x` is [n, h], the mean [len(b)].
+
+    The squared lengths are quadratic in x, which takes one product of n x h x h where the rows take one forward and
+    two backward.
+    """
+    of_x, of_bias = _QuadraticForm.apply(x, weight.T @ weight), bias @ bias
+    squared = of_x + x @ (2 * (bias @ weight)) + of_bias
+    least = torch.finfo(x.dtype).eps * (of_x + of_bias) + 1e-24  # below, nothing but rounding is left of the sum
+    shrunk = torch.maximum(squared, least).rsqrt() / len(x)
+    return F.linear(shrunk @ x, weight) + shrunk.sum() * bias
+
+
+class _QuadraticForm(torch.autograd.Function):
+    """x A xᵀ for each row of `x` [n, h] and a symmetric `A` [h, h], returns [n]. The gradient of x is what the forward
+    pass has formed already."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, matrix: Tensor) -> Tensor:
+        product = x @ matrix
+        ctx.save_for_backward(x, product)
+        return (product * x).sum(dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        x, product = ctx.saved_tensors
+        return product * (2 * gradient[:, None]), x.T @ (x * gradient[:, None])
 
 
 def taken(table: Tensor, index: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ from seapkg.graph import (
     co_occurrence_graph,
     initial_shares,
     item_edges,
-    nearest_edges,
+    nearest_means,
     similarity_graph,
     weighted_sum,
 )
@@ -25,7 +25,7 @@ def enhanced_user_graph(dataset, pairs: Tensor, mean_of_items: SparseGraph, conf
     k, n = _neighbours("user_neighbours", config.user_neighbours, dataset.n_users), dataset.n_users
 
     def edges(name: str):
-        return nearest_edges(mean_of_items(feature_table(dataset, name).float()), k)
+        return nearest_means(feature_table(dataset, name), mean_of_items, k)
 
     like = _feature_graph(dataset.modalities, config.user_image_weight, edges, n, k)
     return _mixed(config.user_co_weight, lambda: co_occurrence_graph(pairs, n, dataset.n_items, k), like)

@@ -1,0 +1,49 @@
+"""The mean of unit rows without the rows, against the rows."""
+
+import pytest
+import torch
+
+from seapkg.models.base import unit_rows
+from seapkg.models.meta_network import mean_unit_row
+
+
+def made(n=11, width=5, dim=7, dtype=torch.float64) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = (n, width), (dim, width), (dim,)
+    return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+def of_the_rows(x, weight, bias):
+    return unit_rows(x @ weight.T + bias).mean(dim=0)
+
+
+@pytest.mark.parametrize("dim", [1, 7])
+def test_the_mean_and_its_gradients_are_those_of_the_rows(dim):
+    inputs = made(dim=dim)
+    ours, theirs = mean_unit_row(*inputs), of_the_rows(*inputs)
+    torch.testing.assert_close(ours, theirs)
+    weight = torch.arange(1.0, dim + 1).double()
+    for mine, other in zip(*(torch.autograd.grad((out * weight).sum(), inputs) for out in (ours, theirs)), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_rows_of_zeros_stay_so():
+    x, weight, bias = made()
+    with torch.no_grad():
+        x[3:6], bias[:] = 0, 0
+    ours = mean_unit_row(x, weight, bias)
+    torch.testing.assert_close(ours, of_the_rows(x, weight, bias))
+    assert all(g.isfinite().all() for g in torch.autograd.grad(ours.sum(), [x, weight, bias]))
+
+
+def test_in_float32_a_row_that_cancels_does_not_count_for_more_than_one():
+    x, weight, bias = made(n=1, dtype=torch.float32)
+    with torch.no_grad():
+        bias.copy_(-(weight @ x[0]))  # x Wᵀ + b is nothing but rounding
+    assert mean_unit_row(x, weight, bias).norm() <= 1
+
+
+def test_in_float32_the_mean_is_that_of_float64_to_its_precision():
+    inputs = made(n=2000, width=192, dim=192, dtype=torch.float32)
+    expected = of_the_rows(*(tensor.double() for tensor in inputs))
+    torch.testing.assert_close(mean_unit_row(*inputs).double(), expected, rtol=1e-4, atol=1e-6)
