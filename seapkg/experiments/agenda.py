@@ -47,8 +47,9 @@ def paper_and_code(datasets, seeds, max_epochs, **_) -> list[Plan]:
     return _changed(datasets, "sea (released)", benchmark.PAPER_AND_CODE, seeds, max_epochs)
 
 
-def rearm(datasets, compared, seeds, max_epochs, **_) -> list[Plan]:
+def rearm(datasets, compared, compared_on, seeds, max_epochs, **_) -> list[Plan]:
     parts = _changed(datasets, "rearm (clean)", benchmark.REARM_PARTS, seeds, max_epochs)
+    parts += main_table(compared_on, compared, seeds, max_epochs)
     samplers = [_changed(datasets, system, benchmark.SAMPLERS, seeds, max_epochs) for system in compared]
     return [*parts, *(plan for group in samplers for plan in group)]
 

@@ -89,22 +89,27 @@ def training_curves(frame: pd.DataFrame, metrics: Sequence[str] = ("loss", MONIT
     return figure
 
 
-def main_table_bars(frame: pd.DataFrame, split: str = "test") -> Figure:
-    """One panel a metric and dataset: seeds as points, their mean as a bar, the paper's number as a hollow diamond.
+def main_table_points(frame: pd.DataFrame, split: str = "test") -> Figure:
+    """One panel a metric and dataset, one line a system: seeds as points, mean and interval in black, the paper's
+    number as a hollow diamond.
 
     `frame`: one row a dataset, model, metric and seed; columns `dataset, model, metric, seed, value, paper`
-    (nan where the paper has none). Whiskers are 95 % intervals over seeds; one seed has none. Bars start at 0.
+    (nan where the paper has none). Intervals are of 95 % over seeds; one seed has none. The axes do not start at 0:
+    they span the trained systems, and popularity, where it lies further left, is an arrow with its number.
     """
     metrics, datasets = frame["metric"].unique(), frame["dataset"].unique()
+    every = max((list(rows.unique()) for _, rows in frame.groupby("dataset")["model"]), key=len)
+    models = every + [model for model in frame["model"].unique() if model not in every]
     with style():
-        size = (0.8 + 2.7 * len(datasets), 0.6 + 2.0 * len(metrics))
+        size = 0.8 + 2.4 * len(datasets), 0.5 + len(metrics) * (0.5 + 0.2 * len(models))
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(metrics), len(datasets), squeeze=False)
+        grid = figure.subplots(len(metrics), len(datasets), squeeze=False, sharey=True)
         for row, metric in enumerate(metrics):
-            grid[row, 0].set_ylabel(axis_label(metric, split))
             for axes, dataset in zip(grid[row], datasets, strict=True):
-                _bar_panel(axes, frame[(frame["metric"] == metric) & (frame["dataset"] == dataset)])
+                _point_panel(axes, frame[(frame["metric"] == metric) & (frame["dataset"] == dataset)], models)
+                axes.set_xlabel(axis_label(metric, split))
                 axes.set_title(dataset if row == 0 else "")
+        grid[0, 0].set_ylim(len(models) - 0.4, -0.6)
         if frame["paper"].notna().any():
             figure.legend(*paper_handle(), loc="outside lower center")
     return figure
@@ -134,23 +139,35 @@ def _curve_panel(axes: Axes, frame: pd.DataFrame, best: pd.Series, lines: dict[s
         axes.plot([], [], color=colour, marker=marker, linestyle=lines[model], label=model)
 
 
-def _bar_panel(axes: Axes, frame: pd.DataFrame) -> None:
-    models = frame["model"].unique()
-    for place, model in enumerate(models):
-        rows = frame[frame["model"] == model]
+def _point_panel(axes: Axes, frame: pd.DataFrame, models: list[str]) -> None:
+    axes.grid(axis="y", linewidth=0.3)
+    axes.set_yticks(range(len(models)), models)
+    axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", nbins=5)
+    trained = frame[frame["model"] != "popularity"]
+    shown = trained if len(trained) else frame
+    axes.set_xlim(*_span([*shown["value"], *shown["paper"].dropna()]))
+    for model, rows in frame.groupby("model", sort=False):
+        place, (colour, marker) = models.index(model), look(model)
+        if (rows["value"] < axes.get_xlim()[0]).all():
+            text = f"\N{BLACK LEFT-POINTING SMALL TRIANGLE} {rows['value'].mean():.3f}"
+            axes.annotate(text, (0.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=7)
+            continue
+        axes.plot(rows["value"], [place] * len(rows), marker, color=colour, markeredgecolor="black", markeredgewidth=0.4)
         interval = mean_interval(rows["value"])
-        colour, marker = look(model)
-        axes.bar(place, interval.mean, width=0.7, color=colour, alpha=0.35)
         if np.isfinite(interval.half_width):
-            axes.errorbar(place, interval.mean, yerr=interval.half_width, color="black", capsize=3, linewidth=1)
-        offsets = np.linspace(-0.15, 0.15, len(rows)) if len(rows) > 1 else [0.0]
-        axes.plot(place + np.asarray(offsets), rows["value"], marker, color=colour, markeredgecolor="white")
-        axes.plot(place + 0.28, rows["paper"].iloc[0], **PAPER_LOOK)
-    axes.set_ylim(bottom=0)
-    axes.set_xticks(range(len(models)), models, rotation=30, ha="right", rotation_mode="anchor")
+            axes.errorbar(interval.mean, place + 0.3, xerr=interval.half_width, fmt="|", color="black", linewidth=1)
+        axes.plot(rows["paper"].iloc[0], place - 0.25, **PAPER_LOOK)
 
 
-PAPER_LOOK = {"marker": "D", "markerfacecolor": "white", "color": "black", "linestyle": "none", "markersize": 5}
+def _span(values: list[float]) -> tuple[float, float]:
+    """The values' range with some air."""
+    low, high = min(values), max(values)
+    air = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - air, high + air
+
+
+PAPER_LOOK = {"marker": "D", "markerfacecolor": "white", "color": "black", "linestyle": "none", "markersize": 4}
 
 
 def paper_handle() -> tuple[list, list[str]]:

@@ -9,7 +9,10 @@ from typing import Any
 from seapkg.experiments.benchmark import SEPARATIONS, SYSTEMS
 
 REAL = {"datasets": ["baby", "sports", "lfm2k"], "seeds": [0, 1, 2], "max_epochs": None}
-MAIN = {"systems": list(SYSTEMS), "compared": ["sea (released)", "sea (paper)", "rearm (clean)", "freedom", "lightgcn"]}
+MAIN = {
+    "systems": list(SYSTEMS),
+    "compared": ["sea (released)", "sea (paper)", "rearm (clean)", "freedom", "micro", "lightgcn", "vbpr", "bpr"],
+}
 MAIN_SEEDS = {"baby": [0, 1, 2], "sports": [0, 1, 2], "lfm2k": [0, 1, 2, 3, 4]}
 VALUES = {
     "alignment_weight": [0.03, 0.3, 1.0],
@@ -38,7 +41,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "08_tsne": REAL | {"datasets": ["baby", "lfm2k"]},
         "09_known_factors": FACTORS,
         "10_paper_and_code": REAL | {"datasets": ["lfm2k"]},
-        "11_rearm": REAL | {"datasets": ["lfm2k"]},
+        "11_rearm": REAL | {"datasets": ["lfm2k"], "compared_on": ["baby", "lfm2k"]},
     },
     "paper": {
         "01_random_angles": {"n_pairs": 400_000},
@@ -51,6 +54,6 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "08_tsne": REAL | PAPER | {"datasets": ["baby"]},
         "09_known_factors": FACTORS,
         "10_paper_and_code": REAL | PAPER,
-        "11_rearm": REAL | PAPER,
+        "11_rearm": REAL | PAPER | {"compared_on": PAPER["datasets"]},
     },
 }

@@ -1,10 +1,13 @@
 """The committed results: `python -m seapkg.experiments.reference` copies the finished runs that the profile laptop
-asks for and the measured costs from the store to results/reference/, and writes README.md's table from what is there.
+asks for, what was simulated and the costs measured on real data from the store to results/reference/, and writes
+README.md's table from what is there. What the profile smoke asks for is left out: it is trained wherever it runs.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Any
 
 import pandas as pd
 
@@ -26,9 +29,11 @@ def main() -> int:
     try:
         store = Store()
         found = [run for name in KNOWN for run in finished(name, store)]
-        exported = found + [run for run in drawn(store) if run.dataset in KNOWN]
+        trained_everywhere = {run.name for run in drawn(store, "smoke")}
+        exported = found + [run for run in drawn(store, "laptop") if run.name not in trained_everywhere]
         store.export([run for run in exported if run.folder.parent == store.root], folders.reference_root())
         kept.keep("costs", real_costs(store), folders.reference_root())
+        kept.keep("probes", probes_of(exported, store), folders.reference_root())
         page = folders.workplace() / "README.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8")
     except SeapkgError as error:
@@ -42,7 +47,7 @@ def finished(dataset: str, store: Store) -> list[Run]:
     return benchmark.runs(KNOWN[dataset], benchmark.SYSTEMS, SEEDS, store=store, offline=True)
 
 
-def drawn(store: Store, profile: str = "laptop") -> list[Run]:
+def drawn(store: Store, profile: str) -> list[Run]:
     """The runs that a profile's notebooks ask for, as far as they are finished."""
     found = (store.find(plan.spec) for job in jobs(profile) for plan in agenda.asked(job.name, job.all_parameters))
     return [run for run in found if run is not None]
@@ -51,6 +56,12 @@ def drawn(store: Store, profile: str = "laptop") -> list[Run]:
 def real_costs(store: Store) -> dict[str, dict]:
     """What was measured of trainings on real data, as it is kept."""
     return {name: cost for name, cost in kept.every("costs", store).items() if cost["data"] in KNOWN}
+
+
+def probes_of(runs: list[Run], store: Store) -> dict[str, Any]:
+    """What probes found in the parts of these runs, as it is kept."""
+    names = {run.name for run in runs}
+    return {of: rows for of, rows in kept.every("probes", store).items() if json.loads(of)["run"] in names}
 
 
 def results_table(runs: list[Run], metrics: tuple[str, ...] = ("recall@20", "ndcg@20")) -> str:

@@ -22,7 +22,7 @@ def curves_frame():
     )
 
 
-def bars_frame():
+def points_frame():
     values = {"sea (paper)": [0.10, 0.11, 0.12], "bpr": [0.05]}
     return pd.DataFrame(
         {"dataset": dataset, "model": model, "metric": metric, "seed": seed, "value": value, "paper": paper}
@@ -75,20 +75,17 @@ def test_curves_without_the_monitored_metric_are_refused():
         plots.training_curves(frame[frame["metric"] == "loss"])
 
 
-def test_bars_are_means_from_zero_with_intervals_points_and_the_papers_number():
-    figure = plots.main_table_bars(bars_frame())
-    axes = figure.axes[0]
-    assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.11, 0.05])
-    assert all(axes.get_ylim()[0] == 0 for axes in figure.axes)
+def test_points_stand_with_means_intervals_and_the_papers_number_on_a_line_a_system():
+    axes = plots.main_table_points(points_frame()).axes[0]
     (whisker,) = [
         bar for container in axes.containers if isinstance(container, ErrorbarContainer) for bar in container[2]
     ]
-    low, high = whisker.get_segments()[0][:, 1]
+    low, high = whisker.get_segments()[0][:, 0]
     half = mean_interval([0.10, 0.11, 0.12]).half_width
     assert (low, high) == pytest.approx((0.11 - half, 0.11 + half))
-    points = [list(line.get_ydata()) for line in axes.lines]
-    assert [0.10, 0.11, 0.12] in points and [0.05] in points
-    (paper,) = [line for line in axes.lines if list(line.get_ydata()) == [0.1033]]
+    points = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
+    assert ([0.10, 0.11, 0.12], [0, 0, 0]) in points and ([0.05], [1]) in points
+    (paper,) = [line for line in axes.lines if list(line.get_xdata()) == [0.1033]]
     assert paper.get_marker() == "D" and to_hex(paper.get_markerfacecolor()) == "#ffffff"
 
 
@@ -99,16 +96,26 @@ def test_formulations_of_one_system_differ_in_their_lines():
     assert len({line.get_color() for line in whole}) == 1 and len({line.get_linestyle() for line in whole}) == 2
 
 
-def test_a_number_of_the_paper_above_every_bar_is_still_inside():
-    figure = plots.main_table_bars(bars_frame().assign(paper=0.9))
-    assert all(axes.get_ylim()[1] > 0.9 for axes in figure.axes)
+def test_a_number_of_the_paper_beyond_every_point_is_still_inside():
+    figure = plots.main_table_points(points_frame().assign(paper=0.9))
+    assert all(axes.get_xlim()[1] > 0.9 for axes in figure.axes)
 
 
-def test_bars_name_metric_cut_off_split_and_dataset():
-    figure = plots.main_table_bars(bars_frame())
+def test_popularity_far_behind_is_an_arrow_with_its_number_and_near_by_a_point():
+    frame = points_frame()
+    for value, told in [(0.001, ["0.001"]), (0.06, [])]:
+        popularity = frame[frame["model"] == "bpr"].assign(model="popularity", value=value)
+        axes = plots.main_table_points(pd.concat([frame, popularity])).axes[0]
+        assert [text.get_text()[-5:] for text in axes.texts] == told
+        assert any(list(line.get_xdata()) == [value] for line in axes.lines) == (not told)
+
+
+def test_panels_name_metric_cut_off_split_dataset_and_every_system_in_the_fullest_order():
+    frame = points_frame()
+    figure = plots.main_table_points(frame[(frame["dataset"] == "toy") | (frame["model"] == "bpr")])
     assert [axes.get_title() for axes in figure.axes[:2]] == ["baby", "toy"]
-    assert figure.axes[0].get_ylabel() == "Recall@20, test" and figure.axes[2].get_ylabel() == "NDCG@20, test"
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["sea (paper)", "bpr"]
+    assert figure.axes[0].get_xlabel() == "Recall@20, test" and figure.axes[2].get_xlabel() == "NDCG@20, test"
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["sea (paper)", "bpr"]
 
 
 # Bounds of mutual information

@@ -1,5 +1,6 @@
 """The results table in README.md says what results/reference holds, and nothing else."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,16 @@ import pytest
 from seapkg.data.sources import KNOWN
 from seapkg.errors import SeapkgError
 from seapkg.experiments import kept
-from seapkg.experiments.reference import BEGIN, END, drawn, finished, real_costs, results_table, with_table
+from seapkg.experiments.reference import (
+    BEGIN,
+    END,
+    drawn,
+    finished,
+    probes_of,
+    real_costs,
+    results_table,
+    with_table,
+)
 from seapkg.experiments.store import Store
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,9 +35,22 @@ def test_the_table_in_the_readme_is_that_of_the_committed_runs(tmp_path):
 
 def test_every_committed_run_is_drawn_somewhere(tmp_path):
     store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
-    used = reference_runs(tmp_path) + drawn(store)
+    used = reference_runs(tmp_path) + drawn(store, "laptop")
     committed = {path.parent.name for path in (REPOSITORY / "results" / "reference").glob("*/run.json")}
     assert committed == {run.name for run in used}
+
+
+def test_what_smoke_asks_for_is_not_committed(tmp_path):
+    store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
+    assert drawn(store, "laptop") and not drawn(store, "smoke")
+
+
+def test_probes_of_other_runs_are_not_exported(tmp_path):
+    store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
+    runs = reference_runs(tmp_path)[:3]
+    first, second, third = (json.dumps({"run": run.name}) for run in runs)
+    kept.keep("probes", {of: [{"r2": 0.5}] for of in (first, second, third)}, tmp_path)
+    assert set(probes_of(runs[:2], store)) == {first, second}
 
 
 def test_committed_runs_hold_no_path_of_a_machine(tmp_path):
