@@ -370,11 +370,40 @@ def test_the_nearest_means_are_those_of_the_means_formed_first(gram_bytes, block
     torch.testing.assert_close(cosines, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_means_in_which_features_cancel_are_compared_as_well_as_the_means_themselves(scale):
+    """Centred features and, among others, a user of all items: of his mean nothing but rounding is left."""
+    features = normal(40, 8)
+    features -= features.mean(dim=0)
+    users, items = (torch.rand(60, 40, generator=torch.Generator().manual_seed(1)) < 0.9).nonzero().T
+    users, items = torch.cat([users, torch.full((40,), 60)]), torch.cat([items, torch.arange(40)])
+    mean = graph.mean_graph(torch.stack([users, items], dim=1), 61, 40)
+    rows, columns, cosines = graph.nearest_means(features * scale, mean, 5)
+    assert cosines.abs().max() <= 1 + 1e-5
+    formed = dense(mean) @ features.double()
+    something = formed.norm(dim=1) > 1e-3
+    ordinary = something[rows] & something[columns]
+    assert not something[60] and ordinary.sum() > 200
+    expected = torch.nn.functional.cosine_similarity(formed[rows], formed[columns], dim=1)
+    torch.testing.assert_close(cosines[ordinary].double(), expected[ordinary], rtol=0, atol=2e-5)
+
+
+def test_the_search_takes_no_more_memory_for_more_items_than_users(monkeypatch):
+    seen = []
+    product = graph.SparseGraph.rows_of_product
+    monkeypatch.setattr(
+        graph.SparseGraph, "rows_of_product", lambda *args: seen.append(args[3] - args[2]) or product(*args)
+    )
+    mean = graph.mean_graph(torch.stack([torch.arange(20), 25 * torch.arange(20)], dim=1), 20, 500)
+    graph.nearest_means(normal(500, 3), mean, 2, block_bytes=4 * 500 * 3)
+    assert max(seen) == 3
+
+
 def test_some_rows_of_a_product_are_rows_of_the_product():
     made = graph.mean_graph(torch.tensor([[0, 0], [0, 2], [2, 1], [4, 2]]), 5, 3)
     x = normal(3, 4)
     for start, stop in [(0, 5), (0, 1), (1, 2), (1, 4), (3, 5)]:
-        assert torch.equal(made.rows(x, start, stop), made(x)[start:stop])
+        assert torch.equal(made.rows_of_product(x, start, stop), made(x)[start:stop])
 
 
 def test_cosine_graphs_divide_by_the_roots_of_the_row_sums():

@@ -48,10 +48,10 @@ def paper_and_code(datasets, seeds, max_epochs, **_) -> list[Plan]:
 
 
 def rearm(datasets, compared, compared_on, seeds, max_epochs, **_) -> list[Plan]:
-    parts = _changed(datasets, "rearm (clean)", benchmark.REARM_PARTS, seeds, max_epochs)
-    parts += main_table(compared_on, compared, seeds, max_epochs)
+    of_parts = _changed(datasets, "rearm (clean)", benchmark.REARM_PARTS, seeds, max_epochs)
+    rivals = main_table(compared_on, compared, seeds, max_epochs)
     samplers = [_changed(datasets, system, benchmark.SAMPLERS, seeds, max_epochs) for system in compared]
-    return [*parts, *(plan for group in samplers for plan in group)]
+    return [*of_parts, *rivals, *(plan for group in samplers for plan in group)]
 
 
 def sensitivity(datasets, system, values, seeds, max_epochs, **_) -> list[Plan]:

@@ -106,7 +106,9 @@ def main_table_points(frame: pd.DataFrame, split: str = "test") -> Figure:
         grid = figure.subplots(len(metrics), len(datasets), squeeze=False, sharey=True)
         for row, metric in enumerate(metrics):
             for axes, dataset in zip(grid[row], datasets, strict=True):
-                _point_panel(axes, frame[(frame["metric"] == metric) & (frame["dataset"] == dataset)], models)
+                shown = frame[(frame["metric"] == metric) & (frame["dataset"] == dataset)]
+                if len(shown):
+                    _point_panel(axes, shown, models)
                 axes.set_xlabel(axis_label(metric, split))
                 axes.set_title(dataset if row == 0 else "")
         grid[0, 0].set_ylim(len(models) - 0.4, -0.6)
@@ -144,26 +146,35 @@ def _point_panel(axes: Axes, frame: pd.DataFrame, models: list[str]) -> None:
     axes.set_yticks(range(len(models)), models)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
-    trained = frame[frame["model"] != "popularity"]
-    shown = trained if len(trained) else frame
-    axes.set_xlim(*_span([*shown["value"], *shown["paper"].dropna()]))
+    low, high = _span(frame)
+    axes.set_xlim(low, high)
     for model, rows in frame.groupby("model", sort=False):
         place, (colour, marker) = models.index(model), look(model)
-        if (rows["value"] < axes.get_xlim()[0]).all():
+        if (rows["value"] < low).all():
             text = f"\N{BLACK LEFT-POINTING SMALL TRIANGLE} {rows['value'].mean():.3f}"
             axes.annotate(text, (0.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=7)
             continue
-        axes.plot(rows["value"], [place] * len(rows), marker, color=colour, markeredgecolor="black", markeredgewidth=0.4)
+        axes.plot(
+            rows["value"], [place] * len(rows), marker, color=colour, markeredgecolor="black", markeredgewidth=0.4
+        )
         interval = mean_interval(rows["value"])
         if np.isfinite(interval.half_width):
             axes.errorbar(interval.mean, place + 0.3, xerr=interval.half_width, fmt="|", color="black", linewidth=1)
-        axes.plot(rows["paper"].iloc[0], place - 0.25, **PAPER_LOOK)
+        axes.plot(pd.to_numeric(rows["paper"]).iloc[0], place - 0.25, **PAPER_LOOK)
 
 
-def _span(values: list[float]) -> tuple[float, float]:
-    """The values' range with some air."""
-    low, high = min(values), max(values)
-    air = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+def _span(frame: pd.DataFrame) -> tuple[float, float]:
+    """From the least to the greatest of points, intervals and the paper's numbers, with some air; popularity does not
+    stretch it to the left."""
+    ends = []
+    for model, rows in frame.groupby("model"):
+        interval = mean_interval(rows["value"])
+        half = interval.half_width if np.isfinite(interval.half_width) else 0.0
+        own = [*rows["value"], interval.mean - half, interval.mean + half, *pd.to_numeric(rows["paper"]).dropna()]
+        ends.append((model == "popularity", min(own), max(own)))
+    low = min((least for behind, least, _ in ends if not behind), default=min(least for _, least, _ in ends))
+    high = max(most for *_, most in ends)
+    air = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
     return low - air, high + air
 
 

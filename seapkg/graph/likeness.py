@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from seapkg.topk import top_columns
 BLOCK_BYTES = 16 << 20
 #: Up to this size the products of all items' features are held at once.
 GRAM_BYTES = 1 << 30
+#: How far from 1 the cosine of a mean with itself may be where it comes from those products.
+OWN_COSINE_ERROR = 1e-5
 
 
 class ItemGraphs(nn.Module):
@@ -93,26 +97,37 @@ def nearest_edges(features: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
 def nearest_means(
     features: Tensor, mean: SparseGraph, k: int, block_bytes: int = BLOCK_BYTES
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`nearest_edges` of `mean(features)`, users' interests for one, without their n x n x width products.
+    """`nearest_edges` of `mean(features)`, such as users' interests, without comparing them at full width.
 
-    The products of means are means of the products with `features` [m, width]: n x m x width and a sparse product of
-    each row; m x m x width where the m x m table of features takes no more than GRAM_BYTES.
+    `features`: [m, width]; `mean`: [n, m]. The products of means are means of the features' products: of a table
+    [m, m] where that is small and m below n, else of a block's means with all features. The table is exact to what the
+    features measure, not the means: where these are short because features cancel, and a mean's cosine with itself is
+    not 1, the block is taken without the table.
     """
-    features = features.float()
-    scale = mean(features).norm(dim=1).clamp_min(1e-12).reciprocal()
-    gram = features @ features.T if 4 * len(features) ** 2 <= GRAM_BYTES else None
+    features = features.float() / features.abs().max().clamp_min(1e-30)
+    n, m = mean.shape
+    lengths = mean(features).norm(dim=1)
+    scale, own = lengths.clamp_min(1e-12).reciprocal(), (lengths > 0).float()
+    gram = features @ features.T if m < n and 4 * m * m <= GRAM_BYTES else None
+
+    def scaled(products: Tensor, start: int, stop: int) -> Tensor:
+        """From a block's products with the features [block, m] to its cosines with all means [block, n]."""
+        cosines = mean(products.T).T.contiguous()
+        return cosines.mul_(scale[start:stop, None]).mul_(scale)
 
     def cosines(start: int, stop: int) -> Tensor:
-        with_items = mean.rows(features, start, stop) @ features.T if gram is None else mean.rows(gram, start, stop)
-        products = mean(with_items.T).T  # [block, n]
-        return products.contiguous().mul_(scale[start:stop, None]).mul_(scale)
+        if gram is not None:
+            found = scaled(mean.rows_of_product(gram, start, stop), start, stop)
+            if (found.diagonal(start) - own[start:stop]).abs().max() < OWN_COSINE_ERROR:
+                return found
+        return scaled(mean.rows_of_product(features, start, stop) @ features.T, start, stop).clamp_(-1, 1)
 
-    return _edges(*_search(cosines, mean.shape[0], k, block_bytes))
+    return _edges(*_search(cosines, n, k, block_bytes * n // max(n, m)))
 
 
 def _edges(best: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     n, k = best.shape
-    return torch.arange(n).repeat_interleave(k), best.flatten(), cosines.flatten()
+    return torch.arange(n, device=best.device).repeat_interleave(k), best.flatten(), cosines.flatten()
 
 
 def nearest_neighbours(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES) -> Tensor:
@@ -126,26 +141,27 @@ def nearest_neighbours(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES)
     return _search(lambda start, stop: unit[start:stop] @ unit.T, len(unit), k, block_bytes)[0]
 
 
-def _search(cosines, n: int, k: int, block_bytes: int) -> tuple[Tensor, Tensor]:
-    """The `k` nearest of each of `n` rows and their cosines, [n, k] both; `cosines(start, stop)` are those of a block
-    of rows with all rows, [stop - start, n]."""
+def _search(cosines_of: Callable[[int, int], Tensor], n: int, k: int, block_bytes: int) -> tuple[Tensor, Tensor]:
+    """The `k` nearest of each of `n` rows and their cosines, [n, k] both; `cosines_of(start, stop)` are those of a
+    block of rows with all rows, [stop - start, n]."""
     if not 0 < k <= n:
         raise ValueError(f"k must be between 1 and the number of rows, {n}; it is {k}")
 
     def every(step: int) -> tuple[Tensor, Tensor]:
-        found = [_nearest(cosines(start, min(start + step, n)), start, k) for start in range(0, n, step)]
+        found = [_nearest(cosines_of(start, min(start + step, n)), start, k) for start in range(0, n, step)]
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
     return in_blocks(every, max(1, block_bytes // (4 * n)), "the search for nearest neighbours")
 
 
 def _nearest(cosines: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
-    n, n_columns = cosines.shape
+    """The columns of the `k` nearest and their cosines, from those of a block [block, n] that begins at row `start`."""
+    block, n = cosines.shape
     compared = (cosines * 1e6).round_()
-    rows = torch.arange(n, device=cosines.device)
+    rows = torch.arange(block, device=cosines.device)
     compared[rows, rows + start] = torch.inf
-    if k == n_columns:
-        return torch.arange(k, device=cosines.device).expand(n, -1), cosines
+    if k == n:
+        return torch.arange(k, device=cosines.device).expand(block, -1), cosines
     best = top_columns(compared, k + 1)
     last, next_one = compared.gather(1, best[:, k - 1 :]).unbind(dim=1)
     best = best[:, :k].sort(dim=1).values

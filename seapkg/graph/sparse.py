@@ -48,7 +48,7 @@ class SparseGraph(nn.Module):
         """`x`: [n_columns, dim]. Returns [n_rows, dim]."""
         return _SparseProduct.apply(x, self)
 
-    def rows(self, x: Tensor, start: int, stop: int) -> Tensor:
+    def rows_of_product(self, x: Tensor, start: int, stop: int) -> Tensor:
         """The rows `start` to `stop` of the product, for constant `x` [n_columns, dim]. Returns [stop - start, dim]."""
         starts = self.forward_starts[start : stop + 1]
         entries = slice(int(starts[0]), int(starts[-1]))

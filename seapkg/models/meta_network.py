@@ -43,13 +43,15 @@ class MetaNetwork(nn.Module):
 def mean_unit_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The mean of the rows of x Wᵀ + b, each at length 1, without these rows: `x` is [n, h], the mean [len(b)].
 
-    The squared lengths are quadratic in x, which takes one product of n x h x h where the rows take one forward and
-    two backward.
+    The squared lengths are quadratic in x: one product of n x h x h forward and one backward, where the rows would take
+    one and two. A row of which only rounding is left, as x Wᵀ + b is nearly zero, counts for less than 1.
     """
-    of_x, of_bias = _QuadraticForm.apply(x, weight.T @ weight), bias @ bias
-    squared = of_x + x @ (2 * (bias @ weight)) + of_bias
-    least = torch.finfo(x.dtype).eps * (of_x + of_bias) + 1e-24  # below, nothing but rounding is left of the sum
-    shrunk = torch.maximum(squared, least).rsqrt() / len(x)
+    matrix, of_bias = weight.T @ weight, bias @ bias
+    squared = _QuadraticForm.apply(x, matrix) + x @ (2 * (bias @ weight)) + of_bias
+    with torch.no_grad():
+        at_most = (x * x).sum(dim=1) * matrix.trace() + of_bias
+    rounding = torch.finfo(x.dtype).eps * at_most + 1e-24
+    shrunk = torch.maximum(squared, rounding).rsqrt() / len(x)
     return F.linear(shrunk @ x, weight) + shrunk.sum() * bias
 
 

@@ -101,6 +101,22 @@ def test_a_number_of_the_paper_beyond_every_point_is_still_inside():
     assert all(axes.get_xlim()[1] > 0.9 for axes in figure.axes)
 
 
+def test_wide_intervals_are_inside():
+    frame = points_frame().query("seed < 2")  # two seeds: the interval is thirteen times the standard error
+    axes = plots.main_table_points(frame).axes[0]
+    interval = mean_interval([0.10, 0.11])
+    low, high = axes.get_xlim()
+    assert low < interval.mean - interval.half_width and high > interval.mean + interval.half_width
+
+
+def test_popularity_ahead_of_all_is_inside_and_a_metric_that_a_dataset_lacks_leaves_its_panel_empty():
+    frame = points_frame()
+    ahead = frame[frame["model"] == "bpr"].assign(model="popularity", value=0.3)
+    assert plots.main_table_points(pd.concat([frame, ahead])).axes[0].get_xlim()[1] > 0.3
+    figure = plots.main_table_points(frame[(frame["dataset"] == "baby") | (frame["metric"] == "recall@20")])
+    assert [bool(axes.lines) for axes in figure.axes] == [True, True, True, False]
+
+
 def test_popularity_far_behind_is_an_arrow_with_its_number_and_near_by_a_point():
     frame = points_frame()
     for value, told in [(0.001, ["0.001"]), (0.06, [])]:

@@ -38,6 +38,7 @@ def test_every_committed_run_is_drawn_somewhere(tmp_path):
     used = reference_runs(tmp_path) + drawn(store, "laptop")
     committed = {path.parent.name for path in (REPOSITORY / "results" / "reference").glob("*/run.json")}
     assert committed == {run.name for run in used}
+    assert {json.loads(of)["run"] for of in kept.every("probes", store)} <= committed
 
 
 def test_what_smoke_asks_for_is_not_committed(tmp_path):

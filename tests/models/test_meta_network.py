@@ -7,8 +7,8 @@ from seapkg.models.base import unit_rows
 from seapkg.models.meta_network import mean_unit_row
 
 
-def made(n=11, width=5, dim=7, dtype=torch.float64) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
+def made(n=11, width=5, dim=7, dtype=torch.float64, seed=0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
     shapes = (n, width), (dim, width), (dim,)
     return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
 
@@ -36,11 +36,30 @@ def test_rows_of_zeros_stay_so():
     assert all(g.isfinite().all() for g in torch.autograd.grad(ours.sum(), [x, weight, bias]))
 
 
-def test_in_float32_a_row_that_cancels_does_not_count_for_more_than_one():
-    x, weight, bias = made(n=1, dtype=torch.float32)
-    with torch.no_grad():
-        bias.copy_(-(weight @ x[0]))  # x Wᵀ + b is nothing but rounding
-    assert mean_unit_row(x, weight, bias).norm() <= 1
+@pytest.mark.parametrize("left", [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2])
+def test_in_float32_a_row_that_cancels_counts_for_no_more_than_one(left):
+    """A row of x Wᵀ + b of `left` times the length of its terms, in one hundred directions."""
+    for seed in range(100):
+        x, weight, bias = made(n=1, width=64, dim=64, dtype=torch.float32, seed=seed)
+        with torch.no_grad():
+            bias.copy_(-(weight @ x[0]) * (1 - left))
+        mean = mean_unit_row(x, weight, bias)
+        assert mean.norm() < 1.05
+        assert all(g.isfinite().all() for g in torch.autograd.grad(mean.sum(), [x, weight, bias]))
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_in_float32_a_row_that_the_weights_all_but_take_to_zero_is_finite(width):
+    for seed in range(50):
+        x, weight, bias = made(n=3, width=width, dim=width, dtype=torch.float32, seed=seed)
+        with torch.no_grad():
+            left, values, right = torch.linalg.svd(weight)
+            values[-1] = 1e-6 * values[0]
+            weight.copy_(left @ values.diag() @ right)
+            x[0], bias[:] = right[-1], 0
+        mean = mean_unit_row(x, weight, bias)
+        assert mean.norm() < 1.05
+        assert all(g.isfinite().all() for g in torch.autograd.grad(mean.sum(), [x, weight, bias]))
 
 
 def test_in_float32_the_mean_is_that_of_float64_to_its_precision():
