@@ -1,7 +1,9 @@
 """Running notebooks: parameters checked first, a failure told with its cell and stopping no other, clean copies."""
 
+import ast
 import json
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -10,7 +12,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from seapkg.errors import RequestError
 from seapkg.experiments import notebooks
 from seapkg.experiments.notebook_files import clean, declared
+from seapkg.experiments.profiles import PROFILES
 
+COMMITTED = Path(__file__).parents[2] / "notebooks"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -154,6 +158,15 @@ def test_injected_parameters_are_kept_only_where_they_say_something_else(place):
         executed.cells.insert(2, injected(source))
         ids = [cell.id for cell in clean(executed, original).cells]
         assert ("injected-parameters" in ids) == kept
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_what_a_committed_notebook_shows_was_run_with_its_profiles_parameters(path):
+    for cell in nbformat.read(path, 4).cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            lines = ast.parse(cell.source).body
+            given = {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+            assert given == {"profile": given["profile"]} | PROFILES[given["profile"]].get(path.stem, {})
 
 
 def test_a_parameter_is_read_and_never_evaluated(place):
