@@ -129,7 +129,8 @@ REARM_PARTS: dict[str, dict[str, Any]] = {
     "w/o contrast": {"contrast_weight": 0.0},
     "w/o decorrelation": {"difference_weight": 0.0},
     "w/o meta-network": {"meta_network": False},
-    "w/o attention": {"attention": False},
+    "w/o attention": {"self_dropout": 1.0, "cross_dropout": 1.0},  # its residuals and layer norms stay
+    "w/o attention and its norms": {"attention": False},
     "w/o user graph": {"n_user_layers": 0},
     "w/o item graph": {"n_item_layers": 0},
     "w/o co-occurrence": {"user_co_weight": 0.0, "item_co_weight": 0.0},
