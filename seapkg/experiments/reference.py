@@ -1,5 +1,5 @@
 """The committed results: `python -m seapkg.experiments.reference` copies the finished runs that the profile laptop
-asks for, what was simulated and the costs measured on real data from the store to results/reference/, and writes
+asks for, what probes found in them and the costs measured on real data from the store to results/reference/, and writes
 README.md's table from what is there. What the profile smoke asks for is left out: it is trained wherever it runs.
 """
 

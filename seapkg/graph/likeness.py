@@ -21,6 +21,8 @@ BLOCK_BYTES = 16 << 20
 GRAM_BYTES = 1 << 30
 #: How far from 1 the cosine of a mean with itself may be where it comes from those products.
 OWN_COSINE_ERROR = 1e-5
+#: A mean this much shorter than its features is, in float32, mostly rounding.
+NOTHING_LEFT = 1e-4
 
 
 class ItemGraphs(nn.Module):
@@ -102,25 +104,26 @@ def nearest_means(
     `features`: [m, width]; `mean`: [n, m]. The products of means are means of the features' products: of a table
     [m, m] where that is small and m below n, else of a block's means with all features. The table is exact to what the
     features measure, not the means: where these are short because features cancel, and a mean's cosine with itself is
-    not 1, the block is taken without the table.
+    not 1, the block is taken without the table. A mean shorter than NOTHING_LEFT of its features counts as zero.
     """
     features = features.float() / features.abs().max().clamp_min(1e-30)
     n, m = mean.shape
     lengths = mean(features).norm(dim=1)
-    scale, own = lengths.clamp_min(1e-12).reciprocal(), (lengths > 0).float()
+    own = (lengths > NOTHING_LEFT * mean(features.norm(dim=1, keepdim=True)).flatten()).float()
+    scale = own / lengths.clamp_min(1e-30)
     gram = features @ features.T if m < n and 4 * m * m <= GRAM_BYTES else None
 
     def scaled(products: Tensor, start: int, stop: int) -> Tensor:
         """From a block's products with the features [block, m] to its cosines with all means [block, n]."""
         cosines = mean(products.T).T.contiguous()
-        return cosines.mul_(scale[start:stop, None]).mul_(scale)
+        return cosines.mul_(scale[start:stop, None]).mul_(scale).clamp_(-1, 1)
 
     def cosines(start: int, stop: int) -> Tensor:
         if gram is not None:
             found = scaled(mean.rows_of_product(gram, start, stop), start, stop)
             if (found.diagonal(start) - own[start:stop]).abs().max() < OWN_COSINE_ERROR:
                 return found
-        return scaled(mean.rows_of_product(features, start, stop) @ features.T, start, stop).clamp_(-1, 1)
+        return scaled(mean.rows_of_product(features, start, stop) @ features.T, start, stop)
 
     return _edges(*_search(cosines, n, k, block_bytes * n // max(n, m)))
 

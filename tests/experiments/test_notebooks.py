@@ -162,11 +162,10 @@ def test_injected_parameters_are_kept_only_where_they_say_something_else(place):
 
 @pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_what_a_committed_notebook_shows_was_run_with_its_profiles_parameters(path):
-    for cell in nbformat.read(path, 4).cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            lines = ast.parse(cell.source).body
-            given = {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
-            assert given == {"profile": given["profile"]} | PROFILES[given["profile"]].get(path.stem, {})
+    cells = nbformat.read(path, 4).cells
+    (cell,) = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
+    assert given == {"profile": "laptop"} | PROFILES["laptop"].get(path.stem, {})
 
 
 def test_a_parameter_is_read_and_never_evaluated(place):
