@@ -1,5 +1,8 @@
 """Figures of the studies in notebooks 04 to 10: what a change costs, what an option does, what a part knows."""
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,8 +11,10 @@ from matplotlib.figure import Figure
 from seapkg.experiments.plots import (
     BLACK,
     BLUE,
+    GREEN,
     ORANGE,
     PAPER_LOOK,
+    PURPLE,
     SKY,
     VERMILLION,
     axis_label,
@@ -21,9 +26,11 @@ from seapkg.training.statistics import mean_interval
 
 
 def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
-    """One panel a dataset, one row a change: the mean loss with its 95 % interval over users, and a point a seed.
+    """One panel a dataset, one row a change: the mean loss with its 95 % interval over users; below it, in red, a point
+    a seed and the interval over seeds, where there are several.
 
-    `table`: what `tables.costs_of_changes` gives. Right of zero the change costs something.
+    `table`: what `tables.costs_of_changes` gives. Right of zero the change costs something. A row `FAR` times as far
+    out as any nearer one is an arrow with its number: else the others could not be told apart.
     """
     datasets, changes = table["dataset"].unique(), table["change"].unique()
     if table.empty:
@@ -50,22 +57,56 @@ def _nothing_yet() -> Figure:
 
 def _cost_panel(axes: Axes, table: pd.DataFrame, changes: list[str]) -> None:
     axes.axvline(0, color="0.7", linewidth=1)
-    for row in table.to_dict("records"):
+    rows = table.to_dict("records")
+    limit = _near(_reach(row) for row in rows)
+    for row in rows:
         place = changes.index(row["change"])
+        if _reach(row) > limit:
+            _far_row(axes, row["difference"], place)
+            continue
         half = row["high, users"] - row["difference"]
         axes.errorbar(row["difference"], place, xerr=half, color="black", marker="o", capsize=3)
-        offsets = place + np.linspace(0.16, 0.3, len(row["by_seed"]))
-        axes.plot(row["by_seed"], offsets, ".", color=VERMILLION, markersize=3, clip_on=False)
+        below = [place + 0.25] * len(row["by_seed"])
+        axes.plot(row["by_seed"], below, ".", color=VERMILLION, markersize=3, clip_on=False)
+        axes.plot([row["low, seeds"], row["high, seeds"]], [place + 0.25] * 2, color=VERMILLION, linewidth=0.6)
     axes.set_ylim(-0.5, len(changes) - 0.5)
     axes.margins(x=0.1)
     axes.locator_params(axis="x", nbins=4)
 
 
-def sensitivity(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
+#: So many times as far from zero as every nearer row, a row is not drawn to scale.
+FAR = 5
+
+
+def _reach(row: dict) -> float:
+    """How far from zero a row of costs goes, intervals and all."""
+    names = ("difference", "low, users", "high, users", "low, seeds", "high, seeds")
+    return float(np.nanmax(np.abs([*(row[name] for name in names), *row["by_seed"]])))
+
+
+def _near(reaches: Iterable[float]) -> float:
+    """The last reach, in rising order, before one that is `FAR` times as large."""
+    ordered = sorted(reaches)
+    for nearer, further in pairwise(ordered):
+        if further > FAR * nearer:
+            return nearer
+    return ordered[-1]
+
+
+def _far_row(axes: Axes, difference: float, place: int) -> None:
+    right = difference > 0
+    arrow = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}" if right else "\N{BLACK LEFT-POINTING SMALL TRIANGLE}"
+    text = f"{difference:.3f} {arrow}" if right else f"{arrow} {difference:.3f}"
+    axes.annotate(text, (0.98 if right else 0.02, place), xycoords=("axes fraction", "data"),
+                  ha="right" if right else "left", va="center", fontsize=7)  # fmt: skip
+
+
+def sensitivity(table: pd.DataFrame, unchanged: dict[str, list[float]], metric: str = "recall@20") -> Figure:
     """One panel an option: test metric against its value, a line a dataset through the means, a point a seed.
 
     `table`: columns dataset, option, value (a number), is_default, seed, metric_value. The default's points are ringed;
     values stand at even distances, in rising order, whatever lies between them. Axes do not start at 0.
+    `unchanged`: dataset -> the metric of the default at every seed there is; a grey band spans them.
     """
     options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
     if table.empty:
@@ -76,6 +117,7 @@ def sensitivity(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
         for row, dataset in zip(grid, datasets, strict=True):
             row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
             for axes, option in zip(row, options, strict=True):
+                axes.axhspan(min(unchanged[dataset]), max(unchanged[dataset]), color="0.9", zorder=0)
                 _sensitivity_panel(axes, table[(table["dataset"] == dataset) & (table["option"] == option)])
         for axes, option in zip(grid[-1], options, strict=True):
             axes.set_xlabel(option.replace("_", " "))
@@ -180,13 +222,13 @@ def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
         )
 
 
-PART_COLOURS = {"generic": (BLUE, SKY), "unique": (VERMILLION, ORANGE), "whole": (BLUE, SKY)}
+PART_COLOURS = {"generic": (BLUE, SKY), "unique": (VERMILLION, ORANGE), "whole": (GREEN, PURPLE)}
 
 
 def part_maps(maps: dict[str, dict[str, np.ndarray]], n_columns: int = 4) -> Figure:
     """One panel a model: a point an item and part. `maps`: label -> "modality/part" -> places [n, 2].
 
-    A part has one hue, its modalities differ in shade and marker. Distances between clusters mean little in a t-SNE.
+    A part has a colour for each modality, which has its own marker. Distances between clusters mean little in a t-SNE.
     """
     if not maps:
         return _nothing_yet()

@@ -162,41 +162,66 @@ def test_estimates_by_correlation_shade_what_the_clamp_cuts_off():
     assert shade.get_y() + shade.get_height() == 0 and shade.get_y() == axes.get_ylim()[0]
 
 
-def test_what_changes_cost_has_a_row_a_change_its_interval_and_a_point_a_seed():
-    row = {"dataset": "toy", "difference": 0.1, "high, users": 0.3, "by_seed": [0.05, 0.15]}
-    table = pd.DataFrame([row | {"change": "less"}, row | {"change": "none", "difference": -0.1, "high, users": 0.0}])
+def costs_row(difference, **columns):
+    users = {"low, users": difference - 0.2, "high, users": difference + 0.2}
+    seeds = {"low, seeds": difference - 0.4, "high, seeds": difference + 0.4}
+    return {"dataset": "toy", "difference": difference, **users, **seeds, "by_seed": [0.05, 0.15], **columns}
+
+
+def test_what_changes_cost_has_a_row_a_change_both_its_intervals_and_a_point_a_seed():
+    table = pd.DataFrame([costs_row(0.1, change="less"), costs_row(-0.2, change="none")])
     (axes,) = study_plots.cost_panels(table).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["less", "none"]
     bars = [artist for artist in axes.containers if isinstance(artist, ErrorbarContainer)]
     ends = [bar.lines[2][0].get_segments()[0][:, 0] for bar in bars]
-    assert np.allclose(ends, [[-0.1, 0.3], [-0.2, 0.0]])
+    assert np.allclose(ends, [[-0.1, 0.3], [-0.4, 0.0]])
     points = [line for line in axes.lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in points] == [[0.05, 0.15]] * 2
+    over_seeds = [line for line in axes.lines if line.get_color() == plots.VERMILLION and line not in points]
+    assert np.allclose([line.get_xdata() for line in over_seeds], [[-0.3, 0.5], [-0.6, 0.2]])
+
+
+@pytest.mark.parametrize(("difference", "told"), [(40.0, "40.000 ▸"), (-40.0, "◂ -40.000"), (2.0, None)])
+def test_a_change_that_costs_many_times_what_all_others_do_is_an_arrow_with_its_number(difference, told):
+    table = pd.DataFrame([costs_row(0.1, change="less"), costs_row(difference, change="none")])
+    (axes,) = study_plots.cost_panels(table).axes
+    assert [(text.get_text(), text.xy[1]) for text in axes.texts] == ([(told, 1)] if told else [])
+    assert (max(np.abs(axes.get_xlim())) < abs(difference)) == bool(told)
+
+
+def test_one_change_is_to_scale_however_far_out_and_one_seed_has_no_interval_over_seeds():
+    row = costs_row(40.0, change="none", by_seed=[40.0]) | {"low, seeds": np.nan, "high, seeds": np.nan}
+    (axes,) = study_plots.cost_panels(pd.DataFrame([row])).axes
+    assert not axes.texts and axes.get_xlim()[1] > 40
+    red = [line for line in axes.lines if line.get_color() == plots.VERMILLION]
+    assert [line.get_marker() for line in red if np.isfinite(line.get_xdata()).all()] == ["."]
 
 
 def test_without_runs_there_is_a_figure_that_says_so():
     costs = pd.DataFrame(columns=tables.COSTS_OF_CHANGES)
     points = pd.DataFrame(columns=["dataset", "option", "value", "is_default", "seed", "metric_value"])
-    for figure in (study_plots.cost_panels(costs), study_plots.sensitivity(points)):
+    for figure in (study_plots.cost_panels(costs), study_plots.sensitivity(points, {})):
         assert not figure.axes and figure.texts[0].get_text() == "no finished runs yet"
 
 
 def test_costs_of_two_datasets_stand_in_two_panels_with_the_same_rows():
-    row = {"difference": 0.1, "high, users": 0.3, "by_seed": [0.1]}
-    table = pd.DataFrame([row | {"dataset": d, "change": c} for d, c in (("a", "less"), ("a", "none"), ("b", "none"))])
+    places = ("a", "less"), ("a", "none"), ("b", "none")
+    table = pd.DataFrame([costs_row(0.1, dataset=dataset, change=change) for dataset, change in places])
     first, second = study_plots.cost_panels(table).axes
     assert [axes.get_title() for axes in (first, second)] == ["a", "b"]
     (bar,) = [artist for artist in second.containers if isinstance(artist, ErrorbarContainer)]
     assert bar.lines[0].get_ydata() == [1]  # the row of "none", though "less" is not there
 
 
-def test_sensitivity_rings_the_default_and_joins_the_means_in_rising_order():
+def test_sensitivity_rings_the_default_bands_its_seeds_and_joins_the_means_in_rising_order():
     rows = [
         {"dataset": "toy", "option": "temperature", "value": value, "is_default": value == 0.2, "seed": seed,
          "metric_value": metric + 0.01 * seed}
         for value, metric in ((0.4, 0.1), (0.2, 0.3), (0.1, 0.2)) for seed in (0, 1)
     ]  # fmt: skip
-    (axes,) = study_plots.sensitivity(pd.DataFrame(rows)).axes
+    (axes,) = study_plots.sensitivity(pd.DataFrame(rows), {"toy": [0.31, 0.3, 0.35]}).axes
+    (band,) = axes.patches
+    assert np.allclose([band.get_y(), band.get_y() + band.get_height()], [0.3, 0.35])
     line, points, ring = axes.lines
     assert np.allclose(line.get_ydata(), [0.205, 0.305, 0.105]) and list(line.get_xdata()) == [0, 1, 2]
     assert len(points.get_xdata()) == 6 and list(ring.get_xdata()) == [1, 1]
