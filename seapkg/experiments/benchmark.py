@@ -175,7 +175,7 @@ def runs(
 
     It is left out with `offline`, where the data is known but not here, and, with a warning, where training fails.
 
-    `more`: options on top of the chosen ones, such as `max_epochs=5`, for each system that has them.
+    `more`: options on top of the chosen ones, such as `max_epochs=5`; every system has to have them.
     """
     return _get_or_train(plans(data, systems, seeds, **more), store, offline, progress)
 

@@ -98,6 +98,8 @@ def main_table_points(frame: pd.DataFrame, split: str = "test") -> Figure:
     they span the trained systems, and popularity, where it lies further left, is an arrow with its number.
     """
     metrics, datasets = frame["metric"].unique(), frame["dataset"].unique()
+    if frame.empty:
+        return nothing_yet()
     every = max((list(rows.unique()) for _, rows in frame.groupby("dataset")["model"]), key=len)
     models = every + [model for model in frame["model"].unique() if model not in every]
     with style():
@@ -114,6 +116,14 @@ def main_table_points(frame: pd.DataFrame, split: str = "test") -> Figure:
         grid[0, 0].set_ylim(len(models) - 0.4, -0.6)
         if frame["paper"].notna().any():
             figure.legend(*paper_handle(), loc="outside lower center")
+    return figure
+
+
+def nothing_yet() -> Figure:
+    """Stands for a figure whose runs are not there."""
+    with style():
+        figure = Figure(figsize=(3.5, 0.6), layout="constrained")
+        figure.text(0.5, 0.5, "no finished runs yet", ha="center", va="center")
     return figure
 
 

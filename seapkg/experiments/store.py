@@ -14,7 +14,7 @@ from seapkg.errors import RequestError, SeapkgError
 from seapkg.experiments import archive, folders, scratch
 from seapkg.experiments.run import CURVES, PARTS, PARTS_SAMPLE, RECORD, USERS, Run
 from seapkg.experiments.spec import RunSpec
-from seapkg.locks import locked
+from seapkg.locks import locked_file
 from seapkg.training.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -56,15 +56,15 @@ class Store:
 
     def get(self, name: str) -> Run:
         """The run called `name`: its full name, its key, or the beginning of either where only one fits."""
-        folders = {}
+        there = {}
         for root, complete in self._roots():
             for folder in _run_folders(root):
-                folders.setdefault(folder.name, (folder, complete))
-        exact = [full for full in folders if name in (full, _key(full))]
-        fitting = exact or [full for full in folders if _begins(full, name)]
+                there.setdefault(folder.name, (folder, complete))
+        exact = [full for full in there if name in (full, _key(full))]
+        fitting = exact or [full for full in there if _begins(full, name)]
         if len(fitting) != 1:
             raise RequestError(self._not_one(name, fitting))
-        folder, complete = folders[fitting[0]]
+        folder, complete = there[fitting[0]]
         return Run(folder, complete=complete)
 
     def prepare(self) -> None:
@@ -109,12 +109,8 @@ class Store:
     def locked(self, spec: RunSpec) -> Iterator[None]:
         """Of the processes that want to train `spec`, one at a time; the root must be there."""
         path = self.root / f".lock-{spec.name}"
-        path.touch()
-        with locked(path, lambda: log.warning("another process is training %s; waiting for it", spec.name)):
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+        with locked_file(path, lambda: log.warning("another process is training %s; waiting for it", spec.name)):
+            yield
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """Where an unfinished training of `spec` keeps its state."""

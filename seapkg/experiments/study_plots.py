@@ -1,12 +1,13 @@
 """Figures of the studies in notebooks 04 to 10: what a change costs, what an option does, what a part knows."""
 
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from seapkg.experiments.plots import (
     BLACK,
@@ -19,6 +20,7 @@ from seapkg.experiments.plots import (
     VERMILLION,
     axis_label,
     look,
+    nothing_yet,
     paper_handle,
     style,
 )
@@ -34,7 +36,7 @@ def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
     """
     datasets, changes = table["dataset"].unique(), table["change"].unique()
     if table.empty:
-        return _nothing_yet()
+        return nothing_yet()
     with style():
         size = (1.2 + 2.3 * len(datasets), 0.9 + 0.32 * len(changes))
         figure = Figure(figsize=size, layout="constrained")
@@ -44,14 +46,8 @@ def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
             axes.set_title(dataset)
         panels[0].set_yticks(range(len(changes)), changes)
         panels[0].invert_yaxis()
-        figure.supxlabel(f"what it costs in {axis_label(metric, 'test')}", fontsize="medium")
-    return figure
-
-
-def _nothing_yet() -> Figure:
-    with style():
-        figure = Figure(figsize=(3.5, 0.6), layout="constrained")
-        figure.text(0.5, 0.5, "no finished runs yet", ha="center", va="center")
+        figure.supxlabel(f"what it costs in {axis_label(metric, 'test')}; left of 0 it helps", fontsize="medium")
+        figure.legend(*_cost_legend(), loc="outside lower center")
     return figure
 
 
@@ -74,6 +70,12 @@ def _cost_panel(axes: Axes, table: pd.DataFrame, changes: list[str]) -> None:
     axes.locator_params(axis="x", nbins=4)
 
 
+def _cost_legend() -> tuple[list[Line2D], list[str]]:
+    users = Line2D([], [], color="black", marker="o")
+    seeds = Line2D([], [], color=VERMILLION, marker=".", markersize=3, linewidth=0.6)
+    return [users, seeds], ["mean, 95 % over users", "each seed, 95 % over seeds"]
+
+
 #: So many times as far from zero as every nearer row, a row is not drawn to scale.
 FAR = 5
 
@@ -85,11 +87,11 @@ def _reach(row: dict) -> float:
 
 
 def _near(reaches: Iterable[float]) -> float:
-    """The last reach, in rising order, before one that is `FAR` times as large."""
+    """The largest reach that is drawn to scale. At most half of the rows are not, the furthest ones."""
     ordered = sorted(reaches)
-    for nearer, further in pairwise(ordered):
-        if further > FAR * nearer:
-            return nearer
+    for place in range(len(ordered) - 1, (len(ordered) - 1) // 2, -1):
+        if ordered[place] > FAR * ordered[place - 1]:
+            return ordered[place - 1]
     return ordered[-1]
 
 
@@ -110,14 +112,15 @@ def sensitivity(table: pd.DataFrame, unchanged: dict[str, list[float]], metric: 
     """
     options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
     if table.empty:
-        return _nothing_yet()
+        return nothing_yet()
     with style():
         figure = Figure(figsize=(0.6 + 2.3 * len(options), 2.0 * len(datasets) + 0.4), layout="constrained")
         grid = figure.subplots(len(datasets), len(options), squeeze=False, sharey="row")
         for row, dataset in zip(grid, datasets, strict=True):
             row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
             for axes, option in zip(row, options, strict=True):
-                axes.axhspan(min(unchanged[dataset]), max(unchanged[dataset]), color="0.9", zorder=0)
+                if unchanged.get(dataset):
+                    axes.axhspan(min(unchanged[dataset]), max(unchanged[dataset]), color="0.9", zorder=0)
                 _sensitivity_panel(axes, table[(table["dataset"] == dataset) & (table["option"] == option)])
         for axes, option in zip(grid[-1], options, strict=True):
             axes.set_xlabel(option.replace("_", " "))
@@ -195,7 +198,7 @@ def selectivity_by_share(table: pd.DataFrame) -> Figure:
         panels = figure.subplots(1, 2, sharey=True, sharex=True)
         for axes, part in zip(panels, ("generic", "unique"), strict=True):
             own = table[table["part"] == part]
-            for (method, rows), colour in zip(own.groupby("method", sort=False), SHARE_COLOURS, strict=False):
+            for (method, rows), colour in zip(own.groupby("method", sort=False), cycle(SHARE_COLOURS), strict=False):
                 means = rows.groupby("shared")["selectivity"].mean()
                 axes.plot(rows["shared"], rows["selectivity"], ".", color=colour, alpha=0.5)
                 axes.plot(means.index, means, color=colour, label=method)
@@ -206,7 +209,7 @@ def selectivity_by_share(table: pd.DataFrame) -> Figure:
     return figure
 
 
-SHARE_COLOURS = (BLUE, VERMILLION, ORANGE, BLACK)
+SHARE_COLOURS = (BLUE, VERMILLION, ORANGE, BLACK, GREEN, PURPLE, SKY)
 
 
 def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
@@ -231,7 +234,7 @@ def part_maps(maps: dict[str, dict[str, np.ndarray]], n_columns: int = 4) -> Fig
     A part has a colour for each modality, which has its own marker. Distances between clusters mean little in a t-SNE.
     """
     if not maps:
-        return _nothing_yet()
+        return nothing_yet()
     n_rows = -(-len(maps) // n_columns)
     with style():
         figure = Figure(figsize=(2.4 * min(len(maps), n_columns), 0.5 + 2.3 * n_rows), layout="constrained")

@@ -172,6 +172,47 @@ def judged(costs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return table.assign(verdict=[_verdict(row) for row in table.to_dict("records")])
 
 
+def as_gains(costs: pd.DataFrame) -> pd.DataFrame:
+    """`judged` turned round: what a change gains, its intervals and each seed's difference with the other sign."""
+    turned = {"difference": -costs["difference"], "by_seed": [[-x for x in values] for values in costs["by_seed"]]}
+    for over in ("users", "seeds"):
+        turned |= {f"low, {over}": -costs[f"high, {over}"], f"high, {over}": -costs[f"low, {over}"]}
+    return costs.assign(**turned)
+
+
+def readable(costs: pd.DataFrame, difference: str = "costs") -> pd.DataFrame:
+    """`judged` for the eye: each interval one cell, each p-value a text; `difference` heads the differences."""
+    cells = {}
+    for over in ("users", "seeds"):
+        cells[f"over {over}"] = [_ends(row, over) for row in costs.to_dict("records")]
+        cells[f"p, {over}"] = [_p(p) for p in costs[f"Holm's p, {over}"]]
+    table = costs.rename(columns={"difference": difference}).assign(**cells)
+    first = [name for name in ("dataset", "system", "change", "mean", difference) if name in table]
+    return table[[*first, *cells, "seeds", "verdict", "data"]]
+
+
+def in_words(costs: pd.DataFrame, verb: str = "costs") -> list[str]:
+    """`judged` as points of a list, a sentence a row."""
+    said = []
+    for row in costs.to_dict("records"):
+        what = f"{row['system']} {row['change']}" if "system" in row else row["change"]
+        over = f"over users {_ends(row, 'users')}" + (f", over seeds {_ends(row, 'seeds')}" if row["seeds"] > 1 else "")
+        seeds = "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+        said.append(
+            f"- **{row['dataset']}**, {what}: {verb} {row['difference']:+.4f}, {over}, {seeds}: {row['verdict']}."
+        )
+    return said
+
+
+def _ends(row: dict[str, object], over: str) -> str:
+    low, high = row[f"low, {over}"], row[f"high, {over}"]
+    return "" if pd.isna(low) else f"[{low:+.4f}, {high:+.4f}]"
+
+
+def _p(p: float) -> str:
+    return "" if pd.isna(p) else "<.0001" if p < 1e-4 else f"{p:.4f}"
+
+
 def _verdict(row: dict[str, object], level: float = 0.05) -> str:
     """A difference counts where it is beyond chance over users *and* over seeds; one seed cannot tell."""
     if row["seeds"] < 2:

@@ -72,11 +72,11 @@ def keep_edges(pairs: Tensor, n_users: int, n_items: int, keep: int, generator: 
 def co_occurrence_graph(pairs: Tensor, n_rows: int, n_columns: int, k: int, block_rows: int = 4096) -> SparseGraph:
     """Who shares how many columns with whom: the `k` largest counts of each row, softmaxed (REARM, spec B3).
 
-    `pairs`: int64 [n, 2], row and column, each once. A row is no neighbour of itself; ties go to the lowest row. Where
+    `pairs`: int64 [n, 2], row and column, each once. A row shares nothing with itself; ties go to the lowest row. Where
     fewer than `k` share anything, those that do are drawn again until there are k, before the softmax; where nobody
-    does, the k rows of most pairs stand in, weighted by the softmax of their shares of the pairs among them. The draws
-    are the same each time: the graph is a function of its arguments. Counts are sparse and taken block by block: never
-    rows x rows.
+    does, the k rows of most pairs stand in (for one of themselves, itself too), weighted by the softmax of their shares
+    of the pairs among them. The draws are the same each time: the graph is a function of its arguments. Counts are
+    sparse and taken block by block: never rows x rows.
     """
     ones = np.ones(len(pairs), dtype=np.float32)
     incidence = csr_matrix((ones, tuple(pairs.numpy().T)), shape=(n_rows, n_columns))

@@ -49,17 +49,20 @@ def test_changes_are_asked_for_one_at_a_time_and_have_the_last_word(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("system", "changes"),
     [
-        benchmark.ABLATION,
-        benchmark.PAPER_AND_CODE,
-        benchmark.SEPARATIONS,
-        benchmark.VARIANTS,
+        ("sea (released)", benchmark.ABLATION),
+        ("sea (released)", benchmark.PAPER_AND_CODE),
+        ("sea (released)", benchmark.SEPARATIONS),
+        ("sea (released)", benchmark.VARIANTS),
+        ("sea (released)", benchmark.SAMPLERS),
+        ("rearm (clean)", benchmark.REARM_PARTS),
+        ("rearm (clean)", benchmark.SAMPLERS),
     ],
 )
-def test_every_change_sets_sea_apart_from_the_unchanged_and_from_the_others(changes):
-    first, *others = ({"formulation": "released"} | change for change in changes.values())
-    configured = [configure("sea", options) for options in (first, *others)]
+def test_every_change_sets_a_system_apart_from_the_unchanged_and_from_the_others(system, changes):
+    model, own = benchmark.options("baby", system)
+    configured = [configure(model, own | change) for change in changes.values()]
     assert all(one != other for place, one in enumerate(configured) for other in configured[:place])
 
 

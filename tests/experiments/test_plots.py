@@ -189,6 +189,15 @@ def test_a_change_that_costs_many_times_what_all_others_do_is_an_arrow_with_its_
     assert (max(np.abs(axes.get_xlim())) < abs(difference)) == bool(told)
 
 
+@pytest.mark.parametrize(
+    ("reaches", "limit"),
+    [([0.01, 0.02, 0.9], 0.02), ([0.02, 0.9], 0.02), ([0, 0.02, 0.03], 0.03), ([0.0003, 0.002, 0.0025, 0.003], 0.003),
+     ([0, 0, 0.03], 0), ([0.01, 0.02, 0.5, 0.9], 0.02), ([0.01, 0.5, 0.9], 0.9), ([0.7], 0.7), ([0, 0], 0)],
+)  # fmt: skip
+def test_no_more_than_half_of_the_changes_are_off_the_scale(reaches, limit):
+    assert study_plots._near(reversed(reaches)) == limit
+
+
 def test_one_change_is_to_scale_however_far_out_and_one_seed_has_no_interval_over_seeds():
     row = costs_row(40.0, change="none", by_seed=[40.0]) | {"low, seeds": np.nan, "high, seeds": np.nan}
     (axes,) = study_plots.cost_panels(pd.DataFrame([row])).axes
@@ -200,7 +209,9 @@ def test_one_change_is_to_scale_however_far_out_and_one_seed_has_no_interval_ove
 def test_without_runs_there_is_a_figure_that_says_so():
     costs = pd.DataFrame(columns=tables.COSTS_OF_CHANGES)
     points = pd.DataFrame(columns=["dataset", "option", "value", "is_default", "seed", "metric_value"])
-    for figure in (study_plots.cost_panels(costs), study_plots.sensitivity(points, {})):
+    table = points_frame().iloc[:0]
+    drawn = study_plots.cost_panels(costs), study_plots.sensitivity(points, {}), plots.main_table_points(table)
+    for figure in drawn:
         assert not figure.axes and figure.texts[0].get_text() == "no finished runs yet"
 
 
@@ -219,6 +230,7 @@ def test_sensitivity_rings_the_default_bands_its_seeds_and_joins_the_means_in_ri
          "metric_value": metric + 0.01 * seed}
         for value, metric in ((0.4, 0.1), (0.2, 0.3), (0.1, 0.2)) for seed in (0, 1)
     ]  # fmt: skip
+    assert not study_plots.sensitivity(pd.DataFrame(rows), {}).axes[0].patches  # the default has no finished run
     (axes,) = study_plots.sensitivity(pd.DataFrame(rows), {"toy": [0.31, 0.3, 0.35]}).axes
     (band,) = axes.patches
     assert np.allclose([band.get_y(), band.get_y() + band.get_height()], [0.3, 0.35])

@@ -186,6 +186,43 @@ def test_nothing_to_judge_is_an_empty_table_with_a_verdict_column():
     assert len(table) == 0 and "verdict" in table and "Holm's p, users" in table
 
 
+def judged_row(**changed):
+    ends = {"low, users": -0.05, "high, users": 0.25, "low, seeds": 0.05, "high, seeds": 0.15}
+    words = {"dataset": "toy", "change": "w/o Alignment", "data": "made up", "by_seed": [0.1, 0.1, 0.1]}
+    return tables.judged([pd.DataFrame([cost_row(**(ends | words | changed))])])
+
+
+def test_costs_for_the_eye_have_intervals_and_p_values_in_words():
+    (row,) = tables.readable(judged_row(**{"p, seeds": 1e-9}), "SEA minus").to_dict("records")
+    assert (row["change"], row["SEA minus"], row["seeds"], row["data"]) == ("w/o Alignment", 0.1, 3, "made up")
+    assert (row["over users"], row["p, users"]) == ("[-0.0500, +0.2500]", "0.0100")
+    assert (row["over seeds"], row["p, seeds"]) == ("[+0.0500, +0.1500]", "<.0001")
+    assert row["verdict"].startswith("a loss") and "system" not in row
+
+
+def test_costs_in_words_and_for_one_seed_without_its_interval():
+    assert tables.in_words(judged_row()) == [
+        "- **toy**, w/o Alignment: costs +0.1000, over users [-0.0500, +0.2500], over seeds [+0.0500, +0.1500], "
+        "3 seeds: a loss, over users and over seeds."
+    ]
+    alone = {"seeds": 1} | dict.fromkeys(("p, seeds", "low, seeds", "high, seeds"), math.nan)
+    (said,) = tables.in_words(judged_row(**alone).assign(system="vbpr", change="+ SEA"))
+    assert said.startswith("- **toy**, vbpr + SEA: costs") and "over seeds" not in said and ", one seed: cannot" in said
+    (row,) = tables.readable(judged_row(**alone)).to_dict("records")
+    assert row["over seeds"] == row["p, seeds"] == ""
+
+
+def test_what_was_lost_turned_round_is_what_was_gained():
+    (row,) = tables.as_gains(judged_row(by_seed=[0.1, -0.2, 0.3])).to_dict("records")
+    assert (row["difference"], row["low, users"], row["high, users"]) == (-0.1, -0.25, 0.05)
+    assert (row["low, seeds"], row["high, seeds"], row["by_seed"]) == (-0.15, -0.05, [-0.1, 0.2, -0.3])
+
+
+def test_without_a_comparison_there_is_nothing_to_read_or_say():
+    nothing = tables.judged([])
+    assert tables.in_words(nothing) == [] and len(tables.readable(tables.as_gains(nothing))) == 0
+
+
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [([0.0574, 0.0575, 0.0576], "within"), ([0.09, 0.091, 0.092], "above"), ([0.01, 0.011, 0.012], "below"),

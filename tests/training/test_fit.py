@@ -12,6 +12,7 @@ import seapkg.training.fit  # noqa: F401  (the name in its package is the functi
 from seapkg.errors import RequestError, TrainingFault
 from seapkg.models import build
 from seapkg.models.base import Recommender
+from seapkg.seeds import STREAMS, generator, stream_seed
 from seapkg.training import TrainingConfig, evaluate, fit
 from seapkg.training.evaluate import METRICS, Metrics
 
@@ -166,8 +167,8 @@ def test_the_seed_decides_order_negatives_and_what_the_model_draws():
 def test_what_the_model_draws_is_another_stream_than_the_batches():
     model = Fake()
     train(model, seed=4)
-    same_stream = torch.rand(4, generator=torch.Generator().manual_seed(4))
-    assert not torch.equal(model.drawn[0], same_stream)
+    assert torch.equal(model.drawn[0], torch.rand(4, generator=generator(4, "model")))
+    assert len({stream_seed(seed, stream) for seed in range(50) for stream in STREAMS}) == 150
 
 
 def test_the_auxiliary_fit_comes_after_the_backward_pass_and_before_the_step():
