@@ -25,8 +25,8 @@ def bounds(table: pd.DataFrame) -> Figure:
     """
     dimensions = sorted(table["dim"].unique())
     with plots.style():
-        columns = min(3, len(dimensions))
-        rows = -(-len(dimensions) // columns)
+        rows = -(-len(dimensions) // 3)
+        columns = -(-len(dimensions) // rows)  # four panels stand two by two
         figure = Figure(figsize=(7.0, 2.3 * rows + 0.5), layout="constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes, dim in zip(grid.flat, dimensions, strict=False):

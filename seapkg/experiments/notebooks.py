@@ -213,9 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m seapkg.experiments.notebooks", description=__doc__.split("\n")[0])
     parser.add_argument("profile", nargs="?", default="smoke", help=f"{', '.join(PROFILES)}; default: smoke")
     parser.add_argument("--only", nargs="+", action="extend", metavar="NAME", help="these notebooks, without .ipynb")
-    parser.add_argument(
-        "--offline", action="store_true", help="train no run; a missing one is left out, where it can be"
-    )
+    parser.add_argument("--offline", action="store_true", help="train no run: a missing one is left out if it can be")
     parser.add_argument("--list", action="store_true", help="show the notebooks and their parameters, run none")
     parser.add_argument("--plan", action="store_true", help="list what would be trained, and how long; train nothing")
     parser.add_argument("--write-back", action="store_true", help="put the outputs into notebooks/, for committing")

@@ -87,11 +87,13 @@ def sample(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: part[items].astype(np.float16) for name, part in parts.items()}
 
 
-def t_sne(parts: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
-    """t-SNE of all parts together, rows scaled to unit norm first. Returns "modality/part" -> [n, 2]."""
+def t_sne(parts: dict[str, np.ndarray], perplexity: float = 30) -> dict[str, np.ndarray]:
+    """t-SNE of all parts together, rows scaled to unit norm first. Returns "modality/part" -> [n, 2].
+
+    `perplexity`: how many neighbours a point has, roughly; of few points it is lowered to a third of them."""
     unit = np.concatenate([_unit(part) for part in parts.values()])
-    perplexity = min(30, (len(unit) - 1) / 3)
-    places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(unit)
+    perplexity = min(perplexity, (len(unit) - 1) / 3)
+    places = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(unit)
     return dict(zip(parts, np.split(places, len(parts)), strict=True))
 
 

@@ -47,7 +47,7 @@ def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
         panels[0].set_yticks(range(len(changes)), changes)
         panels[0].invert_yaxis()
         figure.supxlabel(f"what it costs in {axis_label(metric, 'test')}; left of 0 it helps", fontsize="medium")
-        figure.legend(*_cost_legend(), loc="outside lower center")
+        figure.legend(*_cost_legend(), loc="outside upper center", ncols=min(2, len(datasets)))
     return figure
 
 

@@ -197,9 +197,9 @@ def in_words(costs: pd.DataFrame, verb: str = "costs") -> list[str]:
     for row in costs.to_dict("records"):
         what = f"{row['system']} {row['change']}" if "system" in row else row["change"]
         over = f"over users {_ends(row, 'users')}" + (f", over seeds {_ends(row, 'seeds')}" if row["seeds"] > 1 else "")
-        seeds = "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+        seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
         said.append(
-            f"- **{row['dataset']}**, {what}: {verb} {row['difference']:+.4f}, {over}, {seeds}: {row['verdict']}."
+            f"- **{row['dataset']}**, {what}: {verb} {row['difference']:+.4f}, {over}{seeds}: {row['verdict']}."
         )
     return said
 

@@ -207,7 +207,7 @@ def test_costs_in_words_and_for_one_seed_without_its_interval():
     ]
     alone = {"seeds": 1} | dict.fromkeys(("p, seeds", "low, seeds", "high, seeds"), math.nan)
     (said,) = tables.in_words(judged_row(**alone).assign(system="vbpr", change="+ SEA"))
-    assert said.startswith("- **toy**, vbpr + SEA: costs") and "over seeds" not in said and ", one seed: cannot" in said
+    assert said.startswith("- **toy**, vbpr + SEA: costs") and "over seeds" not in said and "]: cannot" in said
     (row,) = tables.readable(judged_row(**alone)).to_dict("records")
     assert row["over seeds"] == row["p, seeds"] == ""
 
