@@ -46,7 +46,7 @@ def get(
 
 
 def _complete(entry: Entry, folder: Path, parts, features: str, offline: bool, patience: Patience, say) -> None:
-    missing = [file for part in parts for file in entry.part(part) if not _have(file, entry, folder, features)]
+    missing = [file for part in parts for file in entry.part(part) if not _have(file, entry, folder)]
     _refuse_mixture(entry, folder, features)
     if offline and missing:
         names = ", ".join(file.name for file in missing)
@@ -87,7 +87,7 @@ def _parts(entry: Entry, features: str) -> tuple[str, ...]:
     ]
 
 
-def _have(file: RemoteFile, entry: Entry, folder: Path, features: str) -> bool:
+def _have(file: RemoteFile, entry: Entry, folder: Path) -> bool:
     """Whether the file is in the folder. Raises where another file is there under its name."""
     path = folder / file.name
     if not path.exists():

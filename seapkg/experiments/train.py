@@ -72,7 +72,7 @@ def get_or_train(
 
 def plan(
     model: str,
-    data: Dataset | str | Path,
+    data: Dataset | Known | str | Path,
     *,
     seed: int = 0,
     precision: str = "exact",
