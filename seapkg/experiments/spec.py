@@ -17,8 +17,8 @@ from seapkg.models import MODELS
 from seapkg.training.config import TrainingConfig
 
 #: Raised whenever a change to the library, or to a default, can move a metric by more than the rounding of sums in
-#: another order does. It is in the key; the package version
-#: is not, so that a release which changes no result keeps every finished run.
+#: another order does. It is in the key; the package version is not, so that a release which changes no result keeps
+#: every finished run.
 RESULTS_VERSION = 1
 
 KEY_LENGTH = 12

@@ -1,4 +1,4 @@
-"""Figures of the studies in notebooks 04 to 10: what a change costs, what an option does, what a part knows."""
+"""Figures of the studies in notebooks 04 to 11: what a change costs, what an option does, what a part knows."""
 
 from collections.abc import Iterable
 from itertools import cycle
@@ -32,7 +32,7 @@ def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
     a seed and the interval over seeds, where there are several.
 
     `table`: what `tables.costs_of_changes` gives. Right of zero the change costs something. A row `FAR` times as far
-    out as any nearer one is an arrow with its number: else the others could not be told apart.
+    out as any nearer one, half of them at most, is an arrow with its number: else the others could not be told apart.
     """
     datasets, changes = table["dataset"].unique(), table["change"].unique()
     if table.empty:

@@ -144,6 +144,14 @@ def test_the_gradient_of_distancing_vanishes_where_the_clamp_is_active():
     assert any(dead) and not all(dead)
 
 
+def test_alignment_as_released_trains_the_wide_layer_and_not_the_generic_part():
+    model = sea(formulation="released")
+    batch_losses(model)["alignment"].backward()
+    encoder = model.encoders["image"]
+    assert encoder.wide.weight.grad.any() and model.separation.head("image").first.weight.grad.any()
+    assert not encoder.to_generic.weight.grad.any()  # it is read beside the head, from the same layer
+
+
 def test_user_weights_start_as_one_softmax_near_equal_and_are_free_afterwards():
     weights = sea(dataset=tiny("image", "text", "audio", n_users=500)).user_weights
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(500))
