@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from seapkg.data.arrays import read_npy
 from seapkg.data.places import fault
 from seapkg.data.registry import RemoteFile
 from seapkg.data.tables import header_of
+from seapkg.files import write_text
 
 RECORD = "downloads.json"
 MADE = "surrogate"
@@ -35,9 +35,7 @@ def record(folder: Path, name: str, origin: str, path: Path | None = None) -> No
     path = path or folder / name
     noted = {"sha256": sha256(path), "bytes": path.stat().st_size, "origin": origin}
     content = {**read_record(folder), name: noted}
-    aside = folder / f"{RECORD}.part"
-    aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, folder / RECORD)
+    write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
 
 
 def holds_surrogates(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from seapkg.data.records import sha256
 from seapkg.data.registry import RemoteFile
 from seapkg.errors import DataError
+from seapkg.files import write_text
 
 CHUNK = 1 << 13  # what is lost, at most, where a transfer breaks off
 MARGIN = 50 * 2**20  # bytes to leave free on the disk
@@ -176,9 +177,7 @@ class Resuming:
             return {}
 
     def _note_version(self, url: str, etag: str) -> None:
-        aside = self.version.with_name(f"{self.version.name}.new")
-        aside.write_text(json.dumps({"url": url, "etag": "" if etag.startswith("W/") else etag}))
-        aside.replace(self.version)
+        write_text(self.version, json.dumps({"url": url, "etag": "" if etag.startswith("W/") else etag}))
 
     def _write(self, response: requests.Response, url: str) -> None:
         start = self._start(response)

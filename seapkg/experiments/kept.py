@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from seapkg.errors import SeapkgError
-from seapkg.experiments import scratch
 from seapkg.experiments.store import Store
+from seapkg.files import write_text
 from seapkg.locks import locked
 
 
@@ -45,7 +45,7 @@ def keep(kind: str, more: dict[str, Any], root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     with locked(root):
         all_of_them = dict(sorted({**_read(_file(kind, root)), **more}.items()))
-        scratch.write_text(_file(kind, root), json.dumps(all_of_them, indent=1) + "\n")
+        write_text(_file(kind, root), json.dumps(all_of_them, indent=1) + "\n")
 
 
 def _file(kind: str, root: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 
 from seapkg.errors import RequestError
+from seapkg.files import write_text
 
 TAG = "parameters"
 INJECTED = "injected-parameters"
@@ -24,10 +25,7 @@ def read(path: Path) -> Any:
 
 def write(notebook: Any, path: Path) -> None:
     """Writes the notebook as git should see it: one form, one newline at the end."""
-    text = nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    write_text(path, nbformat.writes(notebook, version=4).rstrip("\n") + "\n")
 
 
 def declared(path: Path) -> dict[str, Any]:

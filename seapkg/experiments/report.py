@@ -4,9 +4,8 @@ The same figure gives the same bytes, and an index has no clock in it: what git 
 """
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from seapkg.errors import RequestError, SeapkgError
 from seapkg.experiments import folders, plots
 from seapkg.experiments.profiles import PROFILES
 from seapkg.experiments.run import Run
+from seapkg.files import replacing, write_text
 from seapkg.locks import locked
 
 INDEX = "index.json"
@@ -40,9 +40,10 @@ def save_figure(
     """
     folder = _folder(profile, name)
     with plots.style():
-        _replace(folder / f"{name}.png", lambda path: figure.savefig(path, format="png", metadata={"Software": None}))
-        bare = {"Date": None, "Creator": None}
-        _replace(folder / f"{name}.svg", lambda path: figure.savefig(path, format="svg", metadata=bare))
+        with replacing(folder / f"{name}.png") as path:
+            figure.savefig(path, format="png", metadata={"Software": None})
+        with replacing(folder / f"{name}.svg") as path:
+            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     _enter(folder, name, "figure", [f"{name}.png", f"{name}.svg"], notebook, runs, data, caption)
     return folder / f"{name}.png"
 
@@ -59,8 +60,9 @@ def save_table(
 ) -> Path:
     """Writes figures/PROFILE/NAME.csv (every digit) and .md (four decimals), indexed. Returns the path of the .md."""
     folder = _folder(profile, name)
-    _replace(folder / f"{name}.csv", lambda path: frame.to_csv(path, index=False, lineterminator="\n"))
-    _replace(folder / f"{name}.md", lambda path: path.write_text(markdown(frame), encoding="utf-8"))
+    with replacing(folder / f"{name}.csv") as path:
+        frame.to_csv(path, index=False, lineterminator="\n")
+    write_text(folder / f"{name}.md", markdown(frame))
     _enter(folder, name, "table", [f"{name}.csv", f"{name}.md"], notebook, runs, data, caption)
     return folder / f"{name}.md"
 
@@ -101,9 +103,8 @@ def _enter(folder: Path, name: str, kind: str, files: list[str], notebook: str, 
     with locked(folder):
         index = {key: value for key, value in _read_index(folder).items() if _is_there(folder, value)}
         index = dict(sorted({**index, name: entry}.items()))
-        text = json.dumps(index, indent=1, ensure_ascii=False) + "\n"
-        _replace(folder / INDEX, lambda path: path.write_text(text, encoding="utf-8"))
-        _replace(folder / "index.md", lambda path: path.write_text(_index_page(folder.name, index), encoding="utf-8"))
+        write_text(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / "index.md", _index_page(folder.name, index))
 
 
 def _read_index(folder: Path) -> dict[str, dict]:
@@ -143,13 +144,3 @@ def _index_page(profile: str, index: dict[str, dict]) -> str:
         lines += [f"- runs: {', '.join(entry['runs']) or 'none'}\n"]
         blocks.append("\n".join(lines))
     return "\n".join(blocks)
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """`write`s a file aside and renames it into place, so that no reader sees half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

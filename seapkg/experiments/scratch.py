@@ -1,4 +1,4 @@
-"""Folders and files that appear whole or not at all: written aside, then renamed into place."""
+"""Folders that appear whole or not at all, written aside and then renamed into place; what dead writers left, swept."""
 
 import hashlib
 import os
@@ -29,16 +29,6 @@ def make(root: Path) -> Path:
     path = root / f"{PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     path.mkdir()
     return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """A small file, whole at any time."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def publish(path: Path, target: Path) -> bool:

@@ -14,6 +14,7 @@ from seapkg.errors import RequestError, SeapkgError
 from seapkg.experiments import archive, folders, scratch
 from seapkg.experiments.run import CURVES, PARTS, PARTS_SAMPLE, RECORD, USERS, Run
 from seapkg.experiments.spec import RunSpec
+from seapkg.files import write_text
 from seapkg.locks import locked_file
 from seapkg.training.checkpoint import Checkpoint
 
@@ -88,7 +89,7 @@ class Store:
 
     def mark_failed(self, spec: RunSpec, reason: str) -> None:
         """Notes why `spec` could not be trained, until it is saved after all. Nothing draws a run so marked."""
-        scratch.write_text(self._failed(spec), json.dumps({"run": spec.name, "seed": spec.seed, "reason": reason}))
+        write_text(self._failed(spec), json.dumps({"run": spec.name, "seed": spec.seed, "reason": reason}))
 
     def forget_failure(self, spec: RunSpec) -> None:
         self._failed(spec).unlink(missing_ok=True)

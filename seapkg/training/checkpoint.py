@@ -16,6 +16,7 @@ from torch import Tensor
 
 from seapkg.data.arrays import read_npz
 from seapkg.errors import BrokenFile, DataError
+from seapkg.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +47,13 @@ class Checkpoint:
         """Writes named tensors and facts, plain JSON values. A full disk costs the checkpoint, not the training."""
         words = json.dumps({"of": [self.identity, FORM, device], **facts}).encode()
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        aside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
-            with open(aside, "wb") as stream:
+            with replacing(self.path) as aside, open(aside, "wb") as stream:
                 np.savez(stream, **{FACTS: np.frombuffer(words, dtype=np.uint8)}, **arrays)
                 stream.flush()
                 os.fsync(stream.fileno())
-            aside.replace(self.path)
         except OSError as error:
             log.warning("the checkpoint %s could not be written: %s", self.path, error)
-        finally:
-            aside.unlink(missing_ok=True)
         self._last = time.monotonic()
 
     def load(self, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]] | None:
