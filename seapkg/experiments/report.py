@@ -6,6 +6,7 @@ The same figure gives the same bytes, and an index has no clock in it: what git 
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,19 @@ from seapkg.locks import locked
 INDEX = "index.json"
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A figure's PNG and its caption; as the last line of a cell, Jupyter shows the one above the other."""
+
+    path: Path
+    caption: str
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import Image, Markdown, display
+
+        display(Image(self.path), Markdown(f"*{self.caption}*"))
+
+
 def save_figure(
     figure: Figure,
     name: str,
@@ -33,8 +47,8 @@ def save_figure(
     runs: Iterable[Run | str],
     data: Dataset | Known | str | Iterable[Dataset | Known | str],
     caption: str,
-) -> Path:
-    """Writes figures/PROFILE/NAME.png and .svg and enters them in the index. Returns the path of the PNG.
+) -> "Saved":
+    """Writes figures/PROFILE/NAME.png and .svg and enters them in the index. A notebook shows what is returned.
 
     `runs`: the runs behind the figure. `data`: what it shows, with what is real in it: a dataset or words.
     """
@@ -45,7 +59,7 @@ def save_figure(
         with replacing(folder / f"{name}.svg") as path:
             figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     _enter(folder, name, "figure", [f"{name}.png", f"{name}.svg"], notebook, runs, data, caption)
-    return folder / f"{name}.png"
+    return Saved(folder / f"{name}.png", caption)
 
 
 def save_table(

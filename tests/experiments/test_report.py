@@ -37,8 +37,8 @@ def index(root):
 
 
 def test_a_figure_is_two_files_and_an_index(root):
-    path = report.save_figure(figure(), "line", **SAID)
-    assert path == root / "smoke" / "line.png"
+    saved = report.save_figure(figure(), "line", **SAID)
+    assert saved.path == root / "smoke" / "line.png"
     assert set(contents(root / "smoke")) == {"line.png", "line.svg", "index.json", "index.md"}
 
 
@@ -138,3 +138,11 @@ def test_writers_at_the_same_time_lose_nothing(root):
     with ThreadPoolExecutor(3) as writers:
         list(writers.map(save_some, "abc"))
     assert list(index(root)) == [f"{letter}{number}" for letter in "abc" for number in range(5)]
+
+
+def test_a_notebook_shows_a_saved_figure_with_its_caption_below(root, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *parts: shown.extend(part.data for part in parts))
+    saved = report.save_figure(figure(), "line", **SAID)
+    saved._ipython_display_()
+    assert shown == [saved.path.read_bytes(), "*A line.*"]
