@@ -344,10 +344,18 @@ def test_no_shared_column_anywhere_is_still_a_graph():
 def test_similarity_graphs_hold_cosines_over_k():
     x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     rows, columns, cosines = graph.nearest_edges(x, 3)
-    matrix = graph.similarity_graph(rows, columns, cosines, (20, 20), 3).matrix().to_dense()
+    matrix = graph.similarity_graph(rows, columns, cosines, (20, 20)).matrix().to_dense()
     dense = torch.nn.functional.cosine_similarity(x[:, None], x, dim=2)
     best = torch.zeros(20, 20).scatter(1, dense.topk(3, dim=1).indices, 1)
     torch.testing.assert_close(matrix, best * dense / 3, rtol=1e-5, atol=1e-6)
+
+
+def test_a_similarity_graph_of_fewer_edges_than_were_asked_for_still_sums_to_a_mean_cosine(caplog):
+    given = ItemGraph(np.array([[0, 0, 1, 2], [0, 3, 1, 2]]), np.array([1, 0.5, 1, 0.8], dtype=np.float32))
+    edges = graph.item_edges(tiny("image", item_graphs={"image": given}), "image", 5)
+    assert "at most 2 edges an item; 5 were asked for" in caplog.text
+    sums = graph.similarity_graph(*edges, (16, 16)).matrix().to_dense().sum(dim=1)
+    torch.testing.assert_close(sums[:4], torch.tensor([0.75, 1, 0.8, 0]))
 
 
 @pytest.mark.parametrize("gram_bytes", [0, 1 << 30], ids=["row by row", "all products at once"])

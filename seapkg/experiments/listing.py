@@ -59,11 +59,14 @@ def _model_text(name: str) -> str:
 
 def _options_text(config: Any) -> str:
     fields = dataclasses.fields(config)
-    return "\n".join(f"    {field.name} = {_default(field)}" for field in fields) or "    no options"
+    return "\n".join(f"    {field.name} = {_default(field, config)}" for field in fields) or "    no options"
 
 
-def _default(field: dataclasses.Field) -> str:
-    return "(by the other options)" if field.default is None else str(field.default)
+def _default(field: dataclasses.Field, config: Any) -> str:
+    """An option that is None in its class takes its value from the others: what it is where these are at their
+    defaults."""
+    value = getattr(config, field.name)
+    return f"{value} (follows other options)" if field.default is None else str(value)
 
 
 def _first_sentence(model: type) -> str:

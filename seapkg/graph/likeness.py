@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,8 @@ from seapkg.graph.interactions import inverse_root
 from seapkg.graph.sparse import SparseGraph, weighted_sum
 from seapkg.memory import in_blocks
 from seapkg.topk import top_columns
+
+log = logging.getLogger(__name__)
 
 #: What a block of rows' cosines takes in the search for neighbours.
 BLOCK_BYTES = 16 << 20
@@ -73,9 +76,14 @@ def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> Spa
 
 
 def item_edges(dataset, modality: str, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Each item's `k` nearest, itself first: rows, columns and cosines of the edges. Given edges may be fewer."""
+    """Each item's `k` nearest, itself first: rows, columns and cosines of the edges. Given edges may be fewer, which is
+    warned of where no item has `k`."""
     if modality in dataset.item_graphs:
-        return _best_given(dataset.item_graphs[modality], k)
+        given = dataset.item_graphs[modality]
+        most = int(np.bincount(given.index[0]).max(initial=0))
+        if most < k:
+            log.warning("the given item graph of %s has at most %d edges an item; %d were asked for", modality, most, k)
+        return _best_given(given, k)
     if k > dataset.n_items:
         raise RequestError(f"n_neighbours must be at most the number of items, {dataset.n_items}; it is {k}")
     return nearest_edges(torch.from_numpy(dataset.features[modality].copy()), k)
@@ -202,6 +210,8 @@ def cosine_graph(rows: Tensor, columns: Tensor, cosines: Tensor, n_items: int) -
     return SparseGraph(rows, columns, scale[rows] * cosines * scale[columns], (n_items, n_items))
 
 
-def similarity_graph(rows: Tensor, columns: Tensor, cosines: Tensor, shape: tuple[int, int], k: int) -> SparseGraph:
-    """REARM's feature graph (spec B2): the cosines of the `k` nearest, over k; rows sum to a mean cosine."""
-    return SparseGraph(rows, columns, cosines / (k + 1e-7), shape)
+def similarity_graph(rows: Tensor, columns: Tensor, cosines: Tensor, shape: tuple[int, int]) -> SparseGraph:
+    """REARM's feature graph (spec B2): the cosines of each row's nearest over their number, so that rows sum to a mean
+    cosine."""
+    counts = torch.bincount(rows, minlength=shape[0])
+    return SparseGraph(rows, columns, cosines / counts[rows], shape)

@@ -27,7 +27,7 @@ def enhanced_user_graph(dataset, pairs: Tensor, mean_of_items: SparseGraph, conf
     def edges(name: str):
         return nearest_means(feature_table(dataset, name), mean_of_items, k)
 
-    like = _feature_graph(dataset.modalities, config.user_image_weight, edges, n, k)
+    like = _feature_graph(dataset.modalities, config.user_image_weight, edges, n)
     return _mixed(config.user_co_weight, lambda: co_occurrence_graph(pairs, n, dataset.n_items, k), like)
 
 
@@ -38,17 +38,17 @@ def enhanced_item_graph(dataset, pairs: Tensor, config) -> SparseGraph:
     def edges(name: str):
         return item_edges(dataset, name, k)
 
-    like = _feature_graph(dataset.modalities, config.item_image_weight, edges, n, k)
+    like = _feature_graph(dataset.modalities, config.item_image_weight, edges, n)
     return _mixed(config.item_co_weight, lambda: co_occurrence_graph(pairs.flip(1), n, dataset.n_users, k), like)
 
 
-def _feature_graph(modalities, image_weight: float, edges, n: int, k: int) -> Callable[[], SparseGraph]:
+def _feature_graph(modalities, image_weight: float, edges, n: int) -> Callable[[], SparseGraph]:
     """What builds the modalities' similarity graphs, mixed; those without a share are never built."""
     shares = dict(zip(modalities, initial_shares(modalities, image_weight), strict=True))
     shares = {name: share for name, share in shares.items() if share > 0}
 
     def build() -> SparseGraph:
-        graphs = [similarity_graph(*edges(name), (n, n), k) for name in shares]
+        graphs = [similarity_graph(*edges(name), (n, n)) for name in shares]
         return weighted_sum(graphs, torch.stack(list(shares.values())))
 
     return build
