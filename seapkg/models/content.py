@@ -13,7 +13,8 @@ from seapkg.models.separate import Parts, Separation
 class Content(nn.Module):
     """Per modality x_m ↦ W_m x_m, with one shared bias in the sum.
 
-    The weights are drawn Xavier-normal as one matrix over all features side by side. `trained` makes the features
+    The weights are drawn Xavier-normal as one matrix over all features side by side, for FREEDOM too, whose published
+    code has a linear layer of its own, with torch's default spread, for each modality. `trained` makes the features
     themselves parameters.
     """
 

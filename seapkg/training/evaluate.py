@@ -52,10 +52,9 @@ class Ranking:
         """`score(users [n]) -> [n, n_items]`; blocks of users are sized to `block_bytes` of scores."""
         step = max(1, block_bytes // (4 * self.n_items))
         hits = in_blocks(lambda size: self._all_hits(score, size), step, "evaluation")  # [n, 20]
-        per_user = {
-            name: values.float().cpu().numpy() for name, values in ranking_metrics(hits, self.n_relevant).items()
-        }
-        mean = {name: float(values.mean(dtype=np.float64)) for name, values in per_user.items()}
+        values = ranking_metrics(hits, self.n_relevant)
+        mean = {name: float(of_users.mean()) for name, of_users in values.items()}  # of float64: equal ones stay equal
+        per_user = {name: of_users.float().cpu().numpy() for name, of_users in values.items()}
         return Metrics(mean, self.users.cpu().numpy(), per_user)
 
     def _all_hits(self, score, step: int) -> Tensor:

@@ -29,6 +29,7 @@ from seapkg.training.machine import (
 from seapkg.training.negatives import NegativeSampler
 
 MONITOR = "recall@20"
+TIE = 1e-12  # what the order of a sum can leave between two equal means
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class _Progress:
 
     def record(self, model, row: dict[str, float], valid: Metrics) -> None:
         self.curves.append(row | {f"valid/{name}": value for name, value in valid.mean.items()})
-        if not self.valid or valid.mean[MONITOR] > self.valid[MONITOR]:
+        if not self.valid or valid.mean[MONITOR] > self.valid[MONITOR] + TIE:
             self.best_epoch, self.valid = len(self.curves) - 1, valid.mean
             self.state = {name: _unbroken(tensor, name, self.best_epoch) for name, tensor in model.state_dict().items()}
 

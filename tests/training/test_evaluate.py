@@ -231,3 +231,18 @@ def test_top_columns_with_masked_scores_and_ties_have_the_highest_values_without
     top = top_columns(scores, 20)
     assert torch.equal(scores.gather(1, top), scores.topk(20, dim=1).values)
     assert all(len(set(row)) == 20 for row in top.tolist())
+
+
+def test_equal_recalls_of_other_users_have_equal_means():
+    """A third and two thirds in place of one: what float32 makes of these adds up to more."""
+    train, held_out = [(user, 0) for user in range(3)], [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 1)]
+    dataset = Dataset.from_arrays(train, held_out, [(0, 4)], n_items=60)
+    found = [{(0, 1), (1, 1), (1, 2)}, {(2, 1)}]
+    means = []
+    for hits in found:
+        scores = torch.arange(60.0).repeat(3, 1)
+        for user, item in set(held_out):
+            scores[user, item] = 100 if (user, item) in hits else -1
+        means.append(Ranking(dataset, "valid").metrics(lambda users, scores=scores: scores[users].clone()).mean)
+    assert means[0]["recall@20"] == pytest.approx(1 / 3, abs=1e-15)
+    assert means[1]["recall@20"] == pytest.approx(1 / 3, abs=1e-15)

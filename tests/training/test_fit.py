@@ -99,6 +99,11 @@ def test_a_rise_too_small_for_four_digits_is_a_rise(script):
     assert train(Fake()).best_epoch == 2
 
 
+def test_what_is_left_of_a_sum_in_another_order_is_no_rise(script):
+    script([0.5, 0.5 + 1e-13, 0.5])
+    assert train(Fake()).best_epoch == 0
+
+
 def test_recall_of_zero_at_first_is_a_state_worth_keeping(script):
     script([0.0, 0.0, 0.0])
     assert train(Fake()).best_epoch == 0
