@@ -1,7 +1,8 @@
 """CLUB: an upper bound on the mutual information of two parts, and the fit of its conditional (SEA Eq. 14, 15).
 
 `q(y|x)` is a Gaussian whose mean and log-variance are small networks of x. The bound is the mean log-likelihood of
-matched pairs minus that of unmatched ones; it holds only for a `q` that was fitted to the *same* pairs (Theorem 2).
+matched pairs minus that of unmatched ones; it is an upper bound where `q` is nearer to the pairs' joint law than to the
+product of their laws (Theorem 2), which nothing promises for a `q` fitted on other pairs.
 """
 
 from __future__ import annotations

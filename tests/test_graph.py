@@ -237,6 +237,20 @@ def test_learned_shares_are_trained_and_fixed_ones_are_not():
     assert not list(graph.ItemGraphs(dataset, 3, 0.1).parameters())
 
 
+@pytest.mark.parametrize(("k", "kept"), [
+    (1, {(0, 0): 0.1, (1, 9): 0.8}),
+    (2, {(0, 0): 0.1, (0, 3): 0.9, (1, 9): 0.8, (1, 4): 0.5}),
+    (3, {(0, 0): 0.1, (0, 3): 0.9, (0, 5): 0.9, (1, 9): 0.8, (1, 4): 0.5, (1, 2): 0.2}),
+])  # fmt: skip
+def test_of_given_edges_the_best_are_kept_itself_first_and_of_equal_ones_the_lowest_item(k, kept):
+    """Item 0 has itself at a low cosine and two equal others; item 1 is not its own neighbour."""
+    index = np.array([[0, 0, 0, 0, 1, 1, 1], [7, 5, 0, 3, 2, 9, 4]])
+    given = ItemGraph(index, np.array([0.6, 0.9, 0.1, 0.9, 0.2, 0.8, 0.5], dtype=np.float32))
+    rows, columns, cosines = graph.item_edges(tiny("image", item_graphs={"image": given}), "image", k)
+    found = dict(zip(zip(rows.tolist(), columns.tolist(), strict=True), cosines.tolist(), strict=True))
+    assert found == pytest.approx(kept)
+
+
 def test_a_given_item_graph_is_used_instead_of_the_features():
     index = np.array([np.arange(16).repeat(2), (np.arange(32) * 5 + 1) % 16])
     given = ItemGraph(index, np.linspace(0.1, 0.9, 32, dtype=np.float32))

@@ -1,7 +1,9 @@
-"""SEA once more, slow and obvious: the equations of both formulations one after another, edge by edge, float64.
+"""SEA once more, slow and obvious: the equations of both formulations, option by option, edge by edge, float64.
 
-Each twin reads the parameters of a library model, so that values and gradients can be compared.
+The twin reads the parameters of a library model, so that values and gradients can be compared.
 """
+
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -14,11 +16,10 @@ def to_float64(model):
     """The model in float64, the weights of its constant graphs at that precision (tests of graphs check them)."""
     model.double()
     model.graph.forward_values = torch.from_numpy(adjacency_values(model))
-    neighbours = model.config.n_neighbours
-    assert model.config.image_weight == 0.1 and len(model.modalities) == 2
-    for graph in model.item_graphs.graphs.values():  # multiples of 1 / k, or of 0.1 / k where the shares are mixed in
+    steps = 30 * model.config.n_neighbours  # weights are multiples of 1 / k, .1 / k or 1 / 3k
+    for graph in model.item_graphs.graphs.values():
         for name in ("forward_values", "backward_values"):
-            setattr(graph, name, (getattr(graph, name) * 10 * neighbours).round() / (10 * neighbours))
+            setattr(graph, name, (getattr(graph, name) * steps).round() / steps)
     return model
 
 
@@ -100,96 +101,113 @@ def solosim(a, b, temperature):
 
 
 class Twin:
-    """What both formulations share: propagation, fusion, ranking."""
+    """SEA as its configuration says; each comment names the equation of the specification."""
 
     def __init__(self, model, dataset):
         self.model, self.dataset, self.config = model, dataset, model.config
         self.features = {name: torch.from_numpy(x.astype(np.float64)) for name, x in dataset.features.items()}
 
-    def propagated(self, name, content):
-        """x + Âx + ÂÂx of the unit rows (A6, A7)."""
-        x = unit_rows(torch.cat([self.model.users[name], content]))
-        once = adjacency_product(self.dataset, x)
-        return x + once + adjacency_product(self.dataset, once)
+    # (A6) to (A9)
 
-    def fused(self, nodes):
-        """(A8), (A9)."""
+    def embed(self):
+        nodes = {name: self.propagated(name) for name in self.features}
         n_users = self.dataset.n_users
         users = [self.model.user_weights[:, [m]] * x[:n_users] for m, x in enumerate(nodes.values())]
         items = torch.cat([x[n_users:] for x in nodes.values()], dim=1)
-        shares = zip(self.item_shares(), self.features.values(), strict=True)
-        mix = sum(a * neighbour_matrix(x, self.config.n_neighbours) for a, x in shares)
-        return torch.cat(users, dim=1), items + mix @ items
+        neighbours, mix = items, self.item_mix()
+        for _ in range(self.config.n_item_layers):
+            neighbours = mix @ neighbours
+        return torch.cat(users, dim=1), items + neighbours
 
-    def gaps(self, users, positives, negatives):
-        user_table, item_table = self.embed()
-        gained = item_table[positives] - item_table[negatives]
-        return (user_table[users] * gained).sum(dim=1)
+    def propagated(self, name):
+        """x + Âx + ÂÂx + ... of the unit rows."""
+        wide = self.config.split == "before_gnn"
+        content = encoder(self.model.encoders[name], self.wide(name) if wide else self.features[name])
+        layer = total = unit_rows(torch.cat([self.model.users[name], content]))
+        for _ in range(self.config.n_layers):
+            layer = adjacency_product(self.dataset, layer)
+            total = total + layer
+        return total
 
-    def embed(self):
-        return self.fused({name: self.propagated(name, self.content(name)) for name in self.features})
+    def item_mix(self):
+        graphs = [neighbour_matrix(x, self.config.n_neighbours) for x in self.features.values()]
+        if self.config.graph_weights == "learned":
+            shares = self.model.item_graphs.logits.softmax(dim=0)
+        else:
+            shares = (0.1, 0.9) if list(self.features) == ["image", "text"] else [1 / len(graphs)] * len(graphs)
+        return sum(share * graph for share, graph in zip(shares, graphs, strict=True))
 
-
-class Released(Twin):
-    """The published code: a wide linear map V of the features, split in halves before the GNN (A1-A6)."""
+    # Parts
 
     def wide(self, name):
         return linear(self.model.encoders[name].wide, self.features[name])
 
-    def content(self, name):
-        return encoder(self.model.encoders[name], self.wide(name))
-
-    def item_shares(self):
-        return 0.1, 0.9
-
-    def views(self, name):
-        """The aligned view and the two parts that distancing compares (A3, A4)."""
-        module, head = self.model.encoders[name], self.model.separation.heads[name]
-        half = self.features[name].shape[1] // 2
-        generic, unique = self.wide(name)[:, :half], self.wide(name)[:, half:]
-        return (aligned_view(head, generic), linear(module.to_generic, generic), linear(module.to_unique, unique))
-
-    def losses(self, users, positives, negatives, generator):
-        """L_bpr, α L_solo and λ/2 [c(v1, v2) + c(t1, t2)]; the generator gives image its order first."""
-        image, v1, v2 = self.views("image")
-        text, t1, t2 = self.views("text")
-        orders = [torch.randperm(len(v1), generator=generator) for _ in range(2)]
-        bounds = [self.bound(*parts, order) for parts, order in zip([(v1, v2), (t1, t2)], orders, strict=True)]
-        gaps = self.gaps(users, positives, negatives)
-        return {
-            "bpr": -gaps.sigmoid().log2().mean(),
-            "alignment": self.config.alignment_weight * solosim(text, image, self.config.temperature),
-            "distancing": self.config.distancing_weight / 2 * sum(bounds),
-        }
-
-    def bound(self, x, y, order):
-        """Half of the sampled estimate, cut off at 0 (A.5)."""
-        q = self.model.separation.conditionals[ALL]
-        estimate = (log_density(q, x, y) - log_density(q, x, y[order])).mean()
-        return (estimate / 2).clamp(min=0)
-
-
-class Paper(Twin):
-    """The text: the GNN's item output split in halves, one q a modality, all terms added (A.2)."""
-
-    def content(self, name):
-        return encoder(self.model.encoders[name], self.features[name])
-
-    def item_shares(self):
-        return self.model.item_graphs.logits.softmax(dim=0)
+    def halves(self, name):
+        """Of the wide linear map of the features, before the GNN, or of the items' rows after it."""
+        if self.config.split == "before_gnn":
+            x, half = self.wide(name), self.features[name].shape[1] // 2
+        else:
+            x, half = self.propagated(name)[self.dataset.n_users :], self.config.embed_dim // 2
+        return x[:, :half], x[:, half:]
 
     def parts(self, name):
-        items = self.propagated(name, self.content(name))[self.dataset.n_users :]
-        half = self.config.embed_dim // 2
-        return items[:, :half], items[:, half:]
+        generic, unique = self.halves(name)
+        if self.config.split == "before_gnn":
+            module = self.model.encoders[name]
+            return linear(module.to_generic, generic), linear(module.to_unique, unique)
+        return generic, unique
+
+    # Losses; the generator gives an order of the items for each modality in turn
 
     def losses(self, users, positives, negatives, generator):
-        separation, parts = self.model.separation, {name: self.parts(name) for name in self.features}
-        image, text = (aligned_view(separation.heads[n], parts[n][0]) for n in ("image", "text"))
-        bounds = [club_all_pairs(separation.conditionals[name], *parts[name]) for name in parts]
-        gaps = self.gaps(users, positives, negatives)
-        return {
-            "bpr": -gaps.sigmoid().log().mean(),
-            "alignment": self.config.alignment_weight * solosim(text, image, self.config.temperature),
-            "distancing": self.config.distancing_weight * sum(bounds),
-        }
+        terms = {"bpr": self.bpr(users, positives, negatives)}
+        if self.config.alignment != "none":
+            terms["alignment"] = self.config.alignment_weight * self.alignment(positives)
+        if self.config.distancing == "club":
+            bounds = [self.bound(name, generator) for name in self.features]
+            total = sum(bounds) / (len(bounds) if self.config.club_average else 1)
+            terms["distancing"] = self.config.distancing_weight * total
+        elif self.config.distancing == "negative_l2":
+            distances = [self.squared_distance(*self.parts(name)) for name in self.features]
+            terms["distancing"] = -self.config.distancing_weight * sum(distances) / len(distances)
+        return terms
+
+    def bpr(self, users, positives, negatives):
+        user_table, item_table = self.embed()
+        gaps = (user_table[users] * (item_table[positives] - item_table[negatives])).sum(dim=1)
+        logarithm = {"e": torch.log, "2": torch.log2}[self.config.log_base]
+        return -logarithm(gaps.sigmoid()).mean()
+
+    def view(self, name, items=slice(None)):
+        return aligned_view(self.model.separation.heads[name], self.halves(name)[0][items])
+
+    def alignment(self, positives):
+        items = positives.unique() if self.config.alignment_items == "batch" else slice(None)
+        views, tau = {name: self.view(name, items) for name in self.features}, self.config.temperature
+        pairs = [self.aligned(views[late], views[early], tau) for early, late in combinations(views, 2)]
+        return sum(pairs) / len(pairs)
+
+    def aligned(self, text, image, tau):
+        if self.config.alignment == "positives":
+            return -(text * image).sum(dim=1).mean() / tau
+        if self.config.alignment == "info_nce":
+            return (solosim(text, image, tau) + solosim(image, text, tau)) / 2
+        return solosim(text, image, tau)
+
+    def bound(self, name, generator):
+        q, (generic, unique) = self.conditional(name), self.parts(name)
+        if self.config.club_estimate == "exact":
+            bound = club_all_pairs(q, generic, unique)
+        else:
+            order = torch.randperm(len(unique), generator=generator)
+            bound = (log_density(q, generic, unique) - log_density(q, generic, unique[order])).mean()
+        bound = bound / 2 if self.config.club_half else bound
+        return bound.clamp(min=0) if self.config.club_clamp else bound
+
+    def conditional(self, name):
+        return self.model.separation.conditionals[ALL if self.config.club_shared else name]
+
+    def squared_distance(self, generic, unique):
+        """Summed over coordinates, or their mean; the mean over items."""
+        squares = (unique - generic) ** 2
+        return squares.mean() if self.config.l2_mean else squares.sum(dim=1).mean()

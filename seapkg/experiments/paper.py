@@ -72,7 +72,9 @@ def published_name(run: Run) -> str | None:
     if run.model == "sea":
         return SEA_VARIANTS.get(parts)
     name = NAMES.get(run.model, run.model)
-    return f"{name} + SEA" if set(parts) - {"none"} else name
+    if set(parts) == {"none"}:
+        return None if config.get("content_in_score") else name  # FREEDOM as published has no features in its score
+    return f"{name} + SEA" if parts == ("solosim", "club") else None
 
 
 def printed_name(model: str) -> str:

@@ -77,7 +77,7 @@ def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> Spa
 
 def item_edges(dataset, modality: str, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Each item's `k` nearest, itself first: rows, columns and cosines of the edges. Given edges may be fewer, which is
-    warned of where no item has `k`."""
+    warned of where no item has `k`, and need not have the item itself among them."""
     if modality in dataset.item_graphs:
         given = dataset.item_graphs[modality]
         most = int(np.bincount(given.index[0]).max(initial=0))
@@ -90,7 +90,7 @@ def item_edges(dataset, modality: str, k: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _best_given(given, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `k` given edges of each row with the highest cosines: itself first, ties to the lowest item."""
+    """The `k` given edges of each row with the highest cosines: that to itself first, ties to the lowest item."""
     rows, columns = given.index
     order = np.lexsort((columns, -given.cosine, rows != columns, rows))
     starts = np.searchsorted(rows[order], rows[order])

@@ -1,7 +1,8 @@
 """SEA: "It is Never Too Late to Mend: Separate Learning for Multimedia Recommendation".
 
-Two formulations, one switch: "paper" follows the text, "released" the authors' published code. Where they differ,
-each difference is an option of its own whose default depends on the formulation (spec A.12).
+Two formulations, one switch: "paper" follows the text, "released" the authors' published code. What they compute
+differently is an option each, whose default depends on the formulation (spec A.12); README.md beside this file lists
+what is otherwise than published in both.
 """
 
 from __future__ import annotations

@@ -32,6 +32,10 @@ def published():
         ("sea", PARTS | {"distancing": "negative_l2"}, "SEAb"), ("sea", PARTS | {"alignment": "info_nce"}, "SEAc"),
         ("sea", PARTS | {"alignment": "none"}, None), ("sea", PARTS | {"distancing_weight": 0}, None),
         ("vbpr", {"alignment": "none", "distancing": "none"}, "vbpr"), ("vbpr", PARTS, "vbpr + SEA"),
+        ("vbpr", PARTS | {"distancing": "orthogonal"}, None),
+        ("freedom", PARTS | {"content_in_score": True}, "freedom + SEA"),
+        ("freedom", {"alignment": "none", "distancing": "none", "content_in_score": True}, None),
+        ("freedom", {"alignment": "none", "distancing": "none", "content_in_score": False}, "freedom"),
     ],
 )  # fmt: skip
 def test_a_run_is_compared_with_the_system_it_trained(tmp_path, model, config, name):
