@@ -1,17 +1,19 @@
 """SEA against its slow twins and the specification's parameter list."""
 
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import small, tiny
-from twins import Twin, to_float64
+from twins import Twin, log_density, to_float64
 
 import seapkg
 from seapkg.models import SEA, SEAConfig, build
 from seapkg.models.sea import FORMULATIONS, WideEncoder
 from seapkg.models.separate import AlignmentHead
+from seapkg.training import TrainingConfig, fit
 
 USERS = torch.tensor([0, 3, 3, 7, 11, 5])
 POSITIVES = torch.tensor([1, 4, 0, 9, 4, 2])
@@ -179,6 +181,45 @@ def test_user_weights_start_as_one_softmax_near_equal_and_are_free_afterwards():
     # Xavier-normal of 500 x 3 has standard deviation 0.06, so that shares spread by about 0.06 / 3 · sqrt(2/3).
     assert 0.012 < weights.std().item() < 0.021
     assert weights.requires_grad
+
+
+def test_a_training_goes_as_with_the_twin_and_plain_optimisers():
+    """Batch by batch: the losses, the fit of q on the parts they saw, the model's step."""
+    model = scattered(sea(club_steps=3, club_learning_rate=0.02, alignment_weight=0.5, distancing_weight=0.5))
+    copy, batches, said = to_float64(deepcopy(model)), [], []
+    library_losses = model.losses
+
+    def noted(*batch):
+        terms = library_losses(*batch)
+        batches.append(batch)
+        said.append([term.item() for term in terms.values()])
+        return terms
+
+    model.losses = noted
+    training = TrainingConfig(max_epochs=2, batch_size=20, learning_rate=0.02)
+    fit(model, DATASET, training, device="cpu", progress=False)
+    assert len(batches) == 6
+    for ours, theirs in zip(said, steps_of_the_twin(Twin(copy, DATASET), batches), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def steps_of_the_twin(twin, batches):
+    """The terms of each batch, Adam at 0.02 for the model and, three steps a batch, for each q."""
+    main = torch.optim.Adam([p for p in twin.model.parameters() if p.requires_grad], lr=0.02)
+    networks = {name: twin.conditional(name).requires_grad_(True) for name in twin.features}
+    fits = {name: torch.optim.Adam(q.parameters(), lr=0.02) for name, q in networks.items()}
+    for batch in batches:
+        main.zero_grad()
+        terms = twin.losses(*batch, generator=None)
+        sum(terms.values()).backward()
+        for name, q in networks.items():
+            generic, unique = (part.detach() for part in twin.parts(name))
+            for _ in range(3):
+                fits[name].zero_grad()
+                (-log_density(q, generic, unique).mean()).backward()
+                fits[name].step()
+        main.step()
+        yield [term.item() for term in terms.values()]
 
 
 def test_the_settings_in_the_readme_are_the_defaults():
