@@ -101,7 +101,7 @@ def solosim(a, b, temperature):
 
 
 class Twin:
-    """SEA as its configuration says; each comment names the equation of the specification."""
+    """SEA as its configuration says."""
 
     def __init__(self, model, dataset):
         self.model, self.dataset, self.config = model, dataset, model.config

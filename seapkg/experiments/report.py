@@ -47,7 +47,7 @@ def save_figure(
     runs: Iterable[Run | str],
     data: Dataset | Known | str | Iterable[Dataset | Known | str],
     caption: str,
-) -> "Saved":
+) -> Saved:
     """Writes figures/PROFILE/NAME.png and .svg and enters them in the index. A notebook shows what is returned.
 
     `runs`: the runs behind the figure. `data`: what it shows, with what is real in it: a dataset or words.

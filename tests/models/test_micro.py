@@ -6,6 +6,7 @@ import torch
 from tiny import small, tiny
 from torch.nn import functional as F
 
+from seapkg.graph import edge_cosines
 from seapkg.models import build
 
 USERS, POSITIVES, NEGATIVES = torch.tensor([[0, 3, 3, 8], [1, 4, 0, 9], [5, 6, 15, 2]])
@@ -155,3 +156,14 @@ def test_item_layers_apply_the_item_graph_again(layers):
     for _ in range(layers):
         expected = graphs["text"](expected)
     torch.testing.assert_close(model.parts()["text/whole"], expected)
+
+
+def test_a_row_of_the_learned_graph_whose_cosines_add_up_to_nothing_is_empty():
+    """With every item a neighbour of every other, some rows sum to less than zero."""
+    model = micro(n_neighbours=DATASET.n_items)
+    for name, (best, weights) in model._learned_edges().items():
+        empty = edge_cosines(model.projections[name](model._features(name)), best).sum(dim=1) <= 0
+        assert empty.any() and not empty.all()
+        assert not weights[empty].any() and weights[~empty].any(dim=1).all()
+        weights.sum().backward()
+        assert model.projections[name].weight.grad.isfinite().all()
