@@ -1,0 +1,140 @@
+"""Everything the safeguards take from `seapkg`, in one place.
+
+A refactoring that moves a module or renames a function adapts this file and nothing else in the folder; what the
+functions return is what was recorded, and stays.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import seapkg
+from seapkg.data import sources
+from seapkg.data.sources import KNOWN, Known
+from seapkg.errors import DataNotFound
+from seapkg.experiments import agenda, benchmark, notebooks
+from seapkg.experiments.configure import configure
+from seapkg.experiments.profiles import PROFILES
+from seapkg.experiments.run import Run
+from seapkg.experiments.store import Store
+from seapkg.experiments.train import plan
+from seapkg.models import MODELS, build
+from seapkg.training import fit
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "results" / "reference"
+
+
+def committed_names() -> list[str]:
+    """Names of the run folders in results/reference, sorted."""
+    return sorted(folder.name for folder in REFERENCE.iterdir() if folder.is_dir())
+
+
+def recomputed_name(name: str) -> str:
+    """The name that `RunSpec` computes today from a committed run's run.json."""
+    return Run(REFERENCE / name, complete=False).spec.name
+
+
+def found_name(name: str, empty_store: Path) -> str | None:
+    """The committed run that a store backed by the reference finds for that run's spec."""
+    spec = Run(REFERENCE / name, complete=False).spec
+    run = Store(empty_store, reference=REFERENCE).find(spec)
+    return None if run is None else run.name
+
+
+def replanned_name(name: str) -> str:
+    """The name of the run planned from the options in a committed run's run.json, as a user would give them."""
+    spec = Run(REFERENCE / name, complete=False).spec
+    data = Known(spec.dataset, spec.dataset_fingerprint, n_users=0, n_items=0, n_interactions=0)
+    options = {**spec.config, **spec.training}
+    return plan(spec.model, data, seed=spec.seed, precision=spec.precision, **options).spec.name
+
+
+def profiles() -> list[str]:
+    return list(PROFILES)
+
+
+def planned_names(profile: str) -> dict[str, list[str]]:
+    """Topic -> the sorted names of the runs that the profile's notebook plans, finished or not.
+
+    A topic is a notebook's name without its number. Data known by name counts as not downloaded, here or elsewhere.
+    """
+    original = sources.find
+    sources.find = _find_no_known_data
+    try:
+        jobs = notebooks.jobs(profile, folder=ROOT / "notebooks")
+        return {_topic(job.name): _names(agenda.asked(job.name, job.all_parameters)) for job in jobs}
+    finally:
+        sources.find = original
+
+
+def _find_no_known_data(name: Any) -> Path:
+    if str(name) in KNOWN:
+        raise DataNotFound(f"{name}: the safeguards look at no data but the embedded")
+    raise AssertionError(f"a profile asks for data that is neither embedded nor known: {name}")
+
+
+def _names(plans: list[Any]) -> list[str]:
+    return sorted({plan.spec.name for plan in plans})
+
+
+def _topic(notebook: str) -> str:
+    return re.sub(r"^\d+[a-z]?_", "", notebook)
+
+
+@functools.cache
+def _synthetic() -> Any:
+    return seapkg.load("synthetic")
+
+
+def trajectory(model: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Trains on the embedded data with seed 0 and one thread on the CPU.
+
+    Returns "losses": term -> its mean in each epoch; "valid": metric -> its value after each epoch; "test": metric ->
+    its value at the best epoch.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    gc.freeze()  # a training collects garbage first, and half of the time would go into the imported libraries' objects
+    try:
+        data = _synthetic()
+        config, training = configure(model, options)
+        result = fit(build(model, data, config, 0), data, training, seed=0, device="cpu", progress=False)
+    finally:
+        gc.unfreeze()
+        torch.set_num_threads(threads)
+    names = list(result.curves[0]) if result.curves else []
+    columns = {name: [float(row[name]) for row in result.curves] for name in names}
+    return {
+        "losses": {name: values for name, values in columns.items() if name.startswith("loss")},
+        "valid": {name.removeprefix("valid/"): v for name, v in columns.items() if name.startswith("valid/")},
+        "test": {name: float(value) for name, value in result.test.items()},
+    }
+
+
+def models() -> list[str]:
+    return list(MODELS)
+
+
+def studies() -> dict[str, dict[str, dict[str, Any]]]:
+    """The changes of options that the studies make, by study: recorded as they are, so that they need not stay here."""
+    return {
+        "ablation": benchmark.ABLATION,
+        "variants": benchmark.VARIANTS,
+        "paper_and_code": benchmark.PAPER_AND_CODE,
+        "rearm_parts": benchmark.REARM_PARTS,
+        "samplers": benchmark.SAMPLERS,
+        "separations": benchmark.SEPARATIONS,
+        **{f"plug_in {model}": changes for model, changes in benchmark.PLUG_IN.items()},
+    }
+
+
+def resolved(model: str, options: dict[str, Any]) -> str:
+    """The same text for options that resolve to the same configuration."""
+    return repr((model, *configure(model, options)))
