@@ -13,7 +13,7 @@ Sets up if needed, then runs every notebook and draws every figure and table.
 
 Figures and their index come to figures/PROFILE/.
 
-Options go to `python -m seapkg.experiments.notebooks PROFILE`.
+Options go to `python -m seapkg.studies.notebooks PROFILE`.
 SEAPKG_TORCH_INDEX, where set, is the package index that set-up takes torch from.
 Exit codes: 0 done, 1 something failed, 2 the request is wrong.
 TEXT
@@ -28,4 +28,4 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source .ci/setup.sh
-exec "$python" -m seapkg.experiments.notebooks "$profile" "${@:2}"
+exec "$python" -m seapkg.studies.notebooks "$profile" "${@:2}"

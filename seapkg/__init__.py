@@ -14,10 +14,10 @@ from typing import Any
 _HOMES = {
     "seapkg.data": ("Dataset", "ItemGraph", "load"),
     "seapkg.errors": ("DataError", "RequestError", "SeapkgError", "TrainingFault"),
-    "seapkg.experiments.run": ("Run",),
-    "seapkg.experiments.store": ("Store",),
-    "seapkg.experiments.train": ("train",),
-    "seapkg.models": ("MODELS",),
+    "seapkg.runs.run": ("Run",),
+    "seapkg.runs.store": ("Store",),
+    "seapkg.runs.train": ("train",),
+    "seapkg.models": ("systems",),
     "seapkg.training": ("TrainingConfig", "evaluate", "fit"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -25,7 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     except SeapkgError as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on from the last checkpoint, if there is one", INTERRUPTED)
+        return _say(
+            "interrupted; the same command goes on from the last checkpoint, if there is one",
+            INTERRUPTED,
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
@@ -56,11 +59,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands) -> None:
-    train = commands.add_parser("train", help="train a model; the last line of stdout is a JSON record of the run")
+    train = commands.add_parser(
+        "train", help="train a model; the last line of stdout is a JSON record of the run"
+    )
     train.add_argument("model", metavar="MODEL", help="its name; `models` lists them")
-    train.add_argument("--data", required=True, metavar="DIR|NAME", help="a folder or a dataset's name")
     train.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="key=value", help="options of the model"
+        "--data", required=True, metavar="DIR|NAME", help="a folder or a dataset's name"
+    )
+    train.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="options of the model",
     )
     train.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     train.add_argument("--epochs", type=int, metavar="N", help="the most epochs; sets max_epochs")
@@ -88,36 +100,58 @@ def _add_data(commands) -> None:
 
 def _add_prepare(actions) -> None:
     prepare = actions.add_parser("prepare", help="make a dataset from raw Amazon-2014 files")
-    prepare.add_argument("raw", metavar="RAW", help="the folder with reviews_*.json.gz or ratings_*.csv, and more")
+    prepare.add_argument(
+        "raw", metavar="RAW", help="the folder with reviews_*.json.gz or ratings_*.csv, and more"
+    )
     prepare.add_argument("out", metavar="OUT", help="the folder to make")
-    prepare.add_argument("--core", type=int, default=5, metavar="N", help="fewest pairs of a user or item; default: 5")
-    prepare.add_argument("--seed", type=int, default=0, metavar="N", help="of the split; default: 0")
-    prepare.add_argument("--text-encoder", default="tfidf", help="tfidf (default), or minilm, which seapkg[text] has")
+    prepare.add_argument(
+        "--core",
+        type=int,
+        default=5,
+        metavar="N",
+        help="fewest pairs of a user or item; default: 5",
+    )
+    prepare.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the split; default: 0"
+    )
+    prepare.add_argument(
+        "--text-encoder", default="tfidf", help="tfidf (default), or minilm, which seapkg[text] has"
+    )
     prepare.set_defaults(command=_prepare)
 
 
 def _add_recommend(commands) -> None:
     recommend = commands.add_parser("recommend", help="new items for a user of a finished run")
-    recommend.add_argument("run", metavar="RUN", help="its name, its key, or the beginning of either")
+    recommend.add_argument(
+        "run", metavar="RUN", help="its name, its key, or the beginning of either"
+    )
     recommend.add_argument("--user", type=int, required=True, metavar="ID")
-    recommend.add_argument("--data", metavar="DIR|NAME", help="its dataset; default: where the run read it")
+    recommend.add_argument(
+        "--data", metavar="DIR|NAME", help="its dataset; default: where the run read it"
+    )
     recommend.add_argument("-k", type=int, default=10, metavar="N", help="how many; default: 10")
     _add_store(recommend)
     recommend.set_defaults(command=_recommend)
 
 
 def _add_store(command) -> None:
-    command.add_argument("--store", metavar="DIR", help="where runs are kept; default: $SEAPKG_STORE or results/runs")
+    command.add_argument(
+        "--store", metavar="DIR", help="where runs are kept; default: $SEAPKG_STORE or results/runs"
+    )
 
 
 def _train(options) -> None:
-    from seapkg.experiments import folders
-    from seapkg.experiments.store import Store
-    from seapkg.experiments.train import carry_out, plan
+    from seapkg.runs import locations
+    from seapkg.runs.store import Store
+    from seapkg.runs.train import carry_out, plan
 
     values = settings(options.set, options.epochs)
-    store = Store(options.store or folders.store_root())  # no reference: who trains wants the model
-    planned = plan(options.model, options.data, seed=options.seed, precision=options.precision, **values)
+    store = Store(
+        options.store or locations.store_root()
+    )  # no reference: who trains wants the model
+    planned = plan(
+        options.model, options.data, seed=options.seed, precision=options.precision, **values
+    )
     run = store.find(planned.spec)
     if run is not None:
         _say(f"{run.name} is in {store.root} already; nothing was trained")
@@ -144,7 +178,7 @@ def settings(pairs: list[str], epochs: int | None = None) -> dict[str, str | int
 
 
 def _models(options) -> None:
-    from seapkg.experiments.listing import models_text
+    from seapkg.runs.listing import models_text
 
     print(models_text())
 
@@ -152,7 +186,7 @@ def _models(options) -> None:
 def _check(options) -> None:
     from seapkg.data import describe, load
     from seapkg.data.diagnosis import likeness, not_read, table_1, warnings_about
-    from seapkg.experiments.listing import text_table
+    from seapkg.runs.listing import text_table
 
     data = load(options.data)
     tables = [describe(data), table_1(data), likeness(data)]
@@ -162,7 +196,7 @@ def _check(options) -> None:
 
 
 def _prepare(options) -> None:
-    from seapkg.data.prepare import prepare
+    from seapkg.prepare.amazon import prepare
 
     chosen = {"core": options.core, "seed": options.seed, "text_encoder": options.text_encoder}
     record = prepare(options.raw, options.out, **chosen)
@@ -173,9 +207,9 @@ def _prepare(options) -> None:
 def _get(options) -> None:
     from pathlib import Path
 
-    from seapkg.data.fetch import get
+    from seapkg.data.download import get
     from seapkg.data.registry import entry
-    from seapkg.experiments.folders import data_root
+    from seapkg.runs.locations import data_root
 
     chosen = entry(options.name)
     folder = Path(options.folder) if options.folder else data_root() / options.name
@@ -186,8 +220,8 @@ def _get(options) -> None:
 
 def _recommend(options) -> None:
     from seapkg.data import load
-    from seapkg.experiments.listing import text_table
-    from seapkg.experiments.store import Store
+    from seapkg.runs.listing import text_table
+    from seapkg.runs.store import Store
 
     data = load(options.data) if options.data else None
     table = Store(options.store).get(options.run).recommend(options.user, options.k, data=data)
@@ -196,8 +230,8 @@ def _recommend(options) -> None:
 
 
 def _runs(options) -> None:
-    from seapkg.experiments.listing import runs_frame, text_table
-    from seapkg.experiments.store import Store
+    from seapkg.runs.listing import runs_frame, text_table
+    from seapkg.runs.store import Store
 
     store = Store(options.store)
     runs = store.list()

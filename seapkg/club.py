@@ -25,14 +25,22 @@ class GaussianConditional(nn.Module):
         first = [nn.Linear(dim, hidden) for _ in range(2)]
         second = [nn.Linear(hidden, dim) for _ in range(2)]
         for name, layers in (("first", first), ("second", second)):
-            weight, bias = (torch.stack([getattr(layer, kind).detach() for layer in layers]) for kind in _KINDS)
-            setattr(self, f"{name}_weight", nn.Parameter(weight, requires_grad=False))  # [2, out, in]
+            weight, bias = (
+                torch.stack([getattr(layer, kind).detach() for layer in layers]) for kind in _KINDS
+            )
+            setattr(
+                self, f"{name}_weight", nn.Parameter(weight, requires_grad=False)
+            )  # [2, out, in]
             setattr(self, f"{name}_bias", nn.Parameter(bias, requires_grad=False))  # [2, out]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`x`: [n, dim]. Returns the mean and the log-variance, [n, dim] each."""
-        hidden = torch.einsum("nd,khd->knh", x, self.first_weight) + self.first_bias[:, None]  # [2, n, hidden]
-        mean, log_variance = torch.baddbmm(self.second_bias[:, None], hidden.relu(), self.second_weight.mT)
+        hidden = (
+            torch.einsum("nd,khd->knh", x, self.first_weight) + self.first_bias[:, None]
+        )  # [2, n, hidden]
+        mean, log_variance = torch.baddbmm(
+            self.second_bias[:, None], hidden.relu(), self.second_weight.mT
+        )
         return mean, log_variance.tanh()
 
 
@@ -129,7 +137,9 @@ class _LikelihoodGradient:
     `back` are the two hidden layers with the row of ones between them, as in `_Layers.first`.
     """
 
-    def __init__(self, weights: _Layers, gradient: _Layers, pairs: list[tuple[Tensor, Tensor]]) -> None:
+    def __init__(
+        self, weights: _Layers, gradient: _Layers, pairs: list[tuple[Tensor, Tensor]]
+    ) -> None:
         self.n = len(pairs[0][0])
         x, y = (torch.cat(side).detach() for side in zip(*pairs, strict=True))  # [columns, dim]
         columns, dim = y.shape
@@ -138,7 +148,10 @@ class _LikelihoodGradient:
         self.x = torch.cat([x, x.new_ones(columns, 1)], dim=1)  # [columns, dim + 1]
         self.x_columns = self.x.T.contiguous()
         self.y = y.T.contiguous()  # [dim, columns]
-        self.hidden, self.back = x.new_empty(2 * half + 1, columns), x.new_zeros(2 * half + 1, columns)
+        self.hidden, self.back = (
+            x.new_empty(2 * half + 1, columns),
+            x.new_zeros(2 * half + 1, columns),
+        )
         self.residual, self.sigmoid, self.to_mean = (x.new_empty(dim, columns) for _ in range(3))
         self.under_mean, self.under_log_variance = self.hidden[: half + 1], self.hidden[half:]
         self.back_mean, self.back_log_variance = self.back[:half], self.back[half + 1 :]
@@ -149,10 +162,16 @@ class _LikelihoodGradient:
         With r = μ - y, s = σ(2z), ℓ = tanh z = 2 s - 1 and p = e^-ℓ, n times the gradient at μ is r p, and n / 2 times
         that at z is s (1 - s) (1 - r² p); the factors come in with the products. σ is several times as fast as tanh.
         """
-        w, g, (residual, sigmoid, to_mean) = self.weights, self.gradient, (self.residual, self.sigmoid, self.to_mean)
+        w, g, (residual, sigmoid, to_mean) = (
+            self.weights,
+            self.gradient,
+            (self.residual, self.sigmoid, self.to_mean),
+        )
         torch.mm(w.first, self.x_columns, out=self.hidden).relu_()
         torch.addmm(self.y, w.mean, self.under_mean, beta=-1, out=residual)
-        torch.addmm(sigmoid, w.log_variance, self.under_log_variance, beta=0, alpha=2, out=sigmoid).sigmoid_()
+        torch.addmm(
+            sigmoid, w.log_variance, self.under_log_variance, beta=0, alpha=2, out=sigmoid
+        ).sigmoid_()
         torch.sub(1, sigmoid, alpha=2, out=to_mean).exp_().mul_(residual)
         residual.mul_(to_mean)
         torch.addcmul(sigmoid, sigmoid, sigmoid, value=-1, out=sigmoid)
@@ -162,6 +181,8 @@ class _LikelihoodGradient:
         torch.addmm(g.mean, to_mean, self.under_mean.T, **one, out=g.mean)
         torch.addmm(g.log_variance, to_z, self.under_log_variance.T, **two, out=g.log_variance)
         torch.addmm(self.back_mean, w.mean[:, :-1].T, to_mean, **one, out=self.back_mean)
-        torch.addmm(self.back_log_variance, w.log_variance[:, 1:].T, to_z, **two, out=self.back_log_variance)
+        torch.addmm(
+            self.back_log_variance, w.log_variance[:, 1:].T, to_z, **two, out=self.back_log_variance
+        )
         torch.ops.aten.threshold_backward(self.back, self.hidden, 0, grad_input=self.back)  # ReLU's
         torch.mm(self.back, self.x, out=g.first)

@@ -27,7 +27,9 @@ def locked_file(path: Path, waiting: Callable[[], None] = lambda: None) -> Itera
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
             _wait_for(descriptor, path, waiting)
-            if not _is_at(path, descriptor):  # its last holder took the file away: another may hold a new one
+            if not _is_at(
+                path, descriptor
+            ):  # its last holder took the file away: another may hold a new one
                 continue
             try:
                 yield

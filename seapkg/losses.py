@@ -107,11 +107,15 @@ class _BlockedSoftmax(torch.autograd.Function):
         b, needed = candidates[:n], any(ctx.needs_input_grad[:2])
         gradient_a, gradient_candidates = torch.empty_like(a), torch.zeros_like(candidates)
         scaled, block = candidates / temperature, a.new_empty(m * most)
-        with_ones = torch.cat([candidates, candidates.new_ones(m, 1)], dim=1).T.contiguous()  # [dim + 1, m]
+        with_ones = torch.cat(
+            [candidates, candidates.new_ones(m, 1)], dim=1
+        ).T.contiguous()  # [dim + 1, m]
         total = -(a * b).sum() / temperature
         for start in range(0, n, most):
             rows = a[start : start + most]
-            weights = torch.mm(scaled, rows.T, out=block[: m * len(rows)].view(m, -1))  # [m, block], logits at first
+            weights = torch.mm(
+                scaled, rows.T, out=block[: m * len(rows)].view(m, -1)
+            )  # [m, block], logits at first
             if m > n:
                 weights[n + start : n + start + len(rows)].fill_diagonal_(-torch.inf)
             if temperature < SHARP:

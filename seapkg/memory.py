@@ -27,7 +27,9 @@ def in_blocks(work: Callable[[int], T], size: int, what: str) -> T:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    with explained(what, "already in half blocks: close other programs, or take a machine with more memory"):
+    with explained(
+        what, "already in half blocks: close other programs, or take a machine with more memory"
+    ):
         return work(max(1, size // 2))
 
 
@@ -54,7 +56,11 @@ def _amounts(error: BaseException) -> str:
     asked = _asked_for(str(error))
     held = _held_mb()
     words = [f"asked for {asked:.0f} MB"] if asked is not None else []
-    words += [f"beside the {held:.0f} MB in use" if words else f"held {held:.0f} MB"] if held is not None else []
+    words += (
+        [f"beside the {held:.0f} MB in use" if words else f"held {held:.0f} MB"]
+        if held is not None
+        else []
+    )
     return f", which {' '.join(words)}" if words else ""
 
 
@@ -63,12 +69,18 @@ def _asked_for(message: str) -> float | None:
     found = re.search(r"allocate ([\d.]+) (bytes|KiB|MiB|GiB|TiB)", message)
     if not found:
         return None
-    return float(found[1]) * {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[found[2]] / 1e6
+    return (
+        float(found[1])
+        * {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[found[2]]
+        / 1e6
+    )
 
 
 def _held_mb() -> float | None:
     """What the process holds in memory now, in MB, where the system says so (Linux)."""
     if not STATUS.exists():
         return None
-    kibibytes = next(line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmRSS:"))
+    kibibytes = next(
+        line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmRSS:")
+    )
     return int(kibibytes) * 1024 / 1e6

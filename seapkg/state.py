@@ -15,13 +15,19 @@ def flat(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of "part/name" by name."""
-    return {name.removeprefix(f"{part}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}
+    return {
+        name.removeprefix(f"{part}/"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{part}/")
+    }
 
 
 def adam_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The moments and step counts of an Adam, "parameter's number.quantity"."""
     state = optimiser.state_dict()["state"]
-    return {f"{number}.{name}": value for number, own in state.items() for name, value in own.items()}
+    return {
+        f"{number}.{name}": value for number, own in state.items() for name, value in own.items()
+    }
 
 
 def load_adam_state(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -29,4 +35,6 @@ def load_adam_state(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tens
     for key, value in tensors.items():
         number, name = key.split(".")
         state.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )

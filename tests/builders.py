@@ -17,7 +17,9 @@ def inter_rows(train=TRAIN, valid=VALID, test=TEST) -> list[str]:
     return [f"{user}\t{item}\t5.0\t{label}" for label, pairs in splits for user, item in pairs]
 
 
-def write_inter(folder: Path, rows=None, header=HEADER, newline="\n", bom=False, name="shop.inter") -> Path:
+def write_inter(
+    folder: Path, rows=None, header=HEADER, newline="\n", bom=False, name="shop.inter"
+) -> Path:
     """MMRec's table of interactions."""
     lines = [header, *(inter_rows() if rows is None else rows)]
     text = newline.join(lines) + newline
@@ -55,5 +57,7 @@ def write_graph(folder: Path, modality="image", **changed) -> Path:
     """`item_knn.npz` of one modality; `changed`: other arrays under index or cosine."""
     index, cosine = graph_arrays()
     arrays = {"index": index, "cosine": cosine} | changed
-    np.savez(folder / "item_knn.npz", **{f"{modality}_{key}": array for key, array in arrays.items()})
+    np.savez(
+        folder / "item_knn.npz", **{f"{modality}_{key}": array for key, array in arrays.items()}
+    )
     return folder

@@ -61,12 +61,19 @@ def one_line(text):
 
 
 def test_train_ends_stdout_with_one_json_record_of_the_promised_fields(folder, tmp_path, capsys):
-    code = main(["train", "bpr", "--data", str(folder), *FEW, "--seed", "3", "--store", str(tmp_path)])
+    code = main(
+        ["train", "bpr", "--data", str(folder), *FEW, "--seed", "3", "--store", str(tmp_path)]
+    )
     out, err = capsys.readouterr()
     record = json.loads(out)
     assert code == 0 and out.count("\n") == 1
     assert list(record) == FIELDS
-    assert (record["model"], record["dataset"], record["seed"], record["epochs"]) == ("bpr", "toy", 3, 2)
+    assert (record["model"], record["dataset"], record["seed"], record["epochs"]) == (
+        "bpr",
+        "toy",
+        3,
+        2,
+    )
     for split in ("valid", "test"):
         assert set(record[split]) == {"recall@10", "recall@20", "ndcg@10", "ndcg@20"}
         assert all(0 <= value <= 1 for value in record[split].values())
@@ -76,7 +83,15 @@ def test_train_ends_stdout_with_one_json_record_of_the_promised_fields(folder, t
 
 
 def test_sea_tells_its_formulation(folder, tmp_path, capsys):
-    options = ["--set", "formulation=released", "club_steps=1", "--epochs", "1", "--store", str(tmp_path)]
+    options = [
+        "--set",
+        "formulation=released",
+        "club_steps=1",
+        "--epochs",
+        "1",
+        "--store",
+        str(tmp_path),
+    ]
     assert main(["train", "sea", "--data", str(folder), *options]) == 0
     assert json.loads(capsys.readouterr().out)["formulation"] == "released"
 
@@ -114,7 +129,14 @@ def test_a_wrong_request_is_one_clear_line_and_exit_code_2(arguments, said, tmp_
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["train", "bpr"], ["train", "bpr", "--data", "synthetic", "--seed", "x"], ["data"]]
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["train", "bpr"],
+        ["train", "bpr", "--data", "synthetic", "--seed", "x"],
+        ["data"],
+    ],
 )
 def test_a_malformed_command_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -142,14 +164,21 @@ def test_a_broken_run_is_one_line_with_a_remedy(folder, store, tmp_path, capsys)
 
 
 def test_models_lists_each_with_description_needs_and_options(capsys):
-    from seapkg.models import MODELS
+    from seapkg.models import systems
 
     assert main(["models"]) == 0
     out = capsys.readouterr().out
     heads = [line for line in out.splitlines() if not line.startswith(" ") and ": " in line]
-    assert [head.split(":")[0] for head in heads] == list(MODELS)
-    assert all(("needs item features" in head) == MODELS[head.split(":")[0]].needs_features for head in heads)
-    assert "    embed_dim = 64" in out and "    patience = 20" in out and "    formulation = paper" in out
+    assert [head.split(":")[0] for head in heads] == list(systems())
+    assert all(
+        ("needs item features" in head) == systems()[head.split(":")[0]].model.needs_features
+        for head in heads
+    )
+    assert (
+        "    embed_dim = 64" in out
+        and "    patience = 20" in out
+        and "    formulation = paper" in out
+    )
 
 
 def test_data_check_describes_a_folder(folder, capsys):
@@ -168,7 +197,9 @@ def test_data_get_offline_downloads_nothing_and_says_what_is_missing(tmp_path, c
     assert main(["data", "get", "lfm2k", "--offline", "--folder", str(tmp_path / "lfm2k")]) == 2
     out, err = capsys.readouterr()
     last = err.splitlines()[-1]
-    assert out == "" and "lfm2k.inter, text_feat.npy, audio_feat.npy" in last and "--offline" in last
+    assert (
+        out == "" and "lfm2k.inter, text_feat.npy, audio_feat.npy" in last and "--offline" in last
+    )
     assert not (tmp_path / "lfm2k").exists()
 
 
@@ -192,7 +223,8 @@ def test_recommend_reads_the_data_where_it_is_told_to(folder, store, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    ("run", "user", "said"), [("sea", "0", "no run called"), ("bpr", "99", "no user 99"), ("bpr", "-1", "no user -1")]
+    ("run", "user", "said"),
+    [("sea", "0", "no run called"), ("bpr", "99", "no user 99"), ("bpr", "-1", "no user -1")],
 )
 def test_recommend_refuses_unknown_runs_and_users(store, capsys, run, user, said):
     assert main(["recommend", run, f"--user={user}", "--store", str(store)]) == 2
@@ -220,8 +252,12 @@ def test_settings_keep_what_stands_behind_the_first_equals_sign():
 
 def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
     endless = "--set", "patience=1000000", "max_epochs=1000000"
-    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a job in the background ignores it
-    training = command("train", "lightgcn", "--data", "synthetic", "--store", tmp_path, *endless, **heard)
+    heard = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    }  # a job in the background ignores it
+    training = command(
+        "train", "lightgcn", "--data", "synthetic", "--store", tmp_path, *endless, **heard
+    )
     seen = ""
     while "epoch 1" not in seen and training.poll() is None:
         seen += training.stderr.read(1)
@@ -249,7 +285,9 @@ def test_importing_the_package_imports_no_notebook_and_no_plotting():
         "heavy = {'matplotlib', 'papermill', 'jupyter_client', 'IPython', 'nbformat'};"
         "print(sorted(heavy & set(sys.modules)), 'torch' in light)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
     assert done.stdout.split() == ["[]", "False"]
 
 

@@ -77,7 +77,9 @@ def test_the_negative_log_likelihood_by_hand():
 def test_the_negative_log_likelihood_is_that_of_torch_distributions_without_the_constant():
     q, x, y = conditional(), normal(7, 3), normal(7, 3, seed=1)
     constant = 3 / 2 * math.log(2 * math.pi)
-    torch.testing.assert_close(club.negative_log_likelihood(q, x, y), -log_likelihood(q, x, y).mean() - constant)
+    torch.testing.assert_close(
+        club.negative_log_likelihood(q, x, y), -log_likelihood(q, x, y).mean() - constant
+    )
 
 
 # The bound
@@ -105,7 +107,9 @@ def test_the_exact_bound_and_its_gradient_equal_a_double_loop_over_all_pairs():
     q = conditional()
     x, y = normal(6, 3).requires_grad_(), normal(6, 3, seed=1).requires_grad_()
     matched = log_likelihood(q, x, y).mean()
-    unmatched = torch.stack([log_likelihood(q, x, y[j].expand(6, 3)).mean() for j in range(6)]).mean()
+    unmatched = torch.stack(
+        [log_likelihood(q, x, y[j].expand(6, 3)).mean() for j in range(6)]
+    ).mean()
     ours = club.club_exact(q, x, y)
     torch.testing.assert_close(ours, matched - unmatched)
     expected = torch.autograd.grad(matched - unmatched, (x, y))

@@ -53,7 +53,9 @@ def conda():
 
 
 def test_every_declared_dependency_has_a_lower_bound():
-    assert all(any(each.operator == ">=" for each in bound) for bound in declared().values()), declared()
+    assert all(any(each.operator == ">=" for each in bound) for bound in declared().values()), (
+        declared()
+    )
 
 
 def test_conda_asks_for_the_same_packages_with_the_same_bounds():
@@ -105,7 +107,9 @@ def test_the_lock_serves_other_systems_and_pythons_than_the_one_that_wrote_it():
 
 def test_importing_the_package_needs_no_notebook_and_no_plotting():
     code = "import seapkg, sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = set(result.stdout.split())
     heavy = {"papermill", "nbclient", "nbformat", "ipykernel", "IPython", "matplotlib"}
     assert "seapkg" in loaded

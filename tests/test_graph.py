@@ -11,7 +11,7 @@ from tiny import tiny
 
 from seapkg import graph
 from seapkg.data.dataset import ItemGraph
-from seapkg.graph import likeness
+from seapkg.graph import neighbours
 
 PAIRS = torch.tensor([[0, 0], [0, 2], [1, 0], [2, 1], [2, 2], [2, 0]])
 N_USERS, N_ITEMS = 4, 5  # user 3 and items 3, 4 have no pair
@@ -32,7 +32,9 @@ def random_graph(symmetric: bool) -> tuple[graph.SparseGraph, torch.Tensor]:
     matrix = matrix + matrix.T if symmetric else matrix
     rows, columns = matrix.nonzero().T
     values = matrix[rows, columns]
-    return graph.SparseGraph(rows, columns, values, tuple(matrix.shape), symmetric=symmetric), matrix
+    return graph.SparseGraph(
+        rows, columns, values, tuple(matrix.shape), symmetric=symmetric
+    ), matrix
 
 
 # The sparse product
@@ -199,7 +201,11 @@ def test_a_neighbour_graph_of_uneven_degrees_has_the_row_degrees_on_both_sides()
 
 def test_an_item_without_neighbours_of_its_own_has_an_empty_row_and_column():
     ours = dense(graph.neighbour_graph(torch.tensor([0, 0, 1]), torch.tensor([1, 2, 0]), n_items=3))
-    assert ours.tolist() == [[0, pytest.approx(2**-0.5), 0], [pytest.approx(2**-0.5), 0, 0], [0, 0, 0]]
+    assert ours.tolist() == [
+        [0, pytest.approx(2**-0.5), 0],
+        [pytest.approx(2**-0.5), 0, 0],
+        [0, 0, 0],
+    ]
 
 
 def mixed(dataset, k: int, image_weight: float, **kwargs) -> torch.Tensor:
@@ -246,8 +252,12 @@ def test_of_given_edges_the_best_are_kept_itself_first_and_of_equal_ones_the_low
     """Item 0 has itself at a low cosine and two equal others; item 1 is not its own neighbour."""
     index = np.array([[0, 0, 0, 0, 1, 1, 1], [7, 5, 0, 3, 2, 9, 4]])
     given = ItemGraph(index, np.array([0.6, 0.9, 0.1, 0.9, 0.2, 0.8, 0.5], dtype=np.float32))
-    rows, columns, cosines = graph.item_edges(tiny("image", item_graphs={"image": given}), "image", k)
-    found = dict(zip(zip(rows.tolist(), columns.tolist(), strict=True), cosines.tolist(), strict=True))
+    rows, columns, cosines = graph.item_edges(
+        tiny("image", item_graphs={"image": given}), "image", k
+    )
+    found = dict(
+        zip(zip(rows.tolist(), columns.tolist(), strict=True), cosines.tolist(), strict=True)
+    )
     assert found == pytest.approx(kept)
 
 
@@ -322,7 +332,9 @@ def test_co_occurrence_equals_the_counts_taken_pair_by_pair(block_rows):
     full = (counts > 0).sum(axis=1) >= 4
     ours = graph.co_occurrence_graph(pairs, 30, 20, 4, block_rows).matrix().to_dense().numpy()
     assert full.sum() > 20
-    np.testing.assert_allclose(ours[full], co_occurrence_by_hand(counts, 4)[full], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        ours[full], co_occurrence_by_hand(counts, 4)[full], rtol=1e-5, atol=1e-7
+    )
     np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=1e-5)
 
 
@@ -335,8 +347,13 @@ def test_rows_with_few_neighbours_draw_among_them_again_before_the_softmax():
     seen = set()
     for n in range(20):
         row = matrix[3 * n]
-        assert row.nonzero().flatten().tolist() == [3 * n + 1, 3 * n + 2] and row.sum() == pytest.approx(1)
-        times = row[3 * n + 1] / math.e**2 / (row[3 * n + 2] / math.e)  # how often the one was drawn, over the other
+        assert row.nonzero().flatten().tolist() == [
+            3 * n + 1,
+            3 * n + 2,
+        ] and row.sum() == pytest.approx(1)
+        times = (
+            row[3 * n + 1] / math.e**2 / (row[3 * n + 2] / math.e)
+        )  # how often the one was drawn, over the other
         seen.add(round(times.item(), 3))
     assert seen == {3.0, 1.0, round(1 / 3, 3)}  # four draws, each of the two once at least
     assert torch.equal(matrix, graph.co_occurrence_graph(pairs, 60, 60, 4).matrix().to_dense())
@@ -347,11 +364,17 @@ def test_a_row_that_shares_nothing_takes_the_most_active_rows():
     row = graph.co_occurrence_graph(pairs, 5, 5, 2).matrix().to_dense()[3]
     share = np.exp(np.array([3, 2]) / 5)
     np.testing.assert_allclose(row[[2, 1]], share / share.sum(), rtol=1e-6)
-    assert torch.equal(row, graph.co_occurrence_graph(pairs, 5, 5, 2).matrix().to_dense()[4])  # who has no pair at all
+    assert torch.equal(
+        row, graph.co_occurrence_graph(pairs, 5, 5, 2).matrix().to_dense()[4]
+    )  # who has no pair at all
 
 
 def test_no_shared_column_anywhere_is_still_a_graph():
-    matrix = graph.co_occurrence_graph(torch.tensor([[0, 0], [1, 1], [2, 2]]), 3, 3, 2).matrix().to_dense()
+    matrix = (
+        graph.co_occurrence_graph(torch.tensor([[0, 0], [1, 1], [2, 2]]), 3, 3, 2)
+        .matrix()
+        .to_dense()
+    )
     torch.testing.assert_close(matrix.sum(dim=1), torch.ones(3))
 
 
@@ -365,7 +388,9 @@ def test_similarity_graphs_hold_cosines_over_k():
 
 
 def test_a_similarity_graph_of_fewer_edges_than_were_asked_for_still_sums_to_a_mean_cosine(caplog):
-    given = ItemGraph(np.array([[0, 0, 1, 2], [0, 3, 1, 2]]), np.array([1, 0.5, 1, 0.8], dtype=np.float32))
+    given = ItemGraph(
+        np.array([[0, 0, 1, 2], [0, 3, 1, 2]]), np.array([1, 0.5, 1, 0.8], dtype=np.float32)
+    )
     edges = graph.item_edges(tiny("image", item_graphs={"image": given}), "image", 5)
     assert "at most 2 edges an item; 5 were asked for" in caplog.text
     sums = graph.similarity_graph(*edges, (16, 16)).matrix().to_dense().sum(dim=1)
@@ -375,9 +400,11 @@ def test_a_similarity_graph_of_fewer_edges_than_were_asked_for_still_sums_to_a_m
 @pytest.mark.parametrize("gram_bytes", [0, 1 << 30], ids=["row by row", "all products at once"])
 @pytest.mark.parametrize("block_bytes", [1, 300, 1 << 20])
 @pytest.mark.parametrize("k", [1, 4, 17])
-def test_the_nearest_means_are_those_of_the_means_formed_first(gram_bytes, block_bytes, k, monkeypatch):
+def test_the_nearest_means_are_those_of_the_means_formed_first(
+    gram_bytes, block_bytes, k, monkeypatch
+):
     """Users 3 and 4 have the same items, 5 one without features, 16 none."""
-    monkeypatch.setattr(likeness, "GRAM_BYTES", gram_bytes)
+    monkeypatch.setattr(neighbours, "GRAM_BYTES", gram_bytes)
     features = normal(9, 5) * (torch.arange(9) != 8)[:, None]
     users, items = (torch.rand(16, 8, generator=torch.Generator().manual_seed(2)) < 0.4).nonzero().T
     pairs = torch.stack([users, items], dim=1)
@@ -394,11 +421,15 @@ def test_the_nearest_means_are_those_of_the_means_formed_first(gram_bytes, block
 
 @pytest.mark.parametrize("block_bytes", [4 * 61, 4 * 61 * 7, 1 << 20])
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
-def test_means_in_which_features_cancel_are_compared_as_well_as_the_means_themselves(scale, block_bytes):
+def test_means_in_which_features_cancel_are_compared_as_well_as_the_means_themselves(
+    scale, block_bytes
+):
     """Centred features; of the mean of a user of all items nothing but rounding is left, which is nobody's likeness."""
     features = normal(40, 8)
     features -= features.mean(dim=0)
-    users, items = (torch.rand(60, 40, generator=torch.Generator().manual_seed(1)) < 0.9).nonzero().T
+    users, items = (
+        (torch.rand(60, 40, generator=torch.Generator().manual_seed(1)) < 0.9).nonzero().T
+    )
     users, items = torch.cat([users, torch.full((40,), 60)]), torch.cat([items, torch.arange(40)])
     mean = graph.mean_graph(torch.stack([users, items], dim=1), 61, 40)
     rows, columns, cosines = graph.nearest_means(features * scale, mean, 5, block_bytes)
@@ -415,7 +446,9 @@ def test_the_search_takes_no_more_memory_for_more_items_than_users(monkeypatch):
     seen = []
     product = graph.SparseGraph.rows_of_product
     monkeypatch.setattr(
-        graph.SparseGraph, "rows_of_product", lambda *args: seen.append(args[3] - args[2]) or product(*args)
+        graph.SparseGraph,
+        "rows_of_product",
+        lambda *args: seen.append(args[3] - args[2]) or product(*args),
     )
     mean = graph.mean_graph(torch.stack([torch.arange(20), 25 * torch.arange(20)], dim=1), 20, 500)
     graph.nearest_means(normal(500, 3), mean, 2, block_bytes=4 * 500 * 3)

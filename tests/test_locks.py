@@ -27,7 +27,12 @@ def test_a_file_is_made_for_its_holder_and_gone_afterwards(tmp_path):
 
 def test_whoever_waited_holds_a_file_that_the_next_one_meets(tmp_path):
     """The first holder takes its file away while the second waits for it: the third must still find the second."""
-    path, waits, holds, done = tmp_path / "lock", threading.Event(), threading.Event(), threading.Event()
+    path, waits, holds, done = (
+        tmp_path / "lock",
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+    )
 
     def second():
         with locked_file(path, waits.set):

@@ -50,7 +50,10 @@ def test_bpr_neither_overflows_nor_loses_its_gradient(gap):
 
 
 def test_the_embedding_norm_adds_unsquared_norms_and_divides_by_the_last_row_count():
-    a, b = torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([[2.0, 1.0], [2.0, 0.0], [0.0, 4.0]])
+    a, b = (
+        torch.tensor([[3.0, 0.0], [0.0, 4.0]]),
+        torch.tensor([[2.0, 1.0], [2.0, 0.0], [0.0, 4.0]]),
+    )
     assert losses.embedding_norm(a, b).item() == pytest.approx((5 + 5) / 3)
     assert losses.embedding_norm(b, a).item() == pytest.approx((5 + 5) / 2)
 
@@ -71,7 +74,9 @@ def test_solosim_and_its_gradient_equal_the_dense_log_softmax(temperature):
     a, b = views()
     ours, theirs = losses.solosim(a, b, temperature), dense_solosim(a, b, temperature)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-    for mine, oracle in zip(*(torch.autograd.grad(3 * loss, (a, b)) for loss in (ours, theirs)), strict=True):
+    for mine, oracle in zip(
+        *(torch.autograd.grad(3 * loss, (a, b)) for loss in (ours, theirs)), strict=True
+    ):
         torch.testing.assert_close(mine, oracle, rtol=0, atol=1e-10)
 
 
@@ -139,7 +144,9 @@ def test_grace_and_its_gradient_equal_the_formula(temperature):
     # Off the sphere e^(a·a / τ) is no constant: the formula's own row is left out, and so must be its gradient.
     own = (a @ a.T / temperature).fill_diagonal_(-math.inf)
     theirs = -torch.cat([a @ b.T / temperature, own], dim=1).log_softmax(dim=1).diagonal().mean()
-    for mine, other in zip(torch.autograd.grad(ours, (a, b)), torch.autograd.grad(theirs, (a, b)), strict=True):
+    for mine, other in zip(
+        torch.autograd.grad(ours, (a, b)), torch.autograd.grad(theirs, (a, b)), strict=True
+    ):
         torch.testing.assert_close(mine, other)
 
 

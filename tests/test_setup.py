@@ -96,7 +96,9 @@ def test_a_complete_active_environment_is_used_as_it_is(clone, bin_dir, variable
 
 
 def test_an_active_environment_that_lacks_something_is_named_and_left_alone(clone, bin_dir):
-    (clone / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text().replace("numpy>=2.0", "numpy>=99"))
+    (clone / "pyproject.toml").write_text(
+        (ROOT / "pyproject.toml").read_text().replace("numpy>=2.0", "numpy>=99")
+    )
     result = source(clone, environment(bin_dir, VIRTUAL_ENV=sys.prefix))
     assert "lacks numpy>=99; using .venv instead" in result.stderr
 
@@ -128,8 +130,8 @@ def test_an_unknown_profile_is_one_line_and_exit_2(clone, bin_dir):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ("run_all.sh", "-m seapkg.experiments.notebooks smoke"),
-        ("run_all.sh paper --only 01", "-m seapkg.experiments.notebooks paper --only 01"),
+        ("run_all.sh", "-m seapkg.studies.notebooks smoke"),
+        ("run_all.sh paper --only 01", "-m seapkg.studies.notebooks paper --only 01"),
         ("run_tests.sh", "-m pytest -n 2"),
         ("run_tests.sh -k knn", "-m pytest -n 2 -k knn"),
         ("run_tests.sh -n0 -x", "-m pytest -n0 -x"),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from seapkg.data.dataset import Dataset
-from seapkg.models import model_class
+from seapkg.models import find
 
 WIDTHS = {"image": 7, "text": 5, "audio": 3}  # odd on purpose: halves are then unequal
 SMALL = {
@@ -33,11 +33,20 @@ def planted(n_groups=4, users_a_group=12, items_a_group=12, seed=0) -> Dataset:
     random = np.random.default_rng(seed)
     n_users, n_items = n_groups * users_a_group, n_groups * items_a_group
     groups = np.arange(n_items) // items_a_group
-    choices = [random.permutation(items_a_group) + user // users_a_group * items_a_group for user in range(n_users)]
-    thirds = (pairs_of(np.array(choices)[:, columns]) for columns in (slice(6), slice(6, 9), slice(9, 12)))
-    centres = {"image": random.normal(size=(n_groups, 12)), "text": random.normal(size=(n_groups, 8))}
+    choices = [
+        random.permutation(items_a_group) + user // users_a_group * items_a_group
+        for user in range(n_users)
+    ]
+    thirds = (
+        pairs_of(np.array(choices)[:, columns]) for columns in (slice(6), slice(6, 9), slice(9, 12))
+    )
+    centres = {
+        "image": random.normal(size=(n_groups, 12)),
+        "text": random.normal(size=(n_groups, 8)),
+    }
     features = {
-        name: centre[groups] + random.normal(size=(n_items, centre.shape[1])) for name, centre in centres.items()
+        name: centre[groups] + random.normal(size=(n_items, centre.shape[1]))
+        for name, centre in centres.items()
     }
     return Dataset.from_arrays(*thirds, features=features)
 
@@ -50,19 +59,26 @@ def pairs_of(choices: np.ndarray) -> np.ndarray:
 
 def with_other_test(dataset: Dataset) -> Dataset:
     """The same dataset, but each user's test items are others."""
-    known = {split: {tuple(pair) for pair in getattr(dataset, split).tolist()} for split in ("train", "valid", "test")}
+    known = {
+        split: {tuple(pair) for pair in getattr(dataset, split).tolist()}
+        for split in ("train", "valid", "test")
+    }
     taken = set.union(*known.values())
     test = [
         next((user, item) for item in range(dataset.n_items) if (user, item) not in taken)
         for user in np.unique(dataset.test[:, 0]).tolist()
     ]
     return Dataset.from_arrays(
-        dataset.train, dataset.valid, np.array(test), n_items=dataset.n_items, features=dict(dataset.features)
+        dataset.train,
+        dataset.valid,
+        np.array(test),
+        n_items=dataset.n_items,
+        features=dict(dataset.features),
     )
 
 
 def small(name: str, **options):
     """A model's configuration at the small sizes above, with `options`."""
-    config_class = model_class(name).config_class
+    config_class = find(name).model.config_class
     known = {key: value for key, value in SMALL.items() if key in config_class.__dataclass_fields__}
     return config_class(**known | options)

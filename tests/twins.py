@@ -25,7 +25,9 @@ def to_float64(model):
 
 def adjacency_values(model) -> np.ndarray:
     """1 / sqrt(d_u d_i) of the stored edges, from the graph's own degrees."""
-    starts, columns = (getattr(model.graph, f"forward_{part}").numpy() for part in ("starts", "columns"))
+    starts, columns = (
+        getattr(model.graph, f"forward_{part}").numpy() for part in ("starts", "columns")
+    )
     degrees = np.diff(starts)
     rows = np.arange(len(degrees)).repeat(degrees)
     return 1 / np.sqrt(degrees[rows].astype(np.float64) * degrees[columns])
@@ -105,14 +107,18 @@ class Twin:
 
     def __init__(self, model, dataset):
         self.model, self.dataset, self.config = model, dataset, model.config
-        self.features = {name: torch.from_numpy(x.astype(np.float64)) for name, x in dataset.features.items()}
+        self.features = {
+            name: torch.from_numpy(x.astype(np.float64)) for name, x in dataset.features.items()
+        }
 
     # (A6) to (A9)
 
     def embed(self):
         nodes = {name: self.propagated(name) for name in self.features}
         n_users = self.dataset.n_users
-        users = [self.model.user_weights[:, [m]] * x[:n_users] for m, x in enumerate(nodes.values())]
+        users = [
+            self.model.user_weights[:, [m]] * x[:n_users] for m, x in enumerate(nodes.values())
+        ]
         items = torch.cat([x[n_users:] for x in nodes.values()], dim=1)
         neighbours, mix = items, self.item_mix()
         for _ in range(self.config.n_item_layers):
@@ -122,7 +128,9 @@ class Twin:
     def propagated(self, name):
         """x + Âx + ÂÂx + ... of the unit rows."""
         wide = self.config.split == "before_gnn"
-        content = encoder(self.model.encoders[name], self.wide(name) if wide else self.features[name])
+        content = encoder(
+            self.model.encoders[name], self.wide(name) if wide else self.features[name]
+        )
         layer = total = unit_rows(torch.cat([self.model.users[name], content]))
         for _ in range(self.config.n_layers):
             layer = adjacency_product(self.dataset, layer)
@@ -134,7 +142,11 @@ class Twin:
         if self.config.graph_weights == "learned":
             shares = self.model.item_graphs.logits.softmax(dim=0)
         else:
-            shares = (0.1, 0.9) if list(self.features) == ["image", "text"] else [1 / len(graphs)] * len(graphs)
+            shares = (
+                (0.1, 0.9)
+                if list(self.features) == ["image", "text"]
+                else [1 / len(graphs)] * len(graphs)
+            )
         return sum(share * graph for share, graph in zip(shares, graphs, strict=True))
 
     # Parts
@@ -183,8 +195,13 @@ class Twin:
 
     def alignment(self, positives):
         items = positives.unique() if self.config.alignment_items == "batch" else slice(None)
-        views, tau = {name: self.view(name, items) for name in self.features}, self.config.temperature
-        pairs = [self.aligned(views[late], views[early], tau) for early, late in combinations(views, 2)]
+        views, tau = (
+            {name: self.view(name, items) for name in self.features},
+            self.config.temperature,
+        )
+        pairs = [
+            self.aligned(views[late], views[early], tau) for early, late in combinations(views, 2)
+        ]
         return sum(pairs) / len(pairs)
 
     def aligned(self, text, image, tau):
@@ -200,7 +217,9 @@ class Twin:
             bound = club_all_pairs(q, generic, unique)
         else:
             order = torch.randperm(len(unique), generator=generator)
-            bound = (log_density(q, generic, unique) - log_density(q, generic, unique[order])).mean()
+            bound = (
+                log_density(q, generic, unique) - log_density(q, generic, unique[order])
+            ).mean()
         bound = bound / 2 if self.config.club_half else bound
         return bound.clamp(min=0) if self.config.club_clamp else bound
 

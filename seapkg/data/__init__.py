@@ -1,7 +1,7 @@
 """Data: what a model may see, how it is read, and a built-in world whose truth is known."""
 
-from seapkg.data.check import describe
+from seapkg.data.catalogue import load
 from seapkg.data.dataset import Dataset, ItemGraph
-from seapkg.data.sources import load
+from seapkg.data.describe import describe
 
 __all__ = ["Dataset", "ItemGraph", "describe", "load"]

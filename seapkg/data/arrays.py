@@ -15,7 +15,10 @@ from numpy.lib import format as npy
 from seapkg.data.places import fault
 from seapkg.errors import DataError
 
-PLAIN, EXPANSION = 256 << 20, 100  # bytes that any archive may unpack to; beyond, so many times its packed size
+PLAIN, EXPANSION = (
+    256 << 20,
+    100,
+)  # bytes that any archive may unpack to; beyond, so many times its packed size
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 BROKEN = (
     ValueError,
@@ -39,7 +42,10 @@ def read_npy(path: Path) -> np.ndarray:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Every array in a .npz file by its key; any dtype but objects."""
     with _readable(path), zipfile.ZipFile(path) as archive:
-        return {info.filename.removesuffix(".npy"): _read_member(archive, info, path) for info in archive.infolist()}
+        return {
+            info.filename.removesuffix(".npy"): _read_member(archive, info, path)
+            for info in archive.infolist()
+        }
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
@@ -86,7 +92,9 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise fault(
-            str(path), f"it cannot be read ({error.strerror or error})", "Look after the file and try again"
+            str(path),
+            f"it cannot be read ({error.strerror or error})",
+            "Look after the file and try again",
         ) from error
     except BROKEN as error:
         raise fault(

@@ -31,17 +31,23 @@ def check_modality(name: str, where: str) -> None:
     """A modality's name also names parts of models, so it is a plain word."""
     if not isinstance(name, str) or not name or not f"_{name}".replace("-", "_").isidentifier():
         raise fault(
-            where, f"{name!r} is not a name for a modality", "Use letters, digits, - and _, as in image or audio_2"
+            where,
+            f"{name!r} is not a name for a modality",
+            "Use letters, digits, - and _, as in image or audio_2",
         )
 
 
-def as_features(features: Mapping[str, object], n_items: int, places: Mapping[str, Place]) -> Mapping[str, np.ndarray]:
+def as_features(
+    features: Mapping[str, object], n_items: int, places: Mapping[str, Place]
+) -> Mapping[str, np.ndarray]:
     """Every modality's features as float32 [n_items, width], in the order of modalities."""
     place_of = {name: places.get(name, Place(f"features[{name!r}]")) for name in features}
     for name in features:
         check_modality(name, place_of[name].file)
     ordered = modality_order(features)
-    return MappingProxyType({name: as_feature(features[name], n_items, place_of[name]) for name in ordered})
+    return MappingProxyType(
+        {name: as_feature(features[name], n_items, place_of[name]) for name in ordered}
+    )
 
 
 def as_feature(values: object, n_items: int, place: Place) -> np.ndarray:
@@ -61,7 +67,9 @@ def as_feature(values: object, n_items: int, place: Place) -> np.ndarray:
         )
     if array.dtype.kind not in "fiu":
         raise fault(
-            place.file, f"the features are {array.dtype}, not real numbers", 'Save them with .astype("float32")'
+            place.file,
+            f"the features are {array.dtype}, not real numbers",
+            'Save them with .astype("float32")',
         )
     numbers = private(array, np.float32)
     check_finite(numbers, array, place)
@@ -81,10 +89,16 @@ def check_finite(numbers: np.ndarray, original: np.ndarray, place: Place) -> Non
 
 
 def as_graphs(
-    graphs: Mapping[str, ItemGraph], features: Mapping[str, np.ndarray], n_items: int, places: Mapping[str, Place]
+    graphs: Mapping[str, ItemGraph],
+    features: Mapping[str, np.ndarray],
+    n_items: int,
+    places: Mapping[str, Place],
 ) -> Mapping[str, ItemGraph]:
     """Every given item graph, checked, in the order of modalities."""
-    place_of = {name: places.get(f"{name} graph", Place(f"item_graphs[{name!r}]", "edge")) for name in graphs}
+    place_of = {
+        name: places.get(f"{name} graph", Place(f"item_graphs[{name!r}]", "edge"))
+        for name in graphs
+    }
     for name, place in place_of.items():
         check_modality(name, place.file)
         if features and name not in features:
@@ -93,7 +107,9 @@ def as_graphs(
                 f"it has a graph for {name!r}, which has no features",
                 f"Name it after one of: {', '.join(features)}",
             )
-    return MappingProxyType({name: as_graph(graphs[name], n_items, place_of[name]) for name in modality_order(graphs)})
+    return MappingProxyType(
+        {name: as_graph(graphs[name], n_items, place_of[name]) for name in modality_order(graphs)}
+    )
 
 
 def as_graph(graph: ItemGraph, n_items: int, place: Place) -> ItemGraph:
@@ -106,7 +122,9 @@ def as_graph(graph: ItemGraph, n_items: int, place: Place) -> ItemGraph:
             "Give row 0 the sources and row 1 the neighbours",
         )
     if not index.size:
-        raise fault(place.file, "the graph has no edges", "Leave it out to have one made from the features")
+        raise fault(
+            place.file, "the graph has no edges", "Leave it out to have one made from the features"
+        )
     if cosine.shape != index.shape[1:] or cosine.dtype.kind not in "fiu":
         raise fault(
             place.file,

@@ -163,7 +163,9 @@ def _fingerprint(dataset: Dataset) -> str:
     parts = [f"{dataset.n_users},{dataset.n_items}"]
     parts += [content_hash(getattr(dataset, split)) for split in SPLITS]
     parts += [f"{name}={content_hash(x)}" for name, x in dataset.features.items()]
-    parts += [f"{name}~{content_hash(g.index, g.cosine)}" for name, g in dataset.item_graphs.items()]
+    parts += [
+        f"{name}~{content_hash(g.index, g.cosine)}" for name, g in dataset.item_graphs.items()
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seapkg.data.dataset import SPLITS, Dataset
-from seapkg.data.formats import FEATURES, GRAPHS, ITEMS
+from seapkg.data.read import FEATURES, GRAPHS, ITEMS
 
 N_PAIRS = 20_000
 BLOCK = 2_000  # pairs whose features are held at a time
@@ -21,7 +21,11 @@ LIKE_DATA = {".npy", ".npz", ".csv", ".tsv"}
 def table_1(dataset: Dataset) -> pd.DataFrame:
     """The dataset's line of Table 1: users, items, interactions of all splits, and the share of pairs never met."""
     sparsity = 1 - dataset.n_interactions / (dataset.n_users * dataset.n_items)
-    sizes = {"users": dataset.n_users, "items": dataset.n_items, "interactions": dataset.n_interactions}
+    sizes = {
+        "users": dataset.n_users,
+        "items": dataset.n_items,
+        "interactions": dataset.n_interactions,
+    }
     return pd.DataFrame([{"dataset": dataset.name, **sizes, "sparsity": f"{sparsity:.2%}"}])
 
 
@@ -39,7 +43,14 @@ def likeness(dataset: Dataset, n_pairs: int = N_PAIRS) -> pd.DataFrame:
     rows = []
     for modality, x in dataset.features.items():
         shared, chance = mean_cosine(x, together), mean_cosine(x, apart)
-        rows.append({"modality": modality, "co-interacted": shared, "random": chance, "difference": shared - chance})
+        rows.append(
+            {
+                "modality": modality,
+                "co-interacted": shared,
+                "random": chance,
+                "difference": shared - chance,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -77,10 +88,14 @@ def mean_cosine(x: np.ndarray, pairs: np.ndarray) -> float:
 
 def warnings_about(dataset: Dataset) -> list[str]:
     """What will hurt a model, one sentence each; [] where nothing was found."""
-    found = [f"{name} features: {what}" for name, x in dataset.features.items() for what in _faults(x)]
+    found = [
+        f"{name} features: {what}" for name, x in dataset.features.items() for what in _faults(x)
+    ]
     idle = dataset.n_items - len(dataset.train_items)
     if idle > MOST_IDLE * dataset.n_items:
-        found.append(f"{idle} of {dataset.n_items} items have no training pair; collaborative models cannot rank them")
+        found.append(
+            f"{idle} of {dataset.n_items} items have no training pair; collaborative models cannot rank them"
+        )
     return found
 
 
@@ -89,9 +104,17 @@ def not_read(dataset: Dataset) -> list[str]:
     folder = Path(dataset.source)
     if not folder.is_dir():
         return []
-    own = {f"{split}.npy" for split in SPLITS} | {f"{name}{FEATURES}" for name in dataset.features} | {GRAPHS, ITEMS}
+    own = (
+        {f"{split}.npy" for split in SPLITS}
+        | {f"{name}{FEATURES}" for name in dataset.features}
+        | {GRAPHS, ITEMS}
+    )
     found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in LIKE_DATA)
-    return [f"{name} is not read: features are files named MODALITY{FEATURES}" for name in found if name not in own]
+    return [
+        f"{name} is not read: features are files named MODALITY{FEATURES}"
+        for name in found
+        if name not in own
+    ]
 
 
 def _faults(x: np.ndarray) -> Iterator[str]:

@@ -23,7 +23,9 @@ def as_pairs(values: object, split: str, place: Place) -> np.ndarray:
         )
     if array.ndim != 2 or array.shape[1] != 2:
         raise fault(
-            place.file, f"the pairs have shape {array.shape}, not (n, 2)", "Give one row for each pair: user, item"
+            place.file,
+            f"the pairs have shape {array.shape}, not (n, 2)",
+            "Give one row for each pair: user, item",
         )
     check_integer(array, place)
     check_ids(array < 0, array, place, "is negative", "Ids count from 0")
@@ -58,7 +60,9 @@ def check_ids(bad: np.ndarray, array: np.ndarray, place: Place, what: str, remed
         raise fault(place.at(row), f"{KINDS[column]} id {array[row, column]} {what}", remedy)
 
 
-def count_ids(splits: Mapping[str, np.ndarray], column: int, given: int | None, places: Mapping[str, Place]) -> int:
+def count_ids(
+    splits: Mapping[str, np.ndarray], column: int, given: int | None, places: Mapping[str, Place]
+) -> int:
     """How many users (column 0) or items (column 1) there are: `given`, or the largest id + 1."""
     n_pairs = sum(map(len, splits.values()))
     limit = min(IDS_PER_PAIR * n_pairs, ID_LIMIT - 1)
@@ -108,7 +112,9 @@ def check_largest(pairs: np.ndarray, column: int, limit: int, place: Place) -> N
         )
 
 
-def check_unique(splits: Mapping[str, np.ndarray], n_items: int, places: Mapping[str, Place]) -> None:
+def check_unique(
+    splits: Mapping[str, np.ndarray], n_items: int, places: Mapping[str, Place]
+) -> None:
     """No pair occurs twice, within a split or across splits."""
     codes = np.concatenate([pairs[:, 0] * n_items + pairs[:, 1] for pairs in splits.values()])
     ordered = np.sort(codes)

@@ -26,7 +26,9 @@ def read_record(folder: Path) -> dict[str, dict]:
         return {name: {"sha256": str(one["sha256"]), **one} for name, one in content.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise fault(
-            str(path), f"the record cannot be read ({error})", "Move the whole folder away and get it again"
+            str(path),
+            f"the record cannot be read ({error})",
+            "Move the whole folder away and get it again",
         ) from error
 
 
@@ -40,7 +42,11 @@ def record(folder: Path, name: str, origin: str, path: Path | None = None) -> No
 
 def holds_surrogates(folder: Path) -> bool:
     """Whether a feature file in the folder is a surrogate that was made there, unchanged since."""
-    made = {name: noted["sha256"] for name, noted in read_record(folder).items() if noted.get("origin") == MADE}
+    made = {
+        name: noted["sha256"]
+        for name, noted in read_record(folder).items()
+        if noted.get("origin") == MADE
+    }
     paths = {folder / name: known for name, known in made.items() if name.endswith("_feat.npy")}
     return any(path.exists() and sha256(path) == known for path, known in paths.items())
 
@@ -57,7 +63,9 @@ def check_content(path: Path, file: RemoteFile) -> None:
         raise fault(str(path), f"it has {path.stat().st_size} bytes, not {file.bytes}", AGAIN)
     if file.shape:
         shape = read_npy(path).shape
-        wanted = tuple(have if want is None else want for want, have in zip(file.shape, shape, strict=False))
+        wanted = tuple(
+            have if want is None else want for want, have in zip(file.shape, shape, strict=False)
+        )
         if shape != wanted or len(shape) != len(file.shape):
             raise fault(str(path), f"the array has shape {shape}, not {file.shape}", AGAIN)
     elif file.columns and (absent := set(file.columns) - set(header_of(path))):
@@ -70,8 +78,14 @@ def check_sum(path: Path, file: RemoteFile, noted: Mapping | None) -> None:
     """Raises `DataError` where a file in the folder is not the registered or, for want of that, the recorded one."""
     if file.sha256 is None and noted is None:
         return
-    expected, whose = (file.sha256, "registered") if file.sha256 else (noted["sha256"], "first recorded")
+    expected, whose = (
+        (file.sha256, "registered") if file.sha256 else (noted["sha256"], "first recorded")
+    )
     if sha256(path) == expected:
         return
-    remedy = AGAIN if file.sha256 else f"{AGAIN}; if the new one is right, remove its entry in {RECORD} as well"
+    remedy = (
+        AGAIN
+        if file.sha256
+        else f"{AGAIN}; if the new one is right, remove its entry in {RECORD} as well"
+    )
     raise fault(str(path), f"its sha256 is not the {whose} {expected[:12]}...", remedy)

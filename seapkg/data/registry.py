@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from seapkg.data.catalogue import BESIDE_PACKAGE
 from seapkg.data.places import fault
-from seapkg.data.sources import BESIDE_PACKAGE
 from seapkg.errors import DataError, RequestError, did_you_mean
 
 REGISTRY = BESIDE_PACKAGE / "registry.json"
@@ -75,14 +75,20 @@ def read_registry(path: Path) -> dict[str, Entry]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: _entry(name, fields) for name, fields in content.items()}
     except FileNotFoundError as error:
-        raise DataError(f"{path}: the register of datasets is missing. Work in a clone of the repository.") from error
+        raise DataError(
+            f"{path}: the register of datasets is missing. Work in a clone of the repository."
+        ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise fault(str(path), f"the register cannot be read ({error})", "Restore it from the repository") from error
+        raise fault(
+            str(path), f"the register cannot be read ({error})", "Restore it from the repository"
+        ) from error
 
 
 def _entry(name: str, fields: Mapping) -> Entry:
     files = tuple(_file(one) for one in fields["files"])
-    return Entry(**{**fields, "files": files, "by_hand": tuple(fields.get("by_hand", ())), "name": name})
+    return Entry(
+        **{**fields, "files": files, "by_hand": tuple(fields.get("by_hand", ())), "name": name}
+    )
 
 
 def _file(fields: Mapping) -> RemoteFile:

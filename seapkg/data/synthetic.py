@@ -16,7 +16,9 @@ DECIMALS = 4
 WORLD = 0x5EA
 
 
-def synthetic(*, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared: float = 0.5) -> Dataset:
+def synthetic(
+    *, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared: float = 0.5
+) -> Dataset:
     """A small world whose factors are known.
 
     Each item has a generic factor, seen by every modality, and a unique one for each modality,
@@ -26,10 +28,13 @@ def synthetic(*, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared:
     taste, that is generic. The same arguments give the same bits; the `factors` stay available.
     """
     _check(seed, n_users, n_items, shared)
-    rng = np.random.default_rng((WORLD, seed))  # never the stream that someone else draws from `seed`
+    rng = np.random.default_rng(
+        (WORLD, seed)
+    )  # never the stream that someone else draws from `seed`
     factors = {part: rng.standard_normal((n_items, N_FACTORS)) for part in ("generic", *WIDTHS)}
     features = {
-        name: _features(factors["generic"], factors[name], width, shared, rng) for name, width in WIDTHS.items()
+        name: _features(factors["generic"], factors[name], width, shared, rng)
+        for name, width in WIDTHS.items()
     }
     appeal = _centred(TASTE * _taste(factors, n_users, shared, rng)) + _log_popularity(n_items, rng)
     histories = _histories(appeal, _history_lengths(n_users, n_items, rng), rng)
@@ -55,7 +60,11 @@ def _check(seed: int, n_users: int, n_items: int, shared: float) -> None:
             "Ask for at least 1 user and 50 items",
         )
     if not 0 <= shared <= 1:
-        raise fault("synthetic", f"shared={shared} is not between 0 and 1", "It is the generic part of the variance")
+        raise fault(
+            "synthetic",
+            f"shared={shared} is not between 0 and 1",
+            "It is the generic part of the variance",
+        )
 
 
 def _features(
@@ -70,11 +79,14 @@ def _features(
     return np.round(noisy, DECIMALS).astype(np.float32)
 
 
-def _taste(factors: dict[str, np.ndarray], n_users: int, shared: float, rng: np.random.Generator) -> np.ndarray:
+def _taste(
+    factors: dict[str, np.ndarray], n_users: int, shared: float, rng: np.random.Generator
+) -> np.ndarray:
     """How much each user likes each item, variance about 1: [n_users, n_items]."""
     part = {"generic": shared} | {name: (1 - shared) / len(WIDTHS) for name in WIDTHS}
     return sum(
-        np.sqrt(part[name] / N_FACTORS) * rng.standard_normal((n_users, N_FACTORS)) @ x.T for name, x in factors.items()
+        np.sqrt(part[name] / N_FACTORS) * rng.standard_normal((n_users, N_FACTORS)) @ x.T
+        for name, x in factors.items()
     )
 
 
@@ -96,7 +108,9 @@ def _history_lengths(n_users: int, n_items: int, rng: np.random.Generator) -> np
     return np.minimum(lengths, n_items // 5)
 
 
-def _histories(appeal: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _histories(
+    appeal: np.ndarray, lengths: np.ndarray, rng: np.random.Generator
+) -> list[np.ndarray]:
     """Items of each user, drawn without replacement in proportion to exp(appeal) (Gumbel top-k)."""
     order = np.argsort(-(appeal + rng.gumbel(size=appeal.shape)), axis=1)
     return [rng.permutation(row[:length]) for row, length in zip(order, lengths, strict=True)]

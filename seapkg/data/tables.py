@@ -33,7 +33,9 @@ def read_columns(path: Path, names: list[str]) -> tuple[dict[str, np.ndarray], P
     if not written.any():
         raise fault(str(path), "it has a header and no rows", "Add one row for each entry")
     rows = _parse(content, len(found), positions)
-    columns = {name: rows[at].to_numpy(object)[written] for name, at in zip(names, positions, strict=True)}
+    columns = {
+        name: rows[at].to_numpy(object)[written] for name, at in zip(names, positions, strict=True)
+    }
     return columns, Place(str(path), "line", np.flatnonzero(written) + 2)
 
 

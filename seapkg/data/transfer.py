@@ -96,7 +96,9 @@ def _fetch_from(url: str, file: RemoteFile, folder: Path, check, patience: Patie
 class Resuming:
     """A downloader for pooch that keeps what it has in `NAME.part`, beside `NAME.part.json` with the version of it."""
 
-    def __init__(self, file: RemoteFile, folder: Path, check: Callable[[Path], None], patience: Patience):
+    def __init__(
+        self, file: RemoteFile, folder: Path, check: Callable[[Path], None], patience: Patience
+    ):
         self.file, self.check, self.patience = file, check, patience
         self.part = folder / f"{file.name}.part"
         self.version = folder / f"{file.name}.part.json"
@@ -149,7 +151,9 @@ class Resuming:
     def _receive(self, url: str) -> None:
         wait = (self.patience.connect, self.patience.stall)
         try:
-            with requests.get(url, headers=self._headers(url), stream=True, timeout=wait) as response:
+            with requests.get(
+                url, headers=self._headers(url), stream=True, timeout=wait
+            ) as response:
                 self._write(response, url)
         except requests.Timeout as error:
             raise Dropped("the server stalled") from error
@@ -157,7 +161,9 @@ class Resuming:
             raise Refused(str(error)) from error
         except requests.RequestException as error:
             stalled = "timed out" in str(error)
-            raise Dropped("the server stalled" if stalled else "the connection failed or broke off") from error
+            raise Dropped(
+                "the server stalled" if stalled else "the connection failed or broke off"
+            ) from error
 
     def _headers(self, url: str) -> dict[str, str]:
         """Asks for the rest of a part, if it can be known to be the same file: by its sum or by its version."""
@@ -177,7 +183,9 @@ class Resuming:
             return {}
 
     def _note_version(self, url: str, etag: str) -> None:
-        write_text(self.version, json.dumps({"url": url, "etag": "" if etag.startswith("W/") else etag}))
+        write_text(
+            self.version, json.dumps({"url": url, "etag": "" if etag.startswith("W/") else etag})
+        )
 
     def _write(self, response: requests.Response, url: str) -> None:
         start = self._start(response)
@@ -187,7 +195,14 @@ class Resuming:
             self._note_version(url, response.headers.get("ETag", ""))
         self.resumed = self.resumed or start > 0
         quiet = not self.patience.progress
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=self.file.name, disable=quiet)
+        bar = tqdm(
+            total=total,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            desc=self.file.name,
+            disable=quiet,
+        )
         with bar, self.part.open("ab" if start else "wb") as stream:
             for chunk in response.iter_content(CHUNK):
                 stream.write(chunk)

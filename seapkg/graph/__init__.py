@@ -14,7 +14,7 @@ from seapkg.graph.interactions import (
     normalised_adjacency,
     row_normalised_adjacency,
 )
-from seapkg.graph.likeness import (
+from seapkg.graph.neighbours import (
     ItemGraphs,
     cosine_graph,
     edge_cosines,
@@ -27,12 +27,7 @@ from seapkg.graph.likeness import (
     neighbour_graph,
     similarity_graph,
 )
-from seapkg.graph.sparse import (
-    SparseGraph,
-    mean_of_layers,
-    sum_of_layers,
-    weighted_sum,
-)
+from seapkg.graph.sparse import SparseGraph, mean_of_layers, sum_of_layers, weighted_sum
 
 __all__ = [
     "ItemGraphs",

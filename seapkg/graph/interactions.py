@@ -38,7 +38,9 @@ def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGra
     users, items = pairs[:, 0], pairs[:, 1] + n_users
     n_nodes = n_users + n_items
     rows, columns = torch.cat([users, items]), torch.cat([items, users])
-    return SparseGraph(rows, columns, torch.cat([weights, weights]), (n_nodes, n_nodes), symmetric=True)
+    return SparseGraph(
+        rows, columns, torch.cat([weights, weights]), (n_nodes, n_nodes), symmetric=True
+    )
 
 
 def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -46,7 +48,11 @@ def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> Spars
 
     `pairs`: int64 [n, 2], user and item of each training interaction."""
     n_nodes = n_users + n_items
-    users, items, nodes = pairs[:, 0], pairs[:, 1] + n_users, torch.arange(n_nodes, device=pairs.device)
+    users, items, nodes = (
+        pairs[:, 0],
+        pairs[:, 1] + n_users,
+        torch.arange(n_nodes, device=pairs.device),
+    )
     rows, columns = torch.cat([users, items, nodes]), torch.cat([items, users, nodes])
     return SparseGraph(rows, columns, 1 / torch.bincount(rows).float()[rows], (n_nodes, n_nodes))
 
@@ -58,7 +64,9 @@ def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
     return SparseGraph(users, items, 1 / counts[users], (n_users, n_items))
 
 
-def keep_edges(pairs: Tensor, n_users: int, n_items: int, keep: int, generator: torch.Generator) -> Tensor:
+def keep_edges(
+    pairs: Tensor, n_users: int, n_items: int, keep: int, generator: torch.Generator
+) -> Tensor:
     """Degree-sensitive edge dropout (FREEDOM): `keep` pairs drawn without replacement, weight 1/sqrt(d_u d_i).
 
     Drawn by exponential races (the `keep` smallest of Exp(1)/weight), which is the same law as drawing one after
@@ -69,7 +77,9 @@ def keep_edges(pairs: Tensor, n_users: int, n_items: int, keep: int, generator: 
     return pairs[races.topk(keep, largest=False, sorted=False).indices.sort().values]
 
 
-def co_occurrence_graph(pairs: Tensor, n_rows: int, n_columns: int, k: int, block_rows: int = 4096) -> SparseGraph:
+def co_occurrence_graph(
+    pairs: Tensor, n_rows: int, n_columns: int, k: int, block_rows: int = 4096
+) -> SparseGraph:
     """Who shares how many columns with whom: the `k` largest counts of each row, softmaxed (REARM, spec B3).
 
     `pairs`: int64 [n, 2], row and column, each once. A row shares nothing with itself; ties go to the lowest row. Where
@@ -84,25 +94,38 @@ def co_occurrence_graph(pairs: Tensor, n_rows: int, n_columns: int, k: int, bloc
     chosen, weights = torch.empty(n_rows, k, dtype=torch.int64), torch.empty(n_rows, k)
     for start in range(0, n_rows, block_rows):
         rows = slice(start, min(start + block_rows, n_rows))
-        chosen[rows], weights[rows] = _most_shared(incidence[rows] @ incidence.T, start, k, generator)
+        chosen[rows], weights[rows] = _most_shared(
+            incidence[rows] @ incidence.T, start, k, generator
+        )
     lonely = (weights[:, 0] == 0).nonzero().flatten()
     active = torch.bincount(pairs[:, 0], minlength=n_rows).float()
     most = active.argsort(descending=True, stable=True)[:k]
     weights = weights.softmax(dim=1)
     chosen[lonely], weights[lonely] = most, (active[most] / active[most].sum()).softmax(dim=0)
-    return SparseGraph(torch.arange(n_rows).repeat_interleave(k), chosen.flatten(), weights.flatten(), (n_rows, n_rows))
+    return SparseGraph(
+        torch.arange(n_rows).repeat_interleave(k),
+        chosen.flatten(),
+        weights.flatten(),
+        (n_rows, n_rows),
+    )
 
 
-def _most_shared(counts: csr_matrix, first: int, k: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _most_shared(
+    counts: csr_matrix, first: int, k: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Of each row of `counts`, whose first is row `first`: the k columns of the largest counts, and these counts.
 
     Rows with fewer are filled by drawing from their own; rows without any have counts of 0."""
     (n, n_columns), entries = counts.shape, counts.tocoo()
-    row, column, count = (part.astype(np.int64) for part in (entries.row, entries.col, entries.data))
+    row, column, count = (
+        part.astype(np.int64) for part in (entries.row, entries.col, entries.data)
+    )
     apart = row + first != column
     row, column, count = row[apart], column[apart], count[apart]
     most = int(count.max(initial=0))
-    keys = np.sort((row * (most + 1) + most - count) * n_columns + column)  # by row, then count, then column
+    keys = np.sort(
+        (row * (most + 1) + most - count) * n_columns + column
+    )  # by row, then count, then column
     found = np.bincount(row, minlength=n)
     starts = found.cumsum() - found
     drawn = (torch.rand(n, k, generator=generator).numpy() * found[:, None]).astype(np.int64)

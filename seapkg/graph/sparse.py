@@ -22,7 +22,13 @@ class SparseGraph(nn.Module):
     """
 
     def __init__(
-        self, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int], *, symmetric=False
+        self,
+        rows: Tensor,
+        columns: Tensor,
+        values: Tensor,
+        shape: tuple[int, int],
+        *,
+        symmetric=False,
     ) -> None:
         super().__init__()
         self.shape, self.symmetric = shape, symmetric
@@ -32,7 +38,11 @@ class SparseGraph(nn.Module):
 
     def _store(self, name: str, rows: Tensor, columns: Tensor, values: Tensor, shape) -> None:
         indices = torch.stack([rows, columns])
-        matrix = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).coalesce().to_sparse_csr()
+        matrix = (
+            torch.sparse_coo_tensor(indices, values, shape, check_invariants=False)
+            .coalesce()
+            .to_sparse_csr()
+        )
         self.register_buffer(f"{name}_starts", matrix.crow_indices(), persistent=False)
         self.register_buffer(f"{name}_columns", matrix.col_indices(), persistent=False)
         self.register_buffer(f"{name}_values", matrix.values(), persistent=False)
@@ -40,7 +50,9 @@ class SparseGraph(nn.Module):
     def matrix(self, name: str = "forward") -> Tensor:
         """The matrix ("forward") or its transpose ("backward") as a sparse CSR tensor."""
         name = "forward" if self.symmetric else name
-        starts, columns, values = (getattr(self, f"{name}_{part}") for part in ("starts", "columns", "values"))
+        starts, columns, values = (
+            getattr(self, f"{name}_{part}") for part in ("starts", "columns", "values")
+        )
         shape = self.shape if name == "forward" else self.shape[::-1]
         return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
 
@@ -54,7 +66,9 @@ class SparseGraph(nn.Module):
         entries = slice(int(starts[0]), int(starts[-1]))
         columns, values = self.forward_columns[entries], self.forward_values[entries]
         shape = stop - start, self.shape[1]
-        block = torch.sparse_csr_tensor(starts - starts[0], columns, values, shape, check_invariants=False)
+        block = torch.sparse_csr_tensor(
+            starts - starts[0], columns, values, shape, check_invariants=False
+        )
         return _product(block, x)
 
     def extra_repr(self) -> str:
@@ -81,7 +95,12 @@ def _product(matrix: Tensor, x: Tensor) -> Tensor:
     if not len(values):
         return x.new_zeros(matrix.shape[0], x.shape[1])
     return F.embedding_bag(
-        matrix.col_indices(), x, matrix.crow_indices(), mode="sum", per_sample_weights=values, include_last_offset=True
+        matrix.col_indices(),
+        x,
+        matrix.crow_indices(),
+        mode="sum",
+        per_sample_weights=values,
+        include_last_offset=True,
     )
 
 
@@ -89,7 +108,9 @@ def weighted_sum(graphs: list[SparseGraph], weights: Tensor) -> SparseGraph:
     """Σ_m w_m S_m as one graph: one product instead of several. `weights`: [len(graphs)]."""
     entries = [graph.matrix().to_sparse_coo() for graph in graphs]
     rows, columns = torch.cat([entry.indices() for entry in entries], dim=1)
-    values = torch.cat([weight * entry.values() for weight, entry in zip(weights, entries, strict=True)])
+    values = torch.cat(
+        [weight * entry.values() for weight, entry in zip(weights, entries, strict=True)]
+    )
     return SparseGraph(rows, columns, values, graphs[0].shape)
 
 

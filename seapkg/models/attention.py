@@ -30,14 +30,19 @@ class DimensionAttention(nn.Module):
         self.shifts = nn.Parameter(torch.zeros(3))
         self.out_scale = nn.Parameter(torch.empty(1).uniform_(-1, 1))
 
-    def forward(self, x: Tensor, y: Tensor, rate: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, y: Tensor, rate: float = 0.0, generator: torch.Generator | None = None
+    ) -> Tensor:
         """`x`, `y`: [n, d]. `rate`: of dropout on the attention weights; 1 leaves zeros. Returns [n, d]."""
         if rate == 1:
             return torch.zeros_like(x)
         query, key, value = (
-            scale * tokens + shift for scale, shift, tokens in zip(self.scales, self.shifts, (x, y, y), strict=True)
+            scale * tokens + shift
+            for scale, shift, tokens in zip(self.scales, self.shifts, (x, y, y), strict=True)
         )
-        kept, share = keep_mask((*x.shape, x.shape[1]), rate, generator, x.device) if rate else (None, 1.0)
+        kept, share = (
+            keep_mask((*x.shape, x.shape[1]), rate, generator, x.device) if rate else (None, 1.0)
+        )
         return self.out_scale * _RankOneAttention.apply(query, key, value, kept, share)
 
 
@@ -48,7 +53,9 @@ def keep_mask(shape: tuple[int, ...], rate: float, generator, device) -> tuple[T
     multiple of 1/256, at least one: of the two next to 1 - rate it is drawn so that it is 1 - rate on average.
     """
     dropped = min(int(256 * rate + float(torch.rand((), generator=generator, device=device))), 255)
-    kept = _at_least(_random_bytes(torch.Size(shape).numel(), generator, torch.device(device)), dropped)
+    kept = _at_least(
+        _random_bytes(torch.Size(shape).numel(), generator, torch.device(device)), dropped
+    )
     return kept.view(torch.uint8).view(shape), 1 - dropped / 256
 
 
@@ -56,10 +63,14 @@ def _random_bytes(n: int, generator, device: torch.device) -> Tensor:
     """uint8 [n]. On a CPU NumPy draws them, seeded by `generator`: ten times as fast as torch."""
     n_words = -(-n // 8)
     if device.type != "cpu":
-        words = torch.empty(n_words, dtype=torch.int64, device=device).random_(-(2**63), None, generator=generator)
+        words = torch.empty(n_words, dtype=torch.int64, device=device).random_(
+            -(2**63), None, generator=generator
+        )
     else:
         seed = int(torch.randint(2**62, (1,), generator=generator))
-        draw = np.random.Generator(np.random.SFC64(seed)).integers(2**64, size=n_words, dtype=np.uint64)
+        draw = np.random.Generator(np.random.SFC64(seed)).integers(
+            2**64, size=n_words, dtype=np.uint64
+        )
         words = torch.from_numpy(draw.view(np.int64))
     return words.view(torch.uint8)[:n]
 
@@ -80,7 +91,9 @@ class _RankOneAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, share: float) -> Tensor:
+    def forward(
+        ctx, query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, share: float
+    ) -> Tensor:
         out, sums, buffer = torch.empty_like(query), torch.empty_like(query), _buffer(query)
         for rows in _blocks(query):
             weights = _weights(query[rows], key[rows], buffer)
@@ -108,10 +121,14 @@ class _RankOneAttention(torch.autograd.Function):
             if kept is not None:
                 weights.mul_(kept[rows])
                 g = g / ctx.share
-            from_values, from_keys = torch.bmm(torch.stack([g, g * q], dim=1), weights).unbind(dim=1)
+            from_values, from_keys = torch.bmm(torch.stack([g, g * q], dim=1), weights).unbind(
+                dim=1
+            )
             to_value[rows] = from_values
             to_key[rows] = v * from_keys - mean_pull
-            to_query[rows] = g * torch.bmm((v * k)[:, None], weights.mT).squeeze(1) - pulled * mean_key
+            to_query[rows] = (
+                g * torch.bmm((v * k)[:, None], weights.mT).squeeze(1) - pulled * mean_key
+            )
         return to_query, to_key, to_value, None, None
 
 
@@ -124,7 +141,9 @@ def _weights(query: Tensor, key: Tensor, buffer: Tensor) -> Tensor:
     query = query * LOG2_E
     weights = torch.mul(query[:, :, None], key[:, None, :], out=buffer[: len(query)])
     if query.abs().max() * key.abs().max() > LARGEST_EXPONENT:
-        highest = torch.maximum(query * key.amax(dim=1, keepdim=True), query * key.amin(dim=1, keepdim=True))
+        highest = torch.maximum(
+            query * key.amax(dim=1, keepdim=True), query * key.amin(dim=1, keepdim=True)
+        )
         weights.sub_(highest[:, :, None])
     return weights.exp2_()
 

@@ -86,9 +86,15 @@ class Recommender(nn.Module):
 def _check_names(dataset: Dataset) -> None:
     """Torch keeps modules by name, and some names are taken or have a meaning there."""
     containers = nn.ModuleDict(), nn.ParameterDict()
-    taken = [name for name in dataset.modalities if "." in name or any(hasattr(own, name) for own in containers)]
+    taken = [
+        name
+        for name in dataset.modalities
+        if "." in name or any(hasattr(own, name) for own in containers)
+    ]
     if taken:
-        raise DataError(f"a modality cannot be called {taken[0]!r}, torch has its own use for it: rename the file")
+        raise DataError(
+            f"a modality cannot be called {taken[0]!r}, torch has its own use for it: rename the file"
+        )
 
 
 def rows(table: Tensor, index: Tensor) -> Tensor:
@@ -96,7 +102,9 @@ def rows(table: Tensor, index: Tensor) -> Tensor:
     return F.embedding(index, table)
 
 
-def batch_rows(user_table: Tensor, item_table: Tensor, users, positives, negatives) -> tuple[Tensor, Tensor, Tensor]:
+def batch_rows(
+    user_table: Tensor, item_table: Tensor, users, positives, negatives
+) -> tuple[Tensor, Tensor, Tensor]:
     """The rows of a batch's users, positive and negative items [batch, d], each table being read (and in the backward
     pass filled) once."""
     items = rows(item_table, torch.cat([positives, negatives]))
@@ -108,7 +116,9 @@ def ranking_loss(users: Tensor, positives: Tensor, negatives: Tensor, log_base="
     return losses.bpr((users * positives).sum(dim=1), (users * negatives).sum(dim=1), log_base)
 
 
-def recomputed(function: Callable[[Tensor], tuple[Tensor, ...]], table: Tensor) -> tuple[Tensor, ...]:
+def recomputed(
+    function: Callable[[Tensor], tuple[Tensor, ...]], table: Tensor
+) -> tuple[Tensor, ...]:
     """`function` of the rows of `table`, block by block; what lies between is computed again in the backward pass
     instead of being kept. For functions of single rows that are cheap beside what they would keep."""
     blocks = (

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from seapkg.losses import embedding_norm
 from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss
-from seapkg.options import check_numbers
+from seapkg.models.registry import system
+from seapkg.old_options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ class BPRConfig:
         check_numbers(self)
 
 
+@system(
+    "bpr",
+    paper="MF-BPR",
+    title="BPR: Bayesian Personalized Ranking from Implicit Feedback",
+    year=2009,
+    source="arXiv:1205.2618",
+)
 class BPR(Recommender):
     """A user table and an item table, Xavier-normal; the score is their dot product (spec D.1)."""
 

@@ -24,7 +24,9 @@ class Content(nn.Module):
         widths = [table.shape[1] for table in features.values()]
         weight = nn.init.xavier_normal_(torch.empty(dim, sum(widths)))
         blocks = zip(features, weight.split(widths, dim=1), strict=True)
-        self.weights = nn.ParameterDict({name: nn.Parameter(block.clone()) for name, block in blocks})
+        self.weights = nn.ParameterDict(
+            {name: nn.Parameter(block.clone()) for name, block in blocks}
+        )
         self.bias = nn.Parameter(torch.zeros(dim))
         self.tables = nn.ParameterDict()
         for name, table in features.items():
@@ -35,7 +37,9 @@ class Content(nn.Module):
 
     def forward(self, items: Tensor | None = None) -> dict[str, Tensor]:
         """Each modality's projection [n, dim] of `items`, or of all."""
-        return {name: F.linear(self._rows(name, items), weight) for name, weight in self.weights.items()}
+        return {
+            name: F.linear(self._rows(name, items), weight) for name, weight in self.weights.items()
+        }
 
     def fused(self, by_modality: dict[str, Tensor]) -> Tensor:
         """The item's content: the modalities' projections added, plus the bias."""
@@ -45,7 +49,9 @@ class Content(nn.Module):
         """Each modality's projection split in a generic and a unique half."""
         return {name: separation.split(name, *x.chunk(2, dim=1)) for name, x in by_modality.items()}
 
-    def separate(self, separation: Separation, by_modality, positives: Tensor, generator) -> dict[str, Tensor]:
+    def separate(
+        self, separation: Separation, by_modality, positives: Tensor, generator
+    ) -> dict[str, Tensor]:
         """The separation terms of a batch; none when separation is off."""
         if not separation.config.separates:
             return {}

@@ -19,8 +19,9 @@ from seapkg.models.base import (
     training_pairs,
 )
 from seapkg.models.content import Content
+from seapkg.models.registry import system
 from seapkg.models.separate import Separating, Separation, SeparationConfig
-from seapkg.options import check_halves
+from seapkg.old_options import check_halves
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class FREEDOMConfig(SeparationConfig):
         return self.content_in_score or self.separates or self.content_loss_weight != 0
 
 
+@system(
+    "freedom",
+    paper="FREEDOM",
+    title="A Tale of Two Graphs: Freezing and Denoising Graph Structures for Multimodal Recommendation",
+    year=2023,
+    source="arXiv:2211.06924",
+)
 class FREEDOM(Separating):
     """e = LightGCN on this epoch's pruned graph (the full one at evaluation); items add S E_i, S frozen (spec D.13)."""
 
@@ -73,7 +81,9 @@ class FREEDOM(Separating):
         self.register_buffer("pairs", training_pairs(dataset), persistent=False)
         self.item_graphs = ItemGraphs(dataset, config.n_neighbours, config.image_weight)
         self.content = (
-            Content(dataset, config.embed_dim, trained=config.train_features) if config.uses_content else None
+            Content(dataset, config.embed_dim, trained=config.train_features)
+            if config.uses_content
+            else None
         )
         halves = dict.fromkeys(dataset.modalities, config.embed_dim // 2)
         self.separation = Separation(halves, config.embed_dim // 2, config)
@@ -108,7 +118,9 @@ class FREEDOM(Separating):
         return self.separation.named(self.content.halves(self.separation, self.content()))
 
     def _embed(self, graph, by_modality: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
-        nodes = mean_of_layers(graph, torch.cat([self.users, self.items]), self.config.n_layers)  # [N, d]
+        nodes = mean_of_layers(
+            graph, torch.cat([self.users, self.items]), self.config.n_layers
+        )  # [N, d]
         users, items = nodes.split([self.n_users, self.n_items])
         neighbours = self.items
         for _ in range(self.config.n_item_layers):
@@ -118,9 +130,18 @@ class FREEDOM(Separating):
             items = items + self.content.fused(by_modality)
         return users, items
 
-    def _content_loss(self, user_rows: Tensor, by_modality, positives: Tensor, negatives: Tensor) -> Tensor:
+    def _content_loss(
+        self, user_rows: Tensor, by_modality, positives: Tensor, negatives: Tensor
+    ) -> Tensor:
         """Σ_m BPR of the users against the items' projected features; only the batch's items where that will do."""
         items = torch.cat([positives, negatives])
-        projected = self.content(items) if by_modality is None else {m: rows(x, items) for m, x in by_modality.items()}
+        projected = (
+            self.content(items)
+            if by_modality is None
+            else {m: rows(x, items) for m, x in by_modality.items()}
+        )
         halves = [x.chunk(2) for x in projected.values()]
-        return sum(bpr((user_rows * positive).sum(1), (user_rows * negative).sum(1)) for positive, negative in halves)
+        return sum(
+            bpr((user_rows * positive).sum(1), (user_rows * negative).sum(1))
+            for positive, negative in halves
+        )

@@ -9,8 +9,15 @@ from torch import Tensor
 
 from seapkg.graph import mean_of_layers
 from seapkg.losses import embedding_norm
-from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss, training_graph
-from seapkg.options import check_numbers
+from seapkg.models.base import (
+    Recommender,
+    batch_rows,
+    embedding_table,
+    ranking_loss,
+    training_graph,
+)
+from seapkg.models.registry import system
+from seapkg.old_options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,13 @@ class LightGCNConfig:
         check_numbers(self)
 
 
+@system(
+    "lightgcn",
+    paper="LightGCN",
+    title="LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation",
+    year=2020,
+    source="arXiv:2002.02126",
+)
 class LightGCN(Recommender):
     """Final representation: 1/(L+1) Σ_l Â^l [E_u; E_i] (spec D.2)."""
 
@@ -37,7 +51,9 @@ class LightGCN(Recommender):
         self.graph = training_graph(dataset)
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        final = mean_of_layers(self.graph, torch.cat([self.users, self.items]), self.config.n_layers)  # [N, d]
+        final = mean_of_layers(
+            self.graph, torch.cat([self.users, self.items]), self.config.n_layers
+        )  # [N, d]
         return final.split([self.n_users, self.n_items])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:

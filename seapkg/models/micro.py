@@ -29,7 +29,8 @@ from seapkg.models.base import (
     ranking_loss,
     training_pairs,
 )
-from seapkg.options import check_numbers
+from seapkg.models.registry import system
+from seapkg.old_options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ class MICROConfig:
         check_numbers(self)
 
 
+@system(
+    "micro",
+    paper="MICRO",
+    title="Latent Structure Mining with Contrastive Modality Fusion for Multimedia Recommendation",
+    year=2022,
+    source="arXiv:2111.00678",
+)
 class MICRO(Recommender):
     """Items get, per modality, what their item graph S_m makes of the item table; an attention fuses these, and the
     result is added to what the user-item graph D^-1 (A + I) gives (spec D.9, D.7).
@@ -87,8 +95,13 @@ class MICRO(Recommender):
                 self.features[name] = nn.Parameter(table.clone())
             else:
                 self.register_buffer(f"features_{name}", table, persistent=False)
-        self.graph = row_normalised_adjacency(training_pairs(dataset), dataset.n_users, dataset.n_items)
-        graphs = {name: item_graph(dataset, name, config.n_neighbours, weighted=True) for name in self.modalities}
+        self.graph = row_normalised_adjacency(
+            training_pairs(dataset), dataset.n_users, dataset.n_items
+        )
+        graphs = {
+            name: item_graph(dataset, name, config.n_neighbours, weighted=True)
+            for name in self.modalities
+        }
         self.feature_graphs = nn.ModuleDict(graphs)
         self._settled: dict[str, SparseGraph] = {}
 
@@ -104,7 +117,10 @@ class MICRO(Recommender):
         fused = self._fuse(by_modality)
         batch = batch_rows(*self._embed(fused), users, positives, negatives)
         squares = sum(part.square().sum() for part in batch) / (2 * len(users))
-        terms = {"bpr": ranking_loss(*batch), "regularisation": self.config.regularisation * squares}
+        terms = {
+            "bpr": ranking_loss(*batch),
+            "regularisation": self.config.regularisation * squares,
+        }
         if self.config.contrast_weight:
             unit = F.normalize(fused, dim=1)
             views = [F.normalize(view, dim=1) for view in by_modality.values()]
@@ -125,8 +141,12 @@ class MICRO(Recommender):
     def _learn_graphs(self) -> dict[str, Tensor]:
         """h_m with a gradient for the learned graphs, which are kept as they are for the next batches."""
         edges = self._learned_edges()
-        self._settled = self._mixed_graphs({name: (best, weights.detach()) for name, (best, weights) in edges.items()})
-        return self._propagate({name: partial(self._mixed_product, name, *edges[name]) for name in self.modalities})
+        self._settled = self._mixed_graphs(
+            {name: (best, weights.detach()) for name, (best, weights) in edges.items()}
+        )
+        return self._propagate(
+            {name: partial(self._mixed_product, name, *edges[name]) for name in self.modalities}
+        )
 
     def _propagate(self, graphs: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, Tensor]:
         by_modality = dict.fromkeys(self.modalities, self.items)
@@ -140,7 +160,9 @@ class MICRO(Recommender):
         return (self.query(views).softmax(dim=1) * views).sum(dim=1)
 
     def _embed(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        nodes = mean_of_layers(self.graph, torch.cat([self.users, self.items]), self.config.n_layers)
+        nodes = mean_of_layers(
+            self.graph, torch.cat([self.users, self.items]), self.config.n_layers
+        )
         users, items = nodes.split([self.n_users, self.n_items])
         return users, items + F.normalize(fused, dim=1)
 
@@ -167,8 +189,12 @@ class MICRO(Recommender):
         share, mixed = self.config.feature_graph_share, {}
         for name, (best, weights) in edges.items():
             rows = torch.arange(self.n_items, device=best.device).repeat_interleave(best.shape[1])
-            learned = SparseGraph(rows, best.flatten(), weights.flatten(), (self.n_items, self.n_items))
-            mixed[name] = weighted_sum([self.feature_graphs[name], learned], weights.new_tensor([share, 1 - share]))
+            learned = SparseGraph(
+                rows, best.flatten(), weights.flatten(), (self.n_items, self.n_items)
+            )
+            mixed[name] = weighted_sum(
+                [self.feature_graphs[name], learned], weights.new_tensor([share, 1 - share])
+            )
         return mixed
 
     def _features(self, name: str) -> Tensor:

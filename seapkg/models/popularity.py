@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seapkg.models.base import Recommender
+from seapkg.models.registry import system
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,12 @@ class PopularityConfig:
     """Popularity has nothing to set."""
 
 
+@system(
+    "popularity",
+    paper="Popularity",
+    title="The most interacted items for everyone",
+    year=0,
+)
 class Popularity(Recommender):
     """Ranks items by their number of training interactions; ties go to the lowest item. Nothing is trained."""
 

@@ -28,11 +28,16 @@ from seapkg.models.base import (
 )
 from seapkg.models.meta_network import MetaNetwork, taken
 from seapkg.models.rearm_graphs import enhanced_item_graph, enhanced_user_graph
-from seapkg.options import check_choice, check_numbers
+from seapkg.models.registry import system
+from seapkg.old_options import check_choice, check_numbers
 
 FORMULATIONS = {
     "clean": {"train_meta": True, "train_user_interest": False, "dropped_attention": "skip"},
-    "released": {"train_meta": False, "train_user_interest": True, "dropped_attention": "untrained"},
+    "released": {
+        "train_meta": False,
+        "train_user_interest": True,
+        "dropped_attention": "untrained",
+    },
 }
 #: The model card's settings (spec B.5). `weight_decay` is the training's.
 PRESETS = {
@@ -115,6 +120,14 @@ class REARMConfig:
         check_numbers(self)
 
 
+@system(
+    "rearm",
+    paper="REARM",
+    title="Refining Contrastive Learning and Homography Relations for Multi-Modal Recommendation",
+    year=2025,
+    source="ACM MM 2025",
+    formulations=("clean",),
+)
 class REARM(Recommender):
     """Items and users look at their like before they look at each other: enhanced item and user graphs, attention among
     the coordinates of the items' modalities, the user-item graph, and a meta-network's transform of each node (spec B).
@@ -151,8 +164,12 @@ class REARM(Recommender):
             if not (config.train_features and config.train_user_interest):
                 self.register_buffer(f"features_{name}", table, persistent=False)
         widths = {name: dataset.features[name].shape[1] for name in self.modalities}
-        self.item_projections = nn.ModuleDict({name: _projection(width, dim) for name, width in widths.items()})
-        self.user_projections = nn.ModuleDict({name: _projection(width, dim) for name, width in widths.items()})
+        self.item_projections = nn.ModuleDict(
+            {name: _projection(width, dim) for name, width in widths.items()}
+        )
+        self.user_projections = nn.ModuleDict(
+            {name: _projection(width, dim) for name, width in widths.items()}
+        )
         if config.attention:
             self.within = nn.ModuleDict({name: DimensionAttention() for name in self.modalities})
             self.across = nn.ModuleDict({name: DimensionAttention() for name in self.modalities})
@@ -160,7 +177,9 @@ class REARM(Recommender):
         self.activation = nn.PReLU()
         if config.meta_network:
             shape = len(widths) * dim, dim, config.rank
-            self.meta = nn.ModuleDict({side: MetaNetwork(*shape, config.train_meta) for side in ("user", "item")})
+            self.meta = nn.ModuleDict(
+                {side: MetaNetwork(*shape, config.train_meta) for side in ("user", "item")}
+            )
 
     def embed(self) -> tuple[Tensor, Tensor]:
         content, own = self._by_side(self._propagate(dropout=False))
@@ -173,10 +192,14 @@ class REARM(Recommender):
         final_items = self._final("item", content["item"], own["item"], items)
         terms = {"bpr": ranking_loss(final_users, *final_items.chunk(2))}
         if self.config.contrast_weight and len(self.modalities) > 1:
-            found = self._contrast(content["user"], users.unique()) + self._contrast(content["item"], items.unique())
+            found = self._contrast(content["user"], users.unique()) + self._contrast(
+                content["item"], items.unique()
+            )
             terms["contrast"] = self.config.contrast_weight * found
         if self.config.difference_weight and len(self.modalities) > 1:
-            found = self._difference(content["user"], users) + self._difference(content["item"], positives)
+            found = self._difference(content["user"], users) + self._difference(
+                content["item"], positives
+            )
             terms["difference"] = self.config.difference_weight * found
         return terms
 
@@ -192,17 +215,30 @@ class REARM(Recommender):
 
     def _propagate(self, dropout: bool) -> tuple[Tensor, Tensor]:
         """(B6) to (B12): the nodes' modalities side by side [N, M d], and their own vectors [N, d]."""
-        users = self._on_graph(self.user_graph, self.config.n_user_layers, self.users, self._user_content())
-        items = self._on_graph(self.item_graph, self.config.n_item_layers, self.items, self._item_content())
+        users = self._on_graph(
+            self.user_graph, self.config.n_user_layers, self.users, self._user_content()
+        )
+        items = self._on_graph(
+            self.item_graph, self.config.n_item_layers, self.items, self._item_content()
+        )
         own_users, *of_users = users.chunk(1 + len(self.modalities), dim=1)
         own_items, *of_items = items.chunk(1 + len(self.modalities), dim=1)
         of_users = [self.activation(part) for part in of_users]
-        of_items = self._attend(of_items, dropout) if self.config.attention else [self.activation(x) for x in of_items]
-        nodes = [torch.cat(pair) for pair in zip([own_users, *of_users], [own_items, *of_items], strict=True)]
+        of_items = (
+            self._attend(of_items, dropout)
+            if self.config.attention
+            else [self.activation(x) for x in of_items]
+        )
+        nodes = [
+            torch.cat(pair)
+            for pair in zip([own_users, *of_users], [own_items, *of_items], strict=True)
+        ]
         mean = mean_of_layers(self.graph, torch.cat(nodes, dim=1), self.config.n_layers)
         return mean[:, self.config.embed_dim :], mean[:, : self.config.embed_dim]
 
-    def _on_graph(self, graph: SparseGraph, n_layers: int, own: Tensor, modalities: list[Tensor]) -> Tensor:
+    def _on_graph(
+        self, graph: SparseGraph, n_layers: int, own: Tensor, modalities: list[Tensor]
+    ) -> Tensor:
         """(B7): the last layer alone, rows scaled to unit norm over all coordinates together. [n, (1 + M) d]"""
         x = torch.cat([own, *modalities], dim=1)
         for _ in range(n_layers):
@@ -216,10 +252,13 @@ class REARM(Recommender):
         """The users' interest, projected. The mean of projected features is the projected mean, so that users x width
         numbers are held only where they are trained."""
         if self.config.train_user_interest:
-            return [self.user_projections[name](self.user_features[name]) for name in self.modalities]
+            return [
+                self.user_projections[name](self.user_features[name]) for name in self.modalities
+            ]
         layers = [self.user_projections[name] for name in self.modalities]
         projected = [
-            F.linear(getattr(self, f"features_{n}"), x.weight) for n, x in zip(self.modalities, layers, strict=True)
+            F.linear(getattr(self, f"features_{n}"), x.weight)
+            for n, x in zip(self.modalities, layers, strict=True)
         ]
         means = self.mean_of_items(torch.cat(projected, dim=1)).chunk(len(layers), dim=1)
         return [mean + layer.bias for mean, layer in zip(means, layers, strict=True)]
@@ -237,16 +276,23 @@ class REARM(Recommender):
             for name, reader, x in zip(self.modalities, readers, first, strict=True)
         ]
 
-    def _refine(self, attention: DimensionAttention, x: Tensor, y: Tensor, rate: float, dropout: bool) -> Tensor:
+    def _refine(
+        self, attention: DimensionAttention, x: Tensor, y: Tensor, rate: float, dropout: bool
+    ) -> Tensor:
         """φ(LN(y + Att(x, y))): the residual follows what is read."""
         if not dropout:
             rate = 1.0 if rate == 1 and self.config.dropped_attention == "skip" else 0.0
         return self.activation(self.norm(y + attention(x, y, rate, self.generator)))
 
-    def _final(self, side: str, content: Tensor, own: Tensor, index: Tensor | None = None) -> Tensor:
+    def _final(
+        self, side: str, content: Tensor, own: Tensor, index: Tensor | None = None
+    ) -> Tensor:
         """(B13), (B14) for the nodes `index` of one side, or all: [n, (M + 1) d]; without the meta-network [n, M d]."""
         own_rows = taken(own, index)
-        parts = [self.activation(part) + own_rows for part in taken(content, index).chunk(len(self.modalities), dim=1)]
+        parts = [
+            self.activation(part) + own_rows
+            for part in taken(content, index).chunk(len(self.modalities), dim=1)
+        ]
         if self.config.meta_network:
             parts.append(self.activation(self.meta[side](content, own_rows, index)) + own_rows)
         return torch.cat(parts, dim=1)
@@ -255,7 +301,9 @@ class REARM(Recommender):
         """(B16) over distinct nodes: from the earlier modality of each pair to the later one."""
         if len(nodes) < 2:
             return content.sum() * 0
-        views = [unit_rows(part) for part in rows(content, nodes).chunk(len(self.modalities), dim=1)]
+        views = [
+            unit_rows(part) for part in rows(content, nodes).chunk(len(self.modalities), dim=1)
+        ]
         return sum(solosim(a, b, self.config.temperature) for a, b in combinations(views, 2))
 
     def _difference(self, content: Tensor, nodes: Tensor) -> Tensor:

@@ -28,7 +28,9 @@ def enhanced_user_graph(dataset, pairs: Tensor, mean_of_items: SparseGraph, conf
         return nearest_means(feature_table(dataset, name), mean_of_items, k)
 
     like = _feature_graph(dataset.modalities, config.user_image_weight, edges, n)
-    return _mixed(config.user_co_weight, lambda: co_occurrence_graph(pairs, n, dataset.n_items, k), like)
+    return _mixed(
+        config.user_co_weight, lambda: co_occurrence_graph(pairs, n, dataset.n_items, k), like
+    )
 
 
 def enhanced_item_graph(dataset, pairs: Tensor, config) -> SparseGraph:
@@ -39,7 +41,11 @@ def enhanced_item_graph(dataset, pairs: Tensor, config) -> SparseGraph:
         return item_edges(dataset, name, k)
 
     like = _feature_graph(dataset.modalities, config.item_image_weight, edges, n)
-    return _mixed(config.item_co_weight, lambda: co_occurrence_graph(pairs.flip(1), n, dataset.n_users, k), like)
+    return _mixed(
+        config.item_co_weight,
+        lambda: co_occurrence_graph(pairs.flip(1), n, dataset.n_users, k),
+        like,
+    )
 
 
 def _feature_graph(modalities, image_weight: float, edges, n: int) -> Callable[[], SparseGraph]:
@@ -54,7 +60,9 @@ def _feature_graph(modalities, image_weight: float, edges, n: int) -> Callable[[
     return build
 
 
-def _mixed(co_weight: float, co_occurrence: Callable[[], SparseGraph], likeness: Callable[[], SparseGraph]):
+def _mixed(
+    co_weight: float, co_occurrence: Callable[[], SparseGraph], likeness: Callable[[], SparseGraph]
+):
     """(B4): β times the one and 1 - β times the other; what has no share is not built."""
     if co_weight in (0, 1):
         return likeness() if co_weight == 0 else co_occurrence()

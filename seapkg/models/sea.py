@@ -25,8 +25,9 @@ from seapkg.models.base import (
     recomputed,
     training_graph,
 )
+from seapkg.models.registry import system
 from seapkg.models.separate import AlignmentHead, Parts, Separating, Separation, SeparationConfig
-from seapkg.options import check_choice
+from seapkg.old_options import check_choice
 
 FORMULATIONS = {
     "paper": {
@@ -83,12 +84,17 @@ class SEAConfig(SeparationConfig):
         check_choice("formulation", self.formulation, FORMULATIONS)
         check_choice("variant", self.variant, VARIANTS)
         alignment, distancing = VARIANTS[self.variant]
-        defaults = FORMULATIONS[self.formulation] | {"alignment": alignment, "distancing": distancing}
+        defaults = FORMULATIONS[self.formulation] | {
+            "alignment": alignment,
+            "distancing": distancing,
+        }
         for option, value in defaults.items():
             if getattr(self, option) is None:
                 object.__setattr__(self, option, value)
         if self.embed_dim % 2:
-            raise RequestError(f"embed_dim must be even, it is split in two halves; it is {self.embed_dim}")
+            raise RequestError(
+                f"embed_dim must be even, it is split in two halves; it is {self.embed_dim}"
+            )
         check_choice("split", self.split, ["after_gnn", "before_gnn"])
         check_choice("graph_weights", self.graph_weights, ["learned", "fixed"])
         check_choice("log_base", self.log_base, ["e", "2"])
@@ -127,10 +133,14 @@ class WideEncoder(Encoder):
     def with_parts(self, features: Tensor, head: AlignmentHead | None) -> tuple[Tensor, Parts]:
         """Returns the content [I, embed_dim] and the parts, from one product with all composed readers."""
         heads = [] if head is None else [head.first]
-        content, generic, *hidden, unique = self._read(features, [self.to_generic, *heads], [self.to_unique])
+        content, generic, *hidden, unique = self._read(
+            features, [self.to_generic, *heads], [self.to_unique]
+        )
         return content, Parts(generic, unique, hidden[0] if hidden else None)
 
-    def _read(self, features: Tensor, of_generic: list[nn.Linear], of_unique: list[nn.Linear]) -> tuple[Tensor, ...]:
+    def _read(
+        self, features: Tensor, of_generic: list[nn.Linear], of_unique: list[nn.Linear]
+    ) -> tuple[Tensor, ...]:
         """The content, then what each further layer makes of the half of V [I, width] that it reads."""
         weight, bias, widths = self._composed(of_generic, of_unique)
 
@@ -139,23 +149,35 @@ class WideEncoder(Encoder):
             return self.second(F.leaky_relu(first)), *rest
 
         is_cheap = features.shape[1] <= sum(widths)
-        return recomputed(read, features) if is_cheap and len(features) > RECOMPUTED_ROWS else read(features)
+        return (
+            recomputed(read, features)
+            if is_cheap and len(features) > RECOMPUTED_ROWS
+            else read(features)
+        )
 
-    def _composed(self, of_generic: list[nn.Linear], of_unique: list[nn.Linear]) -> tuple[Tensor, Tensor, list[int]]:
+    def _composed(
+        self, of_generic: list[nn.Linear], of_unique: list[nn.Linear]
+    ) -> tuple[Tensor, Tensor, list[int]]:
         """`first` and the further layers composed with the wide map: a weight, a bias, and each layer's width."""
         layers = [self.first, *of_generic, *of_unique]
         halves = [self.half, self.wide.out_features - self.half]
         upper, lower = (
             torch.cat([first, *(layer.weight for layer in further)])
-            for first, further in zip(self.first.weight.split(halves, dim=1), (of_generic, of_unique), strict=True)
+            for first, further in zip(
+                self.first.weight.split(halves, dim=1), (of_generic, of_unique), strict=True
+            )
         )
         upper_bias, lower_bias = self.wide.bias.split(halves)
         weights = _ReadHalves.apply(self.wide.weight, upper, lower)
         n = self.first.out_features
         weight, bias = (
-            torch.cat([a[:n] + b[:n], a[n:], b[n:]]) for a, b in (weights, (upper @ upper_bias, lower @ lower_bias))
+            torch.cat([a[:n] + b[:n], a[n:], b[n:]])
+            for a, b in (weights, (upper @ upper_bias, lower @ lower_bias))
         )
-        own = [layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers]
+        own = [
+            layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
+            for layer in layers
+        ]
         return weight, bias + torch.cat(own), [layer.out_features for layer in layers]
 
 
@@ -181,6 +203,14 @@ class _ReadHalves(torch.autograd.Function):
         return gradient, to_upper @ weight[:half].T, to_lower @ weight[half:].T
 
 
+@system(
+    "sea",
+    paper="SEA",
+    title="It is Never Too Late to Mend: Separate Learning for Multimedia Recommendation",
+    year=2024,
+    source="arXiv:2406.08270",
+    formulations=("released", "paper"),
+)
 class SEA(Separating):
     """Per modality m: a user table Q_m and an item encoder F_m; both propagated on the user-item graph, layers added;
     items once more on the item graph; generic and unique parts regularised by `Separation` (spec A.2-A.6).
@@ -199,18 +229,27 @@ class SEA(Separating):
         widths = {name: dataset.features[name].shape[1] for name in self.modalities}
         for name in self.modalities:
             self.register_buffer(f"features_{name}", feature_table(dataset, name), persistent=False)
-        tables = {name: embedding_table(self.n_users, config.embed_dim, nn.init.xavier_normal_) for name in widths}
+        tables = {
+            name: embedding_table(self.n_users, config.embed_dim, nn.init.xavier_normal_)
+            for name in widths
+        }
         self.users = nn.ParameterDict(tables)
         shares = nn.init.xavier_normal_(torch.empty(self.n_users, len(widths)))
         self.user_weights = nn.Parameter(shares.softmax(dim=1))  # free from here on (spec A.12.9)
         encoder = WideEncoder if self.released_split else Encoder
-        self.encoders = nn.ModuleDict({name: encoder(width, config) for name, width in widths.items()})
+        self.encoders = nn.ModuleDict(
+            {name: encoder(width, config) for name, width in widths.items()}
+        )
         half = config.embed_dim // 2
-        head_widths = {name: width // 2 if self.released_split else half for name, width in widths.items()}
+        head_widths = {
+            name: width // 2 if self.released_split else half for name, width in widths.items()
+        }
         self.separation = Separation(head_widths, half, config)
         self.graph = training_graph(dataset)
         learned = config.graph_weights == "learned"
-        self.item_graphs = ItemGraphs(dataset, config.n_neighbours, config.image_weight, learned=learned)
+        self.item_graphs = ItemGraphs(
+            dataset, config.n_neighbours, config.image_weight, learned=learned
+        )
 
     def embed(self) -> tuple[Tensor, Tensor]:
         content = {name: self.encoders[name](self._features(name)) for name in self.modalities}
@@ -247,14 +286,21 @@ class SEA(Separating):
 
     def _propagate(self, content: dict[str, Tensor]) -> dict[str, Tensor]:
         """(A6), (A7): rows to unit norm, two layers on the user-item graph, all modalities in one sparse product."""
-        nodes = [F.normalize(torch.cat([self.users[name], content[name]]), dim=1) for name in self.modalities]
-        summed = sum_of_layers(self.graph, torch.cat(nodes, dim=1), self.config.n_layers)  # [N, M d]
+        nodes = [
+            F.normalize(torch.cat([self.users[name], content[name]]), dim=1)
+            for name in self.modalities
+        ]
+        summed = sum_of_layers(
+            self.graph, torch.cat(nodes, dim=1), self.config.n_layers
+        )  # [N, M d]
         return dict(zip(self.modalities, summed.chunk(len(nodes), dim=1), strict=True))
 
     def _fuse(self, propagated: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """(A8), (A9): users weigh their modalities; items add their neighbours on the item graph. [U, M d], [I, M d]"""
         nodes = [propagated[name] for name in self.modalities]
-        users = [self.user_weights[:, m : m + 1] * part[: self.n_users] for m, part in enumerate(nodes)]
+        users = [
+            self.user_weights[:, m : m + 1] * part[: self.n_users] for m, part in enumerate(nodes)
+        ]
         items = torch.cat([part[self.n_users :] for part in nodes], dim=1)
         neighbours = items
         for _ in range(self.config.n_item_layers):

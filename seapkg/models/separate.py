@@ -18,7 +18,7 @@ from seapkg import losses
 from seapkg.club import ConditionalFit, GaussianConditional, club_exact, club_sampled
 from seapkg.errors import RequestError
 from seapkg.models.base import Recommender
-from seapkg.options import check_choice, check_numbers
+from seapkg.old_options import check_choice, check_numbers
 from seapkg.state import adam_state, load_adam_state, under
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ class SeparationConfig:
         check_choice("club_estimate", self.club_estimate, ["exact", "sampled"])
         check_numbers(self)
         if self.club_pairs == "across" and not self.club_shared:
-            raise RequestError("club_pairs=across fits one network for all modalities: set club_shared=true as well")
+            raise RequestError(
+                "club_pairs=across fits one network for all modalities: set club_shared=true as well"
+            )
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ class Separation(nn.Module):
         config: a `SeparationConfig`.
     """
 
-    def __init__(self, head_widths: dict[str, int], part_width: int, config: SeparationConfig) -> None:
+    def __init__(
+        self, head_widths: dict[str, int], part_width: int, config: SeparationConfig
+    ) -> None:
         super().__init__()
         self.config, self.modalities = config, tuple(head_widths)
         sizes = config.head_hidden, config.head_out
@@ -140,10 +144,14 @@ class Separation(nn.Module):
         if config.aligns and alone:
             log.warning("%s is the only modality: there is none to align it with", *head_widths)
         aligned = head_widths if config.aligns and not alone else {}
-        self.heads = nn.ModuleDict({name: AlignmentHead(width, *sizes) for name, width in aligned.items()})
+        self.heads = nn.ModuleDict(
+            {name: AlignmentHead(width, *sizes) for name, width in aligned.items()}
+        )
         owners = (ALL,) if config.club_shared else self.modalities
         fitted = owners if config.distances and config.distancing == "club" else ()
-        self.conditionals = nn.ModuleDict({n: GaussianConditional(part_width, config.club_hidden) for n in fitted})
+        self.conditionals = nn.ModuleDict(
+            {n: GaussianConditional(part_width, config.club_hidden) for n in fitted}
+        )
         self._fits: dict[str, ConditionalFit] | None = None
         self._views: dict[str, tuple[Tensor, Tensor]] | None = None
 
@@ -155,7 +163,9 @@ class Separation(nn.Module):
         head = self.head(name)
         return Parts(generic, unique, None if head is None else head.first(generic))
 
-    def losses(self, parts: dict[str, Parts], items, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def losses(
+        self, parts: dict[str, Parts], items, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
         """The weighted terms "alignment" and "distancing", as far as they are switched on.
 
         `items`: the rows that are aligned, an index or a slice; distancing takes all.
@@ -210,18 +220,26 @@ class Separation(nn.Module):
         align = ALIGNMENTS[self.config.alignment]
         views = {name: self.heads[name].finish(part) for name, part in hidden.items()}
         pairs = list(combinations(self.modalities, 2))
-        return sum(align(views[late], views[early], self.config.temperature) for early, late in pairs) / len(pairs)
+        return sum(
+            align(views[late], views[early], self.config.temperature) for early, late in pairs
+        ) / len(pairs)
 
     def _distancing(self, parts: dict[str, Parts], generator) -> Tensor:
         if self.config.distancing == "club":
             return self._club(parts, generator)
         if self.config.distancing == "negative_l2":
             return self._negative_l2(parts)
-        return sum(losses.orthogonality(part.generic, part.unique) for part in parts.values()) / len(parts)
+        return sum(
+            losses.orthogonality(part.generic, part.unique) for part in parts.values()
+        ) / len(parts)
 
     def _club(self, parts: dict[str, Parts], generator) -> Tensor:
-        self._views = {name: (part.generic.detach(), part.unique.detach()) for name, part in parts.items()}
-        total = sum(self._bound(name, part.generic, part.unique, generator) for name, part in parts.items())
+        self._views = {
+            name: (part.generic.detach(), part.unique.detach()) for name, part in parts.items()
+        }
+        total = sum(
+            self._bound(name, part.generic, part.unique, generator) for name, part in parts.items()
+        )
         return total / len(parts) if self.config.club_average else total
 
     def _bound(self, name: str, generic: Tensor, unique: Tensor, generator) -> Tensor:
@@ -235,14 +253,20 @@ class Separation(nn.Module):
         return bound.clamp(min=0) if self.config.club_clamp else bound
 
     def _negative_l2(self, parts: dict[str, Parts]) -> Tensor:
-        total = sum(losses.negative_l2(part.generic, part.unique) for part in parts.values()) / len(parts)
+        total = sum(losses.negative_l2(part.generic, part.unique) for part in parts.values()) / len(
+            parts
+        )
         return total / next(iter(parts.values())).generic.shape[1] if self.config.l2_mean else total
 
     def _fit_pairs(self, name: str) -> list[tuple[Tensor, Tensor]]:
         """The (x, y) pairs that the network `name` is fitted on; a single modality has none but its own."""
         if self.config.club_pairs == "across" and len(self.modalities) > 1:
             pairs = combinations(self.modalities, 2)
-            return [(self._views[late][k], self._views[early][k]) for early, late in pairs for k in (0, 1)]
+            return [
+                (self._views[late][k], self._views[early][k])
+                for early, late in pairs
+                for k in (0, 1)
+            ]
         return list(self._views.values()) if name == ALL else [self._views[name]]
 
 

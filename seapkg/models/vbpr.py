@@ -10,8 +10,9 @@ from torch import Tensor
 from seapkg.losses import embedding_norm
 from seapkg.models.base import embedding_table, ranking_loss, rows
 from seapkg.models.content import Content
+from seapkg.models.registry import system
 from seapkg.models.separate import Separating, Separation, SeparationConfig
-from seapkg.options import check_halves
+from seapkg.old_options import check_halves
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,13 @@ class VBPRConfig(SeparationConfig):
         check_halves(self)
 
 
+@system(
+    "vbpr",
+    paper="VBPR",
+    title="VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback",
+    year=2016,
+    source="arXiv:1510.01784",
+)
 class VBPR(Separating):
     """Item = [E_i ; Σ_m W_m x_m + b], user = one table of twice the width (spec D.4).
 
@@ -53,7 +61,9 @@ class VBPR(Separating):
         batch = rows(self.users, users), *items.split(len(positives))
         norm = embedding_norm(*batch)
         terms = {"bpr": ranking_loss(*batch), "regularisation": self.config.regularisation * norm}
-        return terms | self.content.separate(self.separation, by_modality, positives, self.generator)
+        return terms | self.content.separate(
+            self.separation, by_modality, positives, self.generator
+        )
 
     def parts(self) -> dict[str, Tensor]:
         return self.separation.named(self.content.halves(self.separation, self.content()))

@@ -43,7 +43,9 @@ class Checkpoint:
         """Whether so many seconds have passed since the last write."""
         return time.monotonic() - self._last >= self.every
 
-    def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], device: str = "cpu") -> None:
+    def save(
+        self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], device: str = "cpu"
+    ) -> None:
         """Writes named tensors and facts, plain JSON values. A full disk costs the checkpoint, not the training."""
         words = json.dumps({"of": [self.identity, FORM, device], **facts}).encode()
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
@@ -67,13 +69,17 @@ class Checkpoint:
                 raise ValueError("it is of another training, release or device")
             return {name: torch.from_numpy(array) for name, array in arrays.items()}, facts
         except (DataError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning("the checkpoint %s cannot be taken up (%s): training starts anew", self.path, error)
+            log.warning(
+                "the checkpoint %s cannot be taken up (%s): training starts anew", self.path, error
+            )
             return None
 
     def misfit(self, error: Exception) -> BrokenFile:
         """What to raise where the checkpoint was read and is not the state of its training after all."""
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return BrokenFile(f"the checkpoint {self.path} is not of this training ({reason}): delete it and start anew")
+        return BrokenFile(
+            f"the checkpoint {self.path} is not of this training ({reason}): delete it and start anew"
+        )
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

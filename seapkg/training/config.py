@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seapkg.options import check_choice, check_numbers
+from seapkg.old_options import check_choice, check_numbers
 
 NEGATIVES = ("train_items", "all_items", "never_held_out")
 

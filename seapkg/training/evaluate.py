@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seapkg.kernels.top_k import top_columns
 from seapkg.memory import in_blocks
-from seapkg.options import check_choice
-from seapkg.topk import top_columns
+from seapkg.old_options import check_choice
 
 CUTOFFS = (10, 20)
 METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS)
@@ -53,7 +53,9 @@ class Ranking:
         step = max(1, block_bytes // (4 * self.n_items))
         hits = in_blocks(lambda size: self._all_hits(score, size), step, "evaluation")  # [n, 20]
         values = ranking_metrics(hits, self.n_relevant)
-        mean = {name: float(of_users.mean()) for name, of_users in values.items()}  # of float64: equal ones stay equal
+        mean = {
+            name: float(of_users.mean()) for name, of_users in values.items()
+        }  # of float64: equal ones stay equal
         per_user = {name: of_users.float().cpu().numpy() for name, of_users in values.items()}
         return Metrics(mean, self.users.cpu().numpy(), per_user)
 
@@ -71,7 +73,9 @@ class Ranking:
         starts, stops = self.masked_starts[users], self.masked_starts[users + 1]
         counts = stops - starts
         row = torch.arange(len(users), device=users.device).repeat_interleave(counts)
-        within = torch.arange(len(row), device=users.device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        within = torch.arange(len(row), device=users.device) - (
+            counts.cumsum(0) - counts
+        ).repeat_interleave(counts)
         scores[row, self.masked_items[starts.repeat_interleave(counts) + within]] = -torch.inf
 
     def _keys(self, pairs: Tensor) -> Tensor:
@@ -85,7 +89,9 @@ def ranking_metrics(hits: Tensor, n_relevant: Tensor) -> dict[str, Tensor]:
     relevant items (not by min(K, number)), NDCG by the best attainable sum.
     """
     hits = hits.double()
-    discounts = 1 / torch.arange(2, max(CUTOFFS) + 2, device=hits.device, dtype=torch.float64).log2()
+    discounts = (
+        1 / torch.arange(2, max(CUTOFFS) + 2, device=hits.device, dtype=torch.float64).log2()
+    )
     ideal = discounts.cumsum(dim=0)
     gains = (hits * discounts[: hits.shape[1]]).cumsum(dim=1)
     found = hits.cumsum(dim=1)
@@ -111,4 +117,6 @@ def evaluate_ranking(model, ranking: Ranking) -> Metrics:
 
 def device_of(model) -> torch.device:
     """The device a model's tensors live on."""
-    return next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
+    return next(
+        (tensor.device for tensor in [*model.parameters(), *model.buffers()]), torch.device("cpu")
+    )

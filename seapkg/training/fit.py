@@ -11,14 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from seapkg.errors import TrainingFault
-from seapkg.memory import explained
-from seapkg.seeds import generator
-from seapkg.state import adam_state, flat, load_adam_state, under
-from seapkg.training.checkpoint import Checkpoint
-from seapkg.training.config import TrainingConfig
-from seapkg.training.evaluate import Metrics, Ranking, evaluate_ranking
-from seapkg.training.machine import (
+from seapkg.device import (
     choose_device,
     describe_device,
     forget_peak_memory,
@@ -26,6 +19,13 @@ from seapkg.training.machine import (
     peak_memory_mb,
     precision_context,
 )
+from seapkg.errors import TrainingFault
+from seapkg.memory import explained
+from seapkg.seeds import generator
+from seapkg.state import adam_state, flat, load_adam_state, under
+from seapkg.training.checkpoint import Checkpoint
+from seapkg.training.config import TrainingConfig
+from seapkg.training.evaluate import Metrics, Ranking, evaluate_ranking
 from seapkg.training.negatives import NegativeSampler
 
 MONITOR = "recall@20"
@@ -70,7 +70,10 @@ class _Progress:
         self.curves.append(row | {f"valid/{name}": value for name, value in valid.mean.items()})
         if not self.valid or valid.mean[MONITOR] > self.valid[MONITOR] + TIE:
             self.best_epoch, self.valid = len(self.curves) - 1, valid.mean
-            self.state = {name: _unbroken(tensor, name, self.best_epoch) for name, tensor in model.state_dict().items()}
+            self.state = {
+                name: _unbroken(tensor, name, self.best_epoch)
+                for name, tensor in model.state_dict().items()
+            }
 
     @property
     def last_epoch(self) -> int:
@@ -117,7 +120,9 @@ def fit(
             model.load_state_dict(state.state)
         model.eval()
         test = evaluate_ranking(model, Ranking(dataset, "test", device=target))
-        valid = state.valid or evaluate_ranking(model, Ranking(dataset, "valid", device=target)).mean
+        valid = (
+            state.valid or evaluate_ranking(model, Ranking(dataset, "valid", device=target)).mean
+        )
     return Fit(
         curves=state.curves,
         best_epoch=state.best_epoch,
@@ -126,7 +131,9 @@ def fit(
         test=test.mean,
         per_user={"users": test.users, **test.per_user},
         seconds_total=time.perf_counter() - started + state.seconds_before,
-        seconds_per_epoch=statistics.median(row["seconds"] for row in state.curves) if state.curves else 0.0,
+        seconds_per_epoch=statistics.median(row["seconds"] for row in state.curves)
+        if state.curves
+        else 0.0,
         peak_memory_mb=peak_memory_mb(target),
         device=describe_device(target),
     )
@@ -162,12 +169,16 @@ def _train(
                 break
             bar.total = len(batches) * min(training.max_epochs, state.last_epoch + 1)
             bar.set_description(f"epoch {epoch}")
-            with explained("a training step", f"lower batch_size, which is {training.batch_size}, or embed_dim"):
+            with explained(
+                "a training step", f"lower batch_size, which is {training.batch_size}, or embed_dim"
+            ):
                 row = _train_epoch(model, optimiser, batches, own, epoch, bar)
             state.record(model, row, evaluate_ranking(model, valid))
             bar.set_postfix_str(_summary(row, state))
             if checkpoint is not None and checkpoint.is_due():
-                checkpoint.save(whole.tensors(), whole.facts(time.perf_counter() - started), device.type)
+                checkpoint.save(
+                    whole.tensors(), whole.facts(time.perf_counter() - started), device.type
+                )
     return state
 
 
@@ -207,11 +218,15 @@ class _Whole:
 def _optimiser(parameters: list[Tensor], training: TrainingConfig) -> torch.optim.Optimizer:
     if training.weight_decay:
         decay = training.weight_decay
-        return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=decay, fused=True)
+        return torch.optim.AdamW(
+            parameters, lr=training.learning_rate, weight_decay=decay, fused=True
+        )
     return torch.optim.Adam(parameters, lr=training.learning_rate, fused=True)
 
 
-def _train_epoch(model, optimiser, batches: _Batches, own: torch.Generator, epoch: int, bar) -> dict[str, float]:
+def _train_epoch(
+    model, optimiser, batches: _Batches, own: torch.Generator, epoch: int, bar
+) -> dict[str, float]:
     started = time.perf_counter()
     model.begin_epoch(own)
     history = []
@@ -224,8 +239,16 @@ def _train_epoch(model, optimiser, batches: _Batches, own: torch.Generator, epoc
         history.append(torch.stack([term.detach() for term in terms.values()]))
         bar.update()
     values = _finite(torch.stack(history), list(terms), epoch, model.config)
-    means = {f"loss/{name}": value for name, value in zip(terms, values.mean(dim=0).tolist(), strict=True)}
-    return {"epoch": epoch, "seconds": time.perf_counter() - started, "loss": sum(means.values()), **means}
+    means = {
+        f"loss/{name}": value
+        for name, value in zip(terms, values.mean(dim=0).tolist(), strict=True)
+    }
+    return {
+        "epoch": epoch,
+        "seconds": time.perf_counter() - started,
+        "loss": sum(means.values()),
+        **means,
+    }
 
 
 def _finite(history: Tensor, names: list[str], epoch: int, config) -> Tensor:
@@ -244,13 +267,17 @@ def _finite(history: Tensor, names: list[str], epoch: int, config) -> Tensor:
 def _unbroken(tensor: Tensor, name: str, epoch: int) -> Tensor:
     """A copy to keep; a parameter that is not finite any more is a fault, whatever the losses said."""
     if not tensor.isfinite().all():
-        raise TrainingFault(f"the parameter {name!r} is not finite after epoch {epoch}: lower learning_rate")
+        raise TrainingFault(
+            f"the parameter {name!r} is not finite after epoch {epoch}: lower learning_rate"
+        )
     return tensor.clone()
 
 
 def _summary(row: dict[str, float], state: _Progress) -> str:
     now, best = state.curves[-1][f"valid/{MONITOR}"], state.valid[MONITOR]
-    return f"loss {row['loss']:.4f}, valid R@20 {now:.4f}, best {best:.4f} at epoch {state.best_epoch}"
+    return (
+        f"loss {row['loss']:.4f}, valid R@20 {now:.4f}, best {best:.4f} at epoch {state.best_epoch}"
+    )
 
 
 class _Batches:
@@ -270,4 +297,6 @@ class _Batches:
         order = torch.randperm(len(self.pairs), generator=self.generator, device=self.pairs.device)
         users, positives = self.pairs[order].T.contiguous()
         negatives = self.sampler.draw(users, self.generator)
-        yield from zip(*(part.split(self.batch_size) for part in (users, positives, negatives)), strict=True)
+        yield from zip(
+            *(part.split(self.batch_size) for part in (users, positives, negatives)), strict=True
+        )

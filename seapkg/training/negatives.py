@@ -25,13 +25,17 @@ class NegativeSampler:
         users, counts = pairs[:, 0].unique(return_counts=True)
         if int(counts.max()) == len(self.candidates):
             user = int(users[counts.argmax()])
-            raise DataError(f"user {user} has every item that could be drawn as a negative: remove the user")
+            raise DataError(
+                f"user {user} has every item that could be drawn as a negative: remove the user"
+            )
 
     @classmethod
     def of(cls, dataset, kind: str, device: torch.device) -> NegativeSampler:
         """The sampler of a `TrainingConfig.negatives`; that of "never_held_out" knows the valid and test pairs."""
         splits = ("train", "valid", "test") if kind == "never_held_out" else ("train",)
-        pairs = torch.cat([torch.from_numpy(getattr(dataset, split).copy()) for split in splits]).to(device)
+        pairs = torch.cat(
+            [torch.from_numpy(getattr(dataset, split).copy()) for split in splits]
+        ).to(device)
         every = None if kind == "train_items" else torch.arange(dataset.n_items, device=device)
         return cls(pairs, dataset.n_items, every)
 
@@ -45,7 +49,9 @@ class NegativeSampler:
         return negatives
 
     def _uniform(self, n: int, device, generator: torch.Generator) -> Tensor:
-        return self.candidates[torch.randint(len(self.candidates), (n,), generator=generator, device=device)]
+        return self.candidates[
+            torch.randint(len(self.candidates), (n,), generator=generator, device=device)
+        ]
 
     def _is_positive(self, users: Tensor, items: Tensor) -> Tensor:
         keys = users * self.n_items + items

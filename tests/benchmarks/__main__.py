@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from seapkg.experiments.environment import cpu_model
+from seapkg.runs.environment import cpu_model
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parents[1] / "figures" / "speed"
@@ -59,7 +59,10 @@ def measure(args, what: str = "steps", **job) -> dict:
 def publish(name: str, title: str, rows: list[list[str]]) -> None:
     """Prints rows as a Markdown table, the first being the header, and keeps it in figures/speed/NAME.md."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = [
+        " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
     lines.insert(1, " | ".join("-" * width for width in widths))
     text = "\n".join([title, "", *(f"| {line} |" for line in lines), ""])
     print(text, flush=True)
@@ -83,7 +86,10 @@ def sea(args) -> None:
     parts = ["forward", "backward", "auxiliary fit", "adam"]
     rows = [["form", *parts, "step s", "epoch s", "peak MB", "times as fast"]]
     for name, results in found.items():
-        ratios = [twin["step"] / own["step"] for twin, own in zip(found["published"], results, strict=True)]
+        ratios = [
+            twin["step"] / own["step"]
+            for twin, own in zip(found["published"], results, strict=True)
+        ]
         middle = [f"{statistics.median(r['parts'][part] for r in results):.3f}" for part in parts]
         step, epoch = (statistics.median(r[key] for r in results) for key in ("step", "epoch"))
         peak = max(r["peak_mb"] for r in results)
@@ -94,7 +100,9 @@ def sea(args) -> None:
 
 def where(args, result: dict) -> str:
     """What was measured, on what: for a title."""
-    return f"shape of {args.shape}, median of {args.rounds} rounds, {processor()}, {result['device']}"
+    return (
+        f"shape of {args.shape}, median of {args.rounds} rounds, {processor()}, {result['device']}"
+    )
 
 
 def processor() -> str:
@@ -108,7 +116,9 @@ def check_same_losses(found: dict[str, list[dict]]) -> None:
     for name, results in found.items():
         for result in results:
             if abs(result["final_loss"] / expected - 1) > (0.02 if "fast" in name else 1e-3):
-                sys.exit(f"{name} ended at a loss of {result['final_loss']}, the published form at {expected}")
+                sys.exit(
+                    f"{name} ended at a loss of {result['final_loss']}, the published form at {expected}"
+                )
 
 
 def models(args) -> None:
@@ -116,7 +126,14 @@ def models(args) -> None:
     for label, (model, options) in MODELS.items():
         results = [measure(args, model=model, options=options) for _ in range(args.rounds)]
         epoch, step = (statistics.median(r[key] for r in results) for key in ("epoch", "step"))
-        rows.append([label, f"{epoch:.2f}", f"{1000 * step:.1f}", f"{max(r['peak_mb'] for r in results):.0f}"])
+        rows.append(
+            [
+                label,
+                f"{epoch:.2f}",
+                f"{1000 * step:.1f}",
+                f"{max(r['peak_mb'] for r in results):.0f}",
+            ]
+        )
     publish(f"models-{args.shape}", f"Training, {where(args, results[0])}", rows)
 
 
@@ -138,18 +155,40 @@ def evaluation(args) -> None:
     rows = [["model", "seconds", "users"]]
     for label in ("bpr", "lightgcn", "sea (released) a"):
         model, options = MODELS[label]
-        results = [measure(args, "evaluation", model=model, options=options) for _ in range(args.rounds)]
-        rows.append([label, f"{statistics.median(r['evaluation'] for r in results):.3f}", str(results[0]["users"])])
-    publish(f"evaluation-{args.shape}", f"Full ranking of the test split, {where(args, results[0])}", rows)
+        results = [
+            measure(args, "evaluation", model=model, options=options) for _ in range(args.rounds)
+        ]
+        rows.append(
+            [
+                label,
+                f"{statistics.median(r['evaluation'] for r in results):.3f}",
+                str(results[0]["users"]),
+            ]
+        )
+    publish(
+        f"evaluation-{args.shape}",
+        f"Full ranking of the test split, {where(args, results[0])}",
+        rows,
+    )
 
 
 def million(args) -> None:
     options = RELEASED | {"variant": "b", "alignment_items": "batch"}
     result = measure(args, model="sea", options=options, shape="million", batch_size=65_536)
-    rows = [["part", "seconds"], *([part, f"{value:.3f}"] for part, value in result["parts"].items())]
-    rows += [["step", f"{result['step']:.3f}"], [f"epoch of {result['batches']} steps", f"{result['epoch']:.0f}"]]
+    rows = [
+        ["part", "seconds"],
+        *([part, f"{value:.3f}"] for part, value in result["parts"].items()),
+    ]
+    rows += [
+        ["step", f"{result['step']:.3f}"],
+        [f"epoch of {result['batches']} steps", f"{result['epoch']:.0f}"],
+    ]
     rows += [["peak memory, MB", f"{result['peak_mb']:.0f}"]]
-    publish("million", f"1 000 000 items, 4 000 000 pairs, SEAb, batch 65 536, {processor()}, {result['device']}", rows)
+    publish(
+        "million",
+        f"1 000 000 items, 4 000 000 pairs, SEAb, batch 65 536, {processor()}, {result['device']}",
+        rows,
+    )
 
 
 def growth(args) -> None:
@@ -157,13 +196,26 @@ def growth(args) -> None:
 
     rows = []
     for n_items in args.items:
-        cases = {"a, all items": {"variant": "a"}, "b, batch items": {"variant": "b", "alignment_items": "batch"}}
+        cases = {
+            "a, all items": {"variant": "a"},
+            "b, batch items": {"variant": "b", "alignment_items": "batch"},
+        }
         for case, options in cases.items():
             if case.startswith("a") and n_items > 100_000:
                 continue  # Solosim over all items is quadratic in time: hours a step
             result = measure(args, model="sea", options=RELEASED | options, shape=n_items)
-            rows.append({"items": n_items, "case": case, "epoch": result["epoch"], "peak_mb": result["peak_mb"]})
-            rows[-1] |= {part: result["parts"][part] for part in ("forward", "backward", "auxiliary fit", "adam")}
+            rows.append(
+                {
+                    "items": n_items,
+                    "case": case,
+                    "epoch": result["epoch"],
+                    "peak_mb": result["peak_mb"],
+                }
+            )
+            rows[-1] |= {
+                part: result["parts"][part]
+                for part in ("forward", "backward", "auxiliary fit", "adam")
+            }
             print(rows[-1], flush=True)
     FIGURES.mkdir(parents=True, exist_ok=True)
     draw(rows, FIGURES)
@@ -173,10 +225,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "tests/benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    commands = {command.__name__: command for command in (sea, models, rearm, evaluation, growth, million)}
+    commands = {
+        command.__name__: command for command in (sea, models, rearm, evaluation, growth, million)
+    }
     parser.add_argument("what", choices=commands)
     parser.add_argument("--shape", default="baby", help="smoke, baby, sports or clothing")
-    parser.add_argument("--rounds", type=int, default=3, help="child processes a row, medians are shown")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="child processes a row, medians are shown"
+    )
     parser.add_argument("--steps", type=int, default=5, help="timed steps in each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")

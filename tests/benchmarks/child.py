@@ -12,14 +12,14 @@ import torch
 from published import PublishedSEA
 from shapes import SHAPES, Shape, grown, random_dataset
 
-from seapkg.experiments.configure import configure
+from seapkg.device import describe_device, forget_peak_memory, keep_freed_memory, peak_memory_mb
+from seapkg.device import precision_context as precision
 from seapkg.models import build
+from seapkg.runs.configure import configure
 from seapkg.seeds import generator
 from seapkg.training.config import TrainingConfig
 from seapkg.training.evaluate import Ranking, evaluate_ranking
 from seapkg.training.fit import _Batches
-from seapkg.training.machine import describe_device, forget_peak_memory, keep_freed_memory, peak_memory_mb
-from seapkg.training.machine import precision_context as precision
 
 
 class Clock:
@@ -46,10 +46,16 @@ def training_steps(job: dict) -> dict:
     device = torch.device(job["device"])
     dataset = random_dataset(shape_of(job))
     built = Clock(device)
-    model = build(job["model"], dataset, configure(job["model"], job["options"])[0], 0).to(device).train()
+    model = (
+        build(job["model"], dataset, configure(job["model"], job["options"])[0], 0)
+        .to(device)
+        .train()
+    )
     built.mark("build")
     published = job["form"] == "published"
-    if job["keep_memory"] or not published:  # the library's trainer does, the published code does not
+    if (
+        job["keep_memory"] or not published
+    ):  # the library's trainer does, the published code does not
         keep_freed_memory()
     steps = PublishedSEA(model, dataset) if published else model
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -74,10 +80,19 @@ def training_steps(job: dict) -> dict:
         optimiser.step()
         clock.mark("adam")
         whole.append(clock.last - started)
-    parts = {part: statistics.median(seconds[2:] or seconds) for part, seconds in (built.parts | clock.parts).items()}
+    parts = {
+        part: statistics.median(seconds[2:] or seconds)
+        for part, seconds in (built.parts | clock.parts).items()
+    }
     step = statistics.median(whole[2:])
     epoch = parts["epoch: begin"] + parts["epoch: draw"] + step * len(batches)
-    return {"parts": parts, "step": step, "batches": len(batches), "epoch": epoch, "final_loss": float(loss)}
+    return {
+        "parts": parts,
+        "step": step,
+        "batches": len(batches),
+        "epoch": epoch,
+        "final_loss": float(loss),
+    }
 
 
 def evaluation(job: dict) -> dict:
@@ -85,13 +100,20 @@ def evaluation(job: dict) -> dict:
     device = torch.device(job["device"])
     dataset = random_dataset(shape_of(job))
     keep_freed_memory()
-    model = build(job["model"], dataset, configure(job["model"], job["options"])[0], 0).to(device).eval()
+    model = (
+        build(job["model"], dataset, configure(job["model"], job["options"])[0], 0)
+        .to(device)
+        .eval()
+    )
     ranking = Ranking(dataset, "test", device=device)
     clock = Clock(device)
     for _ in range(job["steps"] + 1):
         evaluate_ranking(model, ranking)
         clock.mark("evaluation")
-    return {"evaluation": statistics.median(clock.parts["evaluation"][1:]), "users": len(ranking.users)}
+    return {
+        "evaluation": statistics.median(clock.parts["evaluation"][1:]),
+        "users": len(ranking.users),
+    }
 
 
 def shape_of(job: dict) -> Shape:
@@ -104,7 +126,11 @@ def main() -> None:
     with precision(job["precision"]):
         measured = {"steps": training_steps, "evaluation": evaluation}[job["what"]](job)
     device = torch.device(job["device"])
-    print(json.dumps(measured | {"peak_mb": peak_memory_mb(device), "device": describe_device(device)}))
+    print(
+        json.dumps(
+            measured | {"peak_mb": peak_memory_mb(device), "device": describe_device(device)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from seapkg.experiments.plots import BLUE, COLOURS, VERMILLION, style
+from seapkg.figures.main import BLUE, COLOURS, VERMILLION, style
 
 PARTS = ["forward", "backward", "auxiliary fit", "adam"]
 CASES = {"a, all items": ("o", "-"), "b, batch items": ("s", "--")}
@@ -32,13 +32,24 @@ def figure(frame: pd.DataFrame) -> Figure:
                 seconds = own[part]
                 if seconds.max() > 1e-4:
                     label = f"{part}, {case}: slope {slope(own['items'], seconds):.2f}"
-                    time.plot(own["items"], seconds, marker=marker, linestyle=line, color=colour, label=label)
+                    time.plot(
+                        own["items"],
+                        seconds,
+                        marker=marker,
+                        linestyle=line,
+                        color=colour,
+                        label=label,
+                    )
             colour = VERMILLION if case.startswith("a") else BLUE
             label = f"{case}: slope {slope(own['items'], own.peak_mb):.2f}"
-            memory.plot(own["items"], own.peak_mb, marker=marker, linestyle=line, color=colour, label=label)
+            memory.plot(
+                own["items"], own.peak_mb, marker=marker, linestyle=line, color=colour, label=label
+            )
         for axes, title in ((time, "seconds a step"), (memory, "peak memory, MB")):
             axes.set(xscale="log", yscale="log", xlabel="items", title=title)
-            axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+            axes.legend(
+                fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False
+            )
     return figure
 
 

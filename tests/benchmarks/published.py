@@ -28,12 +28,19 @@ class PublishedSEA:
     """
 
     def __init__(self, model: SEA, dataset) -> None:
-        if model.config.alignment not in ("solosim", "none") or model.config.distancing not in ("club", "none"):
-            raise ValueError("the published code has Solosim and CLUB alone: variants b, c and d have no twin")
+        if model.config.alignment not in ("solosim", "none") or model.config.distancing not in (
+            "club",
+            "none",
+        ):
+            raise ValueError(
+                "the published code has Solosim and CLUB alone: variants b, c and d have no twin"
+            )
         self.model, self.config, self.n_users = model, model.config, model.n_users
         users, items = torch.from_numpy(dataset.train.copy()).T
         device = model.graph.forward_values.device
-        edges = torch.stack([torch.cat([users, items + self.n_users]), torch.cat([items + self.n_users, users])])
+        edges = torch.stack(
+            [torch.cat([users, items + self.n_users]), torch.cat([items + self.n_users, users])]
+        )
         self.edges = edges.to(device)
         self.n_nodes = dataset.n_users + dataset.n_items
         self.item_graph = model.item_graphs.graphs["mixed"].matrix().to_sparse_coo()
@@ -42,10 +49,16 @@ class PublishedSEA:
         self.views: dict[str, tuple[Tensor, Tensor]] = {}
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        wide = {name: self.model.encoders[name].wide(self._features(name)) for name in ("image", "text")}
+        wide = {
+            name: self.model.encoders[name].wide(self._features(name)) for name in ("image", "text")
+        }
         nodes = {name: self._propagated(name, x) for name, x in wide.items()}
         user_table = torch.cat(
-            [self.model.user_weights[:, m : m + 1] * x[: self.n_users] for m, x in enumerate(nodes.values())], dim=1
+            [
+                self.model.user_weights[:, m : m + 1] * x[: self.n_users]
+                for m, x in enumerate(nodes.values())
+            ],
+            dim=1,
         )
         items = torch.cat([x[self.n_users :] for x in nodes.values()], dim=1)
         item_table = items + torch.sparse.mm(self.item_graph, items)
@@ -106,7 +119,9 @@ class EagerFit:
 
     def __init__(self, q, learning_rate: float) -> None:
         self.q = q
-        self.parameters = {name: value.detach().clone().requires_grad_() for name, value in q.named_parameters()}
+        self.parameters = {
+            name: value.detach().clone().requires_grad_() for name, value in q.named_parameters()
+        }
         self.optimiser = torch.optim.Adam(self.parameters.values(), lr=learning_rate)
 
     def fit(self, pairs: list[tuple[Tensor, Tensor]], steps: int) -> None:
@@ -119,7 +134,9 @@ class EagerFit:
                 value.copy_(self.parameters[name])
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
-        order = torch.randperm(len(x), device=x.device)  # of pairs: it changes nothing, and is published
+        order = torch.randperm(
+            len(x), device=x.device
+        )  # of pairs: it changes nothing, and is published
         x, y = x[order], y[order]
         mean, log_variance = torch.func.functional_call(self.q, self.parameters, (x,))
         return ((mean - y).square() / log_variance.exp() + log_variance).sum(dim=1).mean() / 2

@@ -43,8 +43,14 @@ def random_dataset(shape: Shape, n_neighbours: int = 10, seed: int = 0) -> Datas
     pairs = _pairs(shape, shape.n_train + 2 * shape.n_held_out, random)
     own = np.unique(pairs[:, 0], return_index=True)[1]  # each user's first pair is a training pair
     rest = random.permutation(np.setdiff1d(np.arange(len(pairs)), own))
-    held_out, train = rest[: 2 * shape.n_held_out], np.concatenate([own, rest[2 * shape.n_held_out :]])
-    features = {n: random.standard_normal((shape.n_items, w), dtype=np.float32) for n, w in shape.widths.items()}
+    held_out, train = (
+        rest[: 2 * shape.n_held_out],
+        np.concatenate([own, rest[2 * shape.n_held_out :]]),
+    )
+    features = {
+        n: random.standard_normal((shape.n_items, w), dtype=np.float32)
+        for n, w in shape.widths.items()
+    }
     return Dataset.from_arrays(
         pairs[train],
         pairs[held_out[: shape.n_held_out]],
@@ -62,7 +68,9 @@ def _pairs(shape: Shape, n: int, random) -> np.ndarray:
     keys = np.empty(0, dtype=np.int64)
     first = np.arange(shape.n_users)
     while len(keys) < n:
-        users = np.concatenate([first, random.integers(shape.n_users, size=n - len(keys) + n // 20)])
+        users = np.concatenate(
+            [first, random.integers(shape.n_users, size=n - len(keys) + n // 20)]
+        )
         items = np.searchsorted(share, random.random(len(users)) * share[-1])
         drawn = users * shape.n_items + np.minimum(items, shape.n_items - 1)
         keys, first = np.unique(np.concatenate([keys, drawn])), first[:0]
@@ -74,7 +82,10 @@ def _pairs(shape: Shape, n: int, random) -> np.ndarray:
 
 
 def _neighbours(n_items: int, k: int, random) -> ItemGraph:
-    rows, shuffled = np.arange(n_items), random.permutation(n_items)  # neighbours lie anywhere, as real ones do
+    rows, shuffled = (
+        np.arange(n_items),
+        random.permutation(n_items),
+    )  # neighbours lie anywhere, as real ones do
     offsets = np.sort(random.choice(np.arange(1, n_items), size=k - 1, replace=False))
     columns = (rows[:, None] + np.concatenate([[0], offsets])) % n_items
     cosines = np.broadcast_to(np.linspace(1, 0.1, k, dtype=np.float32), columns.shape)

@@ -20,7 +20,9 @@ def model_and_twin(dtype, **options):
     model = to_float64(model) if dtype == torch.float64 else model
     with torch.no_grad():  # away from the special starting values
         for parameter in model.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+            parameter += 0.3 * torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(1)
+            ).to(dtype)
     return model, PublishedSEA(model, DATASET)
 
 
@@ -42,7 +44,9 @@ def test_the_published_form_has_the_librarys_losses_and_gradients(dtype, variant
         ours, theirs = sum(ours.values()), sum(theirs.values())
         torch.testing.assert_close(ours, theirs, rtol=TOLERANCES[dtype], atol=0)
         options = {"allow_unused": True, "materialize_grads": True}
-        pairs = zip(*(torch.autograd.grad(loss, trained, **options) for loss in (ours, theirs)), strict=True)
+        pairs = zip(
+            *(torch.autograd.grad(loss, trained, **options) for loss in (ours, theirs)), strict=True
+        )
         for mine, oracle in pairs:
             assert (mine - oracle).norm() <= TOLERANCES[dtype] * oracle.norm().clamp(min=1e-3)
     assert any(bounds)  # the clamp let some through
@@ -59,7 +63,11 @@ def test_the_published_fit_of_club_ends_where_the_librarys_ends():
     before = [parameter.clone() for parameter in ours.separation.conditionals.parameters()]
     for _ in range(2):
         ours.fit_auxiliary(), twin.fit_auxiliary()
-    pairs = zip(ours.separation.conditionals.parameters(), model.separation.conditionals.parameters(), strict=True)
+    pairs = zip(
+        ours.separation.conditionals.parameters(),
+        model.separation.conditionals.parameters(),
+        strict=True,
+    )
     for old, (mine, theirs) in zip(before, pairs, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
         assert not torch.equal(mine, old)

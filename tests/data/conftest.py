@@ -1,7 +1,15 @@
 """A small shop in raw files, and where a dataset is made of it."""
 
 import pytest
-from raw_shop import ITEMS, NO_IMAGE, NO_TEXT, met_pairs, write_images, write_metadata, write_reviews
+from raw_shop import (
+    ITEMS,
+    NO_IMAGE,
+    NO_TEXT,
+    met_pairs,
+    write_images,
+    write_metadata,
+    write_reviews,
+)
 
 
 @pytest.fixture

@@ -19,16 +19,27 @@ def met_pairs(n_users: int = 40, n_items: int = 24, seed: int = 3) -> list[tuple
     """Who met what: dense enough for a core of five, with stragglers that fall out only after others have."""
     rng = np.random.default_rng(seed)
     pairs = [
-        (f"U{user:03d}", product(item)) for user in range(n_users) for item in range(n_items) if rng.random() < 0.4
+        (f"U{user:03d}", product(item))
+        for user in range(n_users)
+        for item in range(n_items)
+        if rng.random() < 0.4
     ]
-    few = [(f"Z{user}", product(n_items + item)) for user in range(9) for item in range(7) if rng.random() < 0.55]
+    few = [
+        (f"Z{user}", product(n_items + item))
+        for user in range(9)
+        for item in range(7)
+        if rng.random() < 0.55
+    ]
     pairs += few
     rng.shuffle(pairs)
     return [tuple(pair) for pair in pairs] + [tuple(pairs[0])]  # one is repeated
 
 
 def write_reviews(folder, pairs, name="reviews_Shop_5.json.gz"):
-    lines = (json.dumps({"reviewerID": user, "asin": item, "overall": 5.0, "reviewText": "ok"}) for user, item in pairs)
+    lines = (
+        json.dumps({"reviewerID": user, "asin": item, "overall": 5.0, "reviewText": "ok"})
+        for user, item in pairs
+    )
     return write_gz(folder / name, lines)
 
 
@@ -39,14 +50,24 @@ def write_gz(path, lines):
 
 def metadata_line(item: str, title: str) -> str:
     """A Python literal as in the real metadata: single quotes, which are no JSON."""
-    record = {"asin": item, "title": title, "price": 2.5, "categories": [["Home", f"{title.split()[0]}s"]]}
+    record = {
+        "asin": item,
+        "title": title,
+        "price": 2.5,
+        "categories": [["Home", f"{title.split()[0]}s"]],
+    }
     return repr(record | {"brand": "Acme", "description": f"It&#39;s a {title} for \t everyone"})
 
 
 def write_metadata(folder, items, **changed):
     """Every item named after its id; `changed`: item -> line instead of it, or None for no line."""
-    lines = {item: metadata_line(item, f"{NAMES[number % 5]} {item}") for number, item in enumerate(items)} | changed
-    return write_gz(folder / "meta_Shop.json.gz", [line for line in lines.values() if line is not None])
+    lines = {
+        item: metadata_line(item, f"{NAMES[number % 5]} {item}")
+        for number, item in enumerate(items)
+    } | changed
+    return write_gz(
+        folder / "meta_Shop.json.gz", [line for line in lines.values() if line is not None]
+    )
 
 
 def vector(item: str) -> np.ndarray:
@@ -63,7 +84,9 @@ def brute_core(pairs, core):
     """The k-core by taking one user or item out at a time."""
     left = set(pairs)
     while True:
-        degrees = Counter(("user", user) for user, _ in left) + Counter(("item", item) for _, item in left)
+        degrees = Counter(("user", user) for user, _ in left) + Counter(
+            ("item", item) for _, item in left
+        )
         few = next((name for name, degree in degrees.items() if degree < core), None)
         if few is None:
             return left

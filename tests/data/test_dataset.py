@@ -14,7 +14,9 @@ from seapkg.errors import DataError
 
 def dataset(**changed) -> Dataset:
     fields = {"train": b.TRAIN, "valid": b.VALID, "test": b.TEST} | changed
-    return Dataset.from_arrays(fields.pop("train"), fields.pop("valid"), fields.pop("test"), **fields)
+    return Dataset.from_arrays(
+        fields.pop("train"), fields.pop("valid"), fields.pop("test"), **fields
+    )
 
 
 def full(**changed) -> Dataset:
@@ -30,10 +32,14 @@ def full(**changed) -> Dataset:
 
 def arrays_of(data: Dataset) -> dict[str, np.ndarray]:
     graphs = {
-        f"{name} {part}": getattr(g, part) for name, g in data.item_graphs.items() for part in ("index", "cosine")
+        f"{name} {part}": getattr(g, part)
+        for name, g in data.item_graphs.items()
+        for part in ("index", "cosine")
     }
     splits = {name: getattr(data, name) for name in ("train", "valid", "test", "train_items")}
-    return splits | dict(data.features) | {f"factor {k}": v for k, v in data.factors.items()} | graphs
+    return (
+        splits | dict(data.features) | {f"factor {k}": v for k, v in data.factors.items()} | graphs
+    )
 
 
 def test_sizes_are_the_largest_id_of_all_splits_plus_one():
@@ -166,7 +172,15 @@ def test_a_pair_cannot_move_between_splits_unnoticed_by_the_fingerprint():
 def test_content_hash_sees_shape_and_type_but_not_byte_or_memory_order():
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert content_hash(x) == content_hash(x.astype(">f4")) == content_hash(np.asfortranarray(x))
-    assert len({content_hash(y) for y in (x, x.T, x.reshape(3, 2), x.astype(np.float64), x + 1, x[:0], x[:, :0])}) == 7
+    assert (
+        len(
+            {
+                content_hash(y)
+                for y in (x, x.T, x.reshape(3, 2), x.astype(np.float64), x + 1, x[:0], x[:, :0])
+            }
+        )
+        == 7
+    )
 
 
 def test_content_hash_is_the_sha256_that_is_documented():
@@ -211,5 +225,11 @@ def test_a_dataset_with_features_needs_none():
 
 
 def test_the_text_of_a_dataset_is_one_short_line():
-    assert repr(full(name="shop")) == "Dataset(shop: 3 users, 4 items, 6 / 3 / 3 pairs, image 3-d, text 2-d)"
-    assert repr(dataset(name="shop")) == "Dataset(shop: 3 users, 4 items, 6 / 3 / 3 pairs, no features)"
+    assert (
+        repr(full(name="shop"))
+        == "Dataset(shop: 3 users, 4 items, 6 / 3 / 3 pairs, image 3-d, text 2-d)"
+    )
+    assert (
+        repr(dataset(name="shop"))
+        == "Dataset(shop: 3 users, 4 items, 6 / 3 / 3 pairs, no features)"
+    )

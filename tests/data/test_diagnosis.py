@@ -16,7 +16,9 @@ def crowd(features=GOOD, train=None, n_items=200) -> Dataset:
     """Ten users of groups of twenty items each; every item is trained on."""
     train = [(item // 20, item) for item in range(n_items)] if train is None else train
     held_out = [(0, 30)], [(0, 31)]
-    return Dataset.from_arrays(train, *held_out, name="crowd", features={"image": features}, n_items=n_items)
+    return Dataset.from_arrays(
+        train, *held_out, name="crowd", features={"image": features}, n_items=n_items
+    )
 
 
 def cosine(x, i, j):
@@ -44,12 +46,16 @@ def test_sampled_likeness_is_close_to_that_of_all_pairs():
     train = [(user, (20 * user + step) % 200) for user in range(10) for step in range(3 * user + 2)]
     data = crowd(x, train)
     items = [data.train[data.train[:, 0] == user, 1] for user in range(10)]
-    together = [np.mean([cosine(x, i, j) for j in group if j != i]) for group in items for i in group]
+    together = [
+        np.mean([cosine(x, i, j) for j in group if j != i]) for group in items for i in group
+    ]
     every = data.train[:, 1]
     apart = np.mean([cosine(x, i, j) for i in every for j in every if i != j])
     (row,) = likeness(data).to_dict("records")
     assert row["modality"] == "image" and row["difference"] == row["co-interacted"] - row["random"]
-    assert row["co-interacted"] == pytest.approx(np.mean(together), abs=0.015)  # five errors of 20 000 pairs
+    assert row["co-interacted"] == pytest.approx(
+        np.mean(together), abs=0.015
+    )  # five errors of 20 000 pairs
     assert row["random"] == pytest.approx(apart, abs=0.015)
     assert np.mean(together) > apart + 0.2
 
@@ -113,7 +119,9 @@ def test_a_few_duplicates_and_a_large_norm_are_let_pass():
 def test_more_than_one_item_in_a_hundred_without_training_pairs_is_said(idle, n_warnings):
     train = [(item // 20, item) for item in range(200 - idle)]
     warnings = warnings_about(crowd(train=train))
-    assert len(warnings) == n_warnings and all("3 of 200 items have no training pair" in each for each in warnings)
+    assert len(warnings) == n_warnings and all(
+        "3 of 200 items have no training pair" in each for each in warnings
+    )
 
 
 def test_the_command_prints_table_1_likeness_and_warnings(tmp_path, capsys):
@@ -138,7 +146,9 @@ def test_files_that_look_like_data_and_are_not_read_are_named(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no data")
     assert main(["data", "check", str(tmp_path)]) == 0
     warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
-    assert warned == ["warning: text_features.npy is not read: features are files named MODALITY_feat.npy"]
+    assert warned == [
+        "warning: text_features.npy is not read: features are files named MODALITY_feat.npy"
+    ]
 
 
 def test_data_that_came_from_no_folder_leave_nothing_unread():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from seapkg.data.formats import read_folder
+from seapkg.data.read import read_folder
 from seapkg.errors import DataError
 
 BIG = 10**12
@@ -99,10 +99,19 @@ def zipped(**members: bytes) -> bytes:
 INDEX, COSINE = b.graph_arrays()
 OBJECTS = np.array([{"a": 1}, None, 2], dtype=object)
 TABLE = {
-    "text id": (changed_row("anna\t1\t5\t0"), ["shop.inter, line 3", "user id 'anna'", "not an integer", "from 0"]),
-    "text item": (changed_row("0\tB00\t5\t0"), ["shop.inter, line 3", "item id 'B00'", "not an integer"]),
+    "text id": (
+        changed_row("anna\t1\t5\t0"),
+        ["shop.inter, line 3", "user id 'anna'", "not an integer", "from 0"],
+    ),
+    "text item": (
+        changed_row("0\tB00\t5\t0"),
+        ["shop.inter, line 3", "item id 'B00'", "not an integer"],
+    ),
     "fractional id": (changed_row("0.5\t1\t5\t0"), ["line 3", "user id '0.5'", "not an integer"]),
-    "integer written as a fraction": (changed_row("0\t1.0\t5\t0"), ["line 3", "item id '1.0'", "not an integer"]),
+    "integer written as a fraction": (
+        changed_row("0\t1.0\t5\t0"),
+        ["line 3", "item id '1.0'", "not an integer"],
+    ),
     "scientific id": (changed_row("1e0\t1\t5\t0"), ["line 3", "'1e0' is not an integer"]),
     "truth value as id": (changed_row("True\t1\t5\t0"), ["line 3", "'True' is not an integer"]),
     "digits of another script": (changed_row("٣\t1\t5\t0"), ["line 3", "'٣'"]),
@@ -110,120 +119,317 @@ TABLE = {
     "no id": (changed_row("\t1\t5\t0"), ["line 3", "user id is missing", "Number users"]),
     "no ids and no label": (changed_row("\t\t5\t"), ["line 3", "user id is missing"]),
     "quoted id": (changed_row('"0"\t1\t5\t0'), ["line 3", "not an integer"]),
-    "negative user": (changed_row("-1\t1\t5\t0"), ["shop.inter, line 3", "user id -1 is negative", "from 0"]),
-    "negative item": (changed_row("0\t-7\t5\t0"), ["shop.inter, line 3", "item id -7 is negative", "from 0"]),
-    "absurd user": (changed_row(f"{BIG}\t1\t5\t0"), ["line 3", f"user id {BIG}", "absurdly large", "without gaps"]),
-    "absurd item": (changed_row("0\t1201\t5\t0"), ["line 3", "item id 1201", "100 times", "number items from 0"]),
+    "negative user": (
+        changed_row("-1\t1\t5\t0"),
+        ["shop.inter, line 3", "user id -1 is negative", "from 0"],
+    ),
+    "negative item": (
+        changed_row("0\t-7\t5\t0"),
+        ["shop.inter, line 3", "item id -7 is negative", "from 0"],
+    ),
+    "absurd user": (
+        changed_row(f"{BIG}\t1\t5\t0"),
+        ["line 3", f"user id {BIG}", "absurdly large", "without gaps"],
+    ),
+    "absurd item": (
+        changed_row("0\t1201\t5\t0"),
+        ["line 3", "item id 1201", "100 times", "number items from 0"],
+    ),
     "more digits than any id": (changed_row("9" * 30 + "\t1\t5\t0"), ["line 3", "absurdly large"]),
-    "more digits than Python reads": (changed_row("9" * 5000 + "\t1\t5\t0"), ["line 3", "9999...", "absurdly large"]),
-    "label out of range": (changed_row("0\t1\t5\t3"), ["line 3", "x_label is 3", "0 for train, 1 for valid, 2 for"]),
+    "more digits than Python reads": (
+        changed_row("9" * 5000 + "\t1\t5\t0"),
+        ["line 3", "9999...", "absurdly large"],
+    ),
+    "label out of range": (
+        changed_row("0\t1\t5\t3"),
+        ["line 3", "x_label is 3", "0 for train, 1 for valid, 2 for"],
+    ),
     "negative label": (changed_row("0\t1\t5\t-1"), ["line 3", "x_label is -1", "0 for train"]),
     "label in words": (changed_row("0\t1\t5\ttrain"), ["line 3", "x_label 'train'", "0 for train"]),
-    "pair twice in train": (changed_row("0\t0\t5\t0"), ["line 3", "user 0, item 0", "first at", "line 2", "once"]),
-    "pair in train and test": (changed_row("0\t0\t5\t2", 9), ["line 11", "occurs twice", "line 2", "one split only"]),
-    "row too short": (changed_row("0\t1\t0"), ["shop.inter, line 3", "3 fields", "header of 4", "tabs"]),
-    "row too long": (changed_row("0\t1\t5\t0\t9"), ["shop.inter, line 3", "5 fields", "header of 4"]),
-    "header too short": (table(header="userID\titemID\tx_label"), ["line 2", "4 fields", "header of 3"]),
+    "pair twice in train": (
+        changed_row("0\t0\t5\t0"),
+        ["line 3", "user 0, item 0", "first at", "line 2", "once"],
+    ),
+    "pair in train and test": (
+        changed_row("0\t0\t5\t2", 9),
+        ["line 11", "occurs twice", "line 2", "one split only"],
+    ),
+    "row too short": (
+        changed_row("0\t1\t0"),
+        ["shop.inter, line 3", "3 fields", "header of 4", "tabs"],
+    ),
+    "row too long": (
+        changed_row("0\t1\t5\t0\t9"),
+        ["shop.inter, line 3", "5 fields", "header of 4"],
+    ),
+    "header too short": (
+        table(header="userID\titemID\tx_label"),
+        ["line 2", "4 fields", "header of 3"],
+    ),
     "no label column": (
         table(header="userID\titemID\trating\tlabel"),
         ["line 1", "column x_label is missing", "rating"],
     ),
-    "no user column": (table(header="user_id\titemID\trating\tx_label"), ["column userID is missing", "user_id"]),
-    "column twice": (table(header="userID\titemID\titemID\tx_label"), ["column itemID occurs twice", "exactly one"]),
-    "commas": (table("0,0,0", header="userID,itemID,x_label"), ["line 1", "column userID is missing", "tab-separated"]),
-    "no rows": (lambda folder: b.write_inter(folder, []), ["shop.inter", "header and no rows", "Add"]),
-    "no valid rows": (table(*b.inter_rows(valid=[])), ["shop.inter", "the valid split has no pairs", "x_label"]),
+    "no user column": (
+        table(header="user_id\titemID\trating\tx_label"),
+        ["column userID is missing", "user_id"],
+    ),
+    "column twice": (
+        table(header="userID\titemID\titemID\tx_label"),
+        ["column itemID occurs twice", "exactly one"],
+    ),
+    "commas": (
+        table("0,0,0", header="userID,itemID,x_label"),
+        ["line 1", "column userID is missing", "tab-separated"],
+    ),
+    "no rows": (
+        lambda folder: b.write_inter(folder, []),
+        ["shop.inter", "header and no rows", "Add"],
+    ),
+    "no valid rows": (
+        table(*b.inter_rows(valid=[])),
+        ["shop.inter", "the valid split has no pairs", "x_label"],
+    ),
     "no test rows": (table(*b.inter_rows(test=[])), ["shop.inter", "the test split has no pairs"]),
-    "no train rows": (table(*b.inter_rows(train=[])), ["shop.inter", "the train split has no pairs"]),
-    "user without training": (changed_row("4\t3\t5\t2", 9), ["shop.inter", "2 of 5 users", "first is user 3", "valid"]),
+    "no train rows": (
+        table(*b.inter_rows(train=[])),
+        ["shop.inter", "the train split has no pairs"],
+    ),
+    "user without training": (
+        changed_row("4\t3\t5\t2", 9),
+        ["shop.inter", "2 of 5 users", "first is user 3", "valid"],
+    ),
 }
 ARRAYS = {
     "float ids": (splits(dtype=np.float64), ["train.npy, column 0", "float64", 'astype("int64")']),
-    "fraction in train": (splits(train=[(0, 0), (1, 0.5)], dtype=float), ["train.npy, column 1", "item id 0.5"]),
-    "NaN id": (splits(train=[(0, 0), (np.nan, 1)], dtype=float), ["train.npy, column 1", "user id nan", "from 0"]),
-    "infinite id": (splits(train=[(0, 0), (1, np.inf)], dtype=float), ["train.npy, column 1", "item id inf"]),
+    "fraction in train": (
+        splits(train=[(0, 0), (1, 0.5)], dtype=float),
+        ["train.npy, column 1", "item id 0.5"],
+    ),
+    "NaN id": (
+        splits(train=[(0, 0), (np.nan, 1)], dtype=float),
+        ["train.npy, column 1", "user id nan", "from 0"],
+    ),
+    "infinite id": (
+        splits(train=[(0, 0), (1, np.inf)], dtype=float),
+        ["train.npy, column 1", "item id inf"],
+    ),
     "text ids": (splits(train=[("a", "b")], dtype=str), ["train.npy, column 0", "<U1", "from 0"]),
     "truth values": (splits(train=[(0, 1)], dtype=bool), ["train.npy, column 0", "bool"]),
-    "negative id": (splits(valid=[(0, 2), (1, -3)]), ["valid.npy, column 1", "item id -3 is negative", "from 0"]),
-    "absurd id": (splits(test=[(0, 3), (BIG, 0)]), ["test.npy, column 1", f"user id {BIG}", "absurdly large"]),
-    "unsigned absurd id": (splits(test=[(0, 2**64 - 1)], dtype=np.uint64), ["test.npy, column 0", str(2**64 - 1)]),
-    "pair twice": (splits(valid=[(0, 2), (0, 2)]), ["valid.npy, column 1", "user 0, item 2", "valid.npy, column 0"]),
+    "negative id": (
+        splits(valid=[(0, 2), (1, -3)]),
+        ["valid.npy, column 1", "item id -3 is negative", "from 0"],
+    ),
+    "absurd id": (
+        splits(test=[(0, 3), (BIG, 0)]),
+        ["test.npy, column 1", f"user id {BIG}", "absurdly large"],
+    ),
+    "unsigned absurd id": (
+        splits(test=[(0, 2**64 - 1)], dtype=np.uint64),
+        ["test.npy, column 0", str(2**64 - 1)],
+    ),
+    "pair twice": (
+        splits(valid=[(0, 2), (0, 2)]),
+        ["valid.npy, column 1", "user 0, item 2", "valid.npy, column 0"],
+    ),
     "pair in two splits": (
         splits(test=[(0, 3), (1, 1)]),
         ["test.npy, column 1", "user 1, item 1", "train.npy, column 2"],
     ),
-    "user without training": (splits(test=[(0, 3), (3, 1)]), ["train.npy", "1 of 4 users", "first is user 3"]),
-    "rows are pairs": (file("train.npy", saved(np.array(b.TRAIN))), ["train.npy", "(6, 2)", "(2, n)", "transpose"]),
-    "one dimension": (file("valid.npy", saved(np.arange(4))), ["valid.npy", "(4,)", "Row 0 holds the users"]),
-    "empty valid": (file("valid.npy", saved(np.zeros((2, 0), int))), ["valid.npy", "valid split has no pairs"]),
-    "empty train": (file("train.npy", saved(np.zeros((2, 0), int))), ["train.npy", "train split has no pairs"]),
-    "missing valid": (without("valid.npy"), ["valid.npy", "is missing", "train.npy, valid.npy and test.npy"]),
+    "user without training": (
+        splits(test=[(0, 3), (3, 1)]),
+        ["train.npy", "1 of 4 users", "first is user 3"],
+    ),
+    "rows are pairs": (
+        file("train.npy", saved(np.array(b.TRAIN))),
+        ["train.npy", "(6, 2)", "(2, n)", "transpose"],
+    ),
+    "one dimension": (
+        file("valid.npy", saved(np.arange(4))),
+        ["valid.npy", "(4,)", "Row 0 holds the users"],
+    ),
+    "empty valid": (
+        file("valid.npy", saved(np.zeros((2, 0), int))),
+        ["valid.npy", "valid split has no pairs"],
+    ),
+    "empty train": (
+        file("train.npy", saved(np.zeros((2, 0), int))),
+        ["train.npy", "train split has no pairs"],
+    ),
+    "missing valid": (
+        without("valid.npy"),
+        ["valid.npy", "is missing", "train.npy, valid.npy and test.npy"],
+    ),
     "missing test": (without("test.npy"), ["test.npy", "is missing"]),
     "missing train": (without("train.npy"), ["train.npy", "is missing"]),
 }
 FILES = {
-    "pickled pairs": (file("train.npy", saved(OBJECTS, allow_pickle=True)), ["train.npy", "pickled", "plain numbers"]),
-    "bare pickle": (file("train.npy", pickle.dumps([1])), ["train.npy", "cannot be read", "numpy.save"]),
-    "text instead of npy": (file("test.npy", b"1 2 3"), ["test.npy", "cannot be read", "numpy.save"]),
+    "pickled pairs": (
+        file("train.npy", saved(OBJECTS, allow_pickle=True)),
+        ["train.npy", "pickled", "plain numbers"],
+    ),
+    "bare pickle": (
+        file("train.npy", pickle.dumps([1])),
+        ["train.npy", "cannot be read", "numpy.save"],
+    ),
+    "text instead of npy": (
+        file("test.npy", b"1 2 3"),
+        ["test.npy", "cannot be read", "numpy.save"],
+    ),
     "empty npy": (file("test.npy", b""), ["test.npy", "cannot be read"]),
     "cut npy": (
         file("valid.npy", saved(np.array(b.VALID).T)[:-8]),
         ["valid.npy", "48 bytes", "40 follow", "cut short"],
     ),
-    "absurd header": (file("train.npy", npy_header((2, 10**15))), ["train.npy", str(10**15), "cut short"]),
-    "negative header": (file("train.npy", npy_header((-2, -3), rest=bytes(48))), ["train.npy", "(-2, -3)", "damaged"]),
+    "absurd header": (
+        file("train.npy", npy_header((2, 10**15))),
+        ["train.npy", str(10**15), "cut short"],
+    ),
+    "negative header": (
+        file("train.npy", npy_header((-2, -3), rest=bytes(48))),
+        ["train.npy", "(-2, -3)", "damaged"],
+    ),
     "empty inter": (file("shop.inter", b""), ["holds shop.inter, train.npy", "not both"]),
-    "pickled features": (file("image_feat.npy", saved(OBJECTS, allow_pickle=True)), ["image_feat.npy", "pickled"]),
-    "absurd features": (file("image_feat.npy", npy_header((4, 10**15), "<f4")), ["image_feat.npy", "claims shape"]),
-    "graph is no archive": (file("item_knn.npz", b"text"), ["item_knn.npz", "cannot be read", "numpy.savez"]),
+    "pickled features": (
+        file("image_feat.npy", saved(OBJECTS, allow_pickle=True)),
+        ["image_feat.npy", "pickled"],
+    ),
+    "absurd features": (
+        file("image_feat.npy", npy_header((4, 10**15), "<f4")),
+        ["image_feat.npy", "claims shape"],
+    ),
+    "graph is no archive": (
+        file("item_knn.npz", b"text"),
+        ["item_knn.npz", "cannot be read", "numpy.savez"],
+    ),
     "both formats": (both, ["holds shop.inter, train.npy, valid.npy, test.npy", "not both"]),
     "two tables": (two_tables, ["holds other.inter, shop.inter", "one NAME.inter"]),
-    "nothing": (lambda folder: None, ["holds no interactions", "one NAME.inter (MMRec)", "train.npy"]),
+    "nothing": (
+        lambda folder: None,
+        ["holds no interactions", "one NAME.inter (MMRec)", "train.npy"],
+    ),
 }
 FEATURES = {
-    "NaN": (features(image=spoiled(np.nan)), ["image_feat.npy, row 2", "column 1 is nan", "Replace"]),
+    "NaN": (
+        features(image=spoiled(np.nan)),
+        ["image_feat.npy, row 2", "column 1 is nan", "Replace"],
+    ),
     "infinite": (features(text=spoiled(-np.inf)), ["text_feat.npy, row 2", "-inf"]),
-    "beyond float32": (features(image=spoiled(1e300, dtype=float)), ["image_feat.npy, row 2", "1e+300", "float32"]),
-    "too few rows": (features(image=b.features(3, 3)), ["image_feat.npy", "3 rows for 4 items", "one row per item"]),
+    "beyond float32": (
+        features(image=spoiled(1e300, dtype=float)),
+        ["image_feat.npy, row 2", "1e+300", "float32"],
+    ),
+    "too few rows": (
+        features(image=b.features(3, 3)),
+        ["image_feat.npy", "3 rows for 4 items", "one row per item"],
+    ),
     "too many rows": (features(audio=b.features(3, 5)), ["audio_feat.npy", "5 rows for 4 items"]),
     "one dimension": (features(image=np.ones(4)), ["image_feat.npy", "(4,)", "2-D"]),
-    "three dimensions": (features(image=np.ones((4, 2, 2))), ["image_feat.npy", "(4, 2, 2)", "2-D"]),
+    "three dimensions": (
+        features(image=np.ones((4, 2, 2))),
+        ["image_feat.npy", "(4, 2, 2)", "2-D"],
+    ),
     "no columns": (features(image=np.ones((4, 0))), ["image_feat.npy", "(4, 0)", "width"]),
     "text": (features(image=np.full((4, 2), "x")), ["image_feat.npy", "<U1", 'astype("float32")']),
-    "complex": (features(image=np.ones((4, 2), complex)), ["image_feat.npy", "complex128", "real numbers"]),
+    "complex": (
+        features(image=np.ones((4, 2), complex)),
+        ["image_feat.npy", "complex128", "real numbers"],
+    ),
     "truth values": (features(image=np.ones((4, 2), bool)), ["image_feat.npy", "bool"]),
-    "empty modality": (features(**{"": b.features(3)}), ["_feat.npy", "modality is empty", "image_feat.npy"]),
-    "odd modality": (features(**{"a.b": b.features(3)}), ["a.b_feat.npy", "'a.b'", "letters, digits"]),
+    "empty modality": (
+        features(**{"": b.features(3)}),
+        ["_feat.npy", "modality is empty", "image_feat.npy"],
+    ),
+    "odd modality": (
+        features(**{"a.b": b.features(3)}),
+        ["a.b_feat.npy", "'a.b'", "letters, digits"],
+    ),
 }
 GRAPHS = {
-    "source out of range": (graph(index=INDEX + 1), ["item_knn.npz, image, edge 5", "3 -> 4", "0 to 3"]),
-    "negative": (graph(index=INDEX - 1), ["item_knn.npz, image, edge 0", "-1 -> -1", "out of range"]),
+    "source out of range": (
+        graph(index=INDEX + 1),
+        ["item_knn.npz, image, edge 5", "3 -> 4", "0 to 3"],
+    ),
+    "negative": (
+        graph(index=INDEX - 1),
+        ["item_knn.npz, image, edge 0", "-1 -> -1", "out of range"],
+    ),
     "float index": (graph(index=INDEX + 0.0), ["item_knn.npz, image", "float64", "integers"]),
     "index transposed": (graph(index=INDEX.T), ["item_knn.npz, image", "(8, 2)", "(2, n_edges)"]),
-    "cosine of another length": (graph(cosine=COSINE[:-1]), ["item_knn.npz, image", "(7,) for 8 edges", "each edge"]),
-    "cosine not finite": (graph(cosine=COSINE * np.nan), ["item_knn.npz, image, edge 0", "nan", "Replace"]),
-    "text cosine": (graph(cosine=COSINE.astype(str)), ["item_knn.npz, image", "cosines are <U", "one number"]),
-    "no edges": (graph(index=INDEX[:, :0], cosine=COSINE[:0]), ["item_knn.npz, image", "no edges", "Leave it out"]),
+    "cosine of another length": (
+        graph(cosine=COSINE[:-1]),
+        ["item_knn.npz, image", "(7,) for 8 edges", "each edge"],
+    ),
+    "cosine not finite": (
+        graph(cosine=COSINE * np.nan),
+        ["item_knn.npz, image, edge 0", "nan", "Replace"],
+    ),
+    "text cosine": (
+        graph(cosine=COSINE.astype(str)),
+        ["item_knn.npz, image", "cosines are <U", "one number"],
+    ),
+    "no edges": (
+        graph(index=INDEX[:, :0], cosine=COSINE[:0]),
+        ["item_knn.npz, image", "no edges", "Leave it out"],
+    ),
     "edge twice": (graph(index=INDEX * 0), ["item_knn.npz, image", "0 -> 0 occurs twice", "once"]),
-    "no cosine": (file("item_knn.npz", zipped(image_index=saved(INDEX))), ["item_knn.npz", "image_cosine", "no other"]),
-    "odd key": (file("item_knn.npz", zipped(image=saved(INDEX))), ["item_knn.npz", "do not pair up: image"]),
-    "no features of that name": (graph(modality="img"), ["item_knn.npz, img", "no features", "one of: image"]),
-    "pickled": (file("item_knn.npz", zipped(a=saved(OBJECTS, allow_pickle=True))), ["item_knn.npz, a.npy", "pickled"]),
-    "absurd": (file("item_knn.npz", zipped(a=npy_header((2, BIG)))), ["item_knn.npz, a.npy", str(BIG), "cut short"]),
+    "no cosine": (
+        file("item_knn.npz", zipped(image_index=saved(INDEX))),
+        ["item_knn.npz", "image_cosine", "no other"],
+    ),
+    "odd key": (
+        file("item_knn.npz", zipped(image=saved(INDEX))),
+        ["item_knn.npz", "do not pair up: image"],
+    ),
+    "no features of that name": (
+        graph(modality="img"),
+        ["item_knn.npz, img", "no features", "one of: image"],
+    ),
+    "pickled": (
+        file("item_knn.npz", zipped(a=saved(OBJECTS, allow_pickle=True))),
+        ["item_knn.npz, a.npy", "pickled"],
+    ),
+    "absurd": (
+        file("item_knn.npz", zipped(a=npy_header((2, BIG)))),
+        ["item_knn.npz, a.npy", str(BIG), "cut short"],
+    ),
 }
 ITEMS = {
     "item missing": (
         items("itemID\tname\n0\ta\n1\tb\n3\td\n"),
         ["items.tsv", "item 2 is not listed", "remove the file"],
     ),
-    "item twice": (items("itemID\tname\n0\ta\n1\tb\n1\tc\n2\tc\n3\td\n"), ["items.tsv, line 4", "item id 1", "twice"]),
-    "out of range": (items("itemID\ttitle\n0\ta\n1\tb\n2\tc\n9\td\n"), ["items.tsv, line 5", "item id 9", "0 to 3"]),
-    "text id": (items("itemID\tname\nB0\ta\n"), ["items.tsv, line 2", "item id 'B0'", "not an integer"]),
-    "no id column": (items("asin\tname\nB0\ta\n"), ["items.tsv, line 1", "column itemID is missing", "asin, name"]),
+    "item twice": (
+        items("itemID\tname\n0\ta\n1\tb\n1\tc\n2\tc\n3\td\n"),
+        ["items.tsv, line 4", "item id 1", "twice"],
+    ),
+    "out of range": (
+        items("itemID\ttitle\n0\ta\n1\tb\n2\tc\n9\td\n"),
+        ["items.tsv, line 5", "item id 9", "0 to 3"],
+    ),
+    "text id": (
+        items("itemID\tname\nB0\ta\n"),
+        ["items.tsv, line 2", "item id 'B0'", "not an integer"],
+    ),
+    "no id column": (
+        items("asin\tname\nB0\ta\n"),
+        ["items.tsv, line 1", "column itemID is missing", "asin, name"],
+    ),
     "empty": (items(""), ["items.tsv", "empty"]),
 }
-GROUPS = {"table": TABLE, "arrays": ARRAYS, "files": FILES, "features": FEATURES, "graphs": GRAPHS, "items": ITEMS}
-CASES = [pytest.param(*case, id=f"{group}: {name}") for group, cases in GROUPS.items() for name, case in cases.items()]
+GROUPS = {
+    "table": TABLE,
+    "arrays": ARRAYS,
+    "files": FILES,
+    "features": FEATURES,
+    "graphs": GRAPHS,
+    "items": ITEMS,
+}
+CASES = [
+    pytest.param(*case, id=f"{group}: {name}")
+    for group, cases in GROUPS.items()
+    for name, case in cases.items()
+]
 
 
 @pytest.mark.parametrize("write, words", CASES)

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from seapkg.data import load, sources
-from seapkg.data.fetch import get
+from seapkg.data import catalogue, download, load
+from seapkg.data.download import get
 from seapkg.data.records import RECORD, read_record
 from seapkg.data.registry import REGISTRY, Entry, RemoteFile, entry, read_registry
 from seapkg.data.transfer import CHUNK, Patience
@@ -36,7 +36,10 @@ def npy(array) -> bytes:
     return stream.getvalue()
 
 
-BODIES = {f"{split}.npy": npy(np.array(getattr(b, split.upper())).T) for split in ("train", "valid", "test")}
+BODIES = {
+    f"{split}.npy": npy(np.array(getattr(b, split.upper())).T)
+    for split in ("train", "valid", "test")
+}
 FEATURES = npy(np.arange(4 * 5000, dtype=np.float32).reshape(4, 5000))
 
 
@@ -118,15 +121,30 @@ def server(monkeypatch):
 def shop(server, summed=True, mirrors=(), **feature) -> Entry:
     """A dataset on that server; with `summed=False` its features have no registered sum."""
     files = [remote(server, name, "interactions", body) for name, body in BODIES.items()]
-    features = remote(server, "image_feat.npy", "original", FEATURES, mirrors=mirrors, shape=(4, None), **feature)
+    features = remote(
+        server, "image_feat.npy", "original", FEATURES, mirrors=mirrors, shape=(4, None), **feature
+    )
     if not summed:
         features = RemoteFile(**{**vars(features), "sha256": None, "bytes": None})
-    return Entry("shop", "a shop", "free", 4, (*files, features), ("open a browser", "move the file to {folder}"), {})
+    return Entry(
+        "shop",
+        "a shop",
+        "free",
+        4,
+        (*files, features),
+        ("open a browser", "move the file to {folder}"),
+        {},
+    )
 
 
 def remote(server, name, part, body, **more) -> RemoteFile:
     return RemoteFile(
-        name, part, f"{server.url}/{name}", bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), **more
+        name,
+        part,
+        f"{server.url}/{name}",
+        bytes=len(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        **more,
     )
 
 
@@ -144,7 +162,9 @@ def test_every_file_arrives_with_the_right_bytes_and_can_be_loaded(server, tmp_p
     for name, body in {**BODIES, "image_feat.npy": FEATURES}.items():
         assert (tmp_path / name).read_bytes() == body
     assert load(tmp_path).features["image"].shape == (4, 5000)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*BODIES, "image_feat.npy", RECORD])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*BODIES, "image_feat.npy", RECORD]
+    )
 
 
 def test_what_is_there_is_not_downloaded_again(server, tmp_path):
@@ -167,7 +187,9 @@ def test_wrong_bytes_are_refused(server, tmp_path):
 
 def test_a_file_of_another_size_is_refused_before_it_is_read(server, tmp_path):
     server.answers["/image_feat.npy"] = [whole(FEATURES + b"more")]
-    assert f"size is {len(FEATURES) + 4} bytes, not {len(FEATURES)}" in fails(shop(server), tmp_path)
+    assert f"size is {len(FEATURES) + 4} bytes, not {len(FEATURES)}" in fails(
+        shop(server), tmp_path
+    )
 
 
 @pytest.mark.parametrize("summed", [True, False])
@@ -199,7 +221,11 @@ def test_transfers_that_get_on_are_taken_up_as_often_as_it_takes(server, tmp_pat
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         rest, place = FEATURES[start:], f"bytes {start}-{len(FEATURES) - 1}/{len(FEATURES)}"
         send(
-            handler, 206 if asked else 200, rest[:step], length=len(rest), **({"Content_Range": place} if asked else {})
+            handler,
+            206 if asked else 200,
+            rest[:step],
+            length=len(rest),
+            **({"Content_Range": place} if asked else {}),
         )
 
     server.answers["/image_feat.npy"] = [a_piece]
@@ -226,7 +252,10 @@ def test_a_part_of_another_file_is_found_out_and_downloaded_anew(server, tmp_pat
     (tmp_path / "image_feat.npy.part").write_bytes(b"x" * 1000)
     get(shop(server), tmp_path, patience=PATIENCE)
     assert (tmp_path / "image_feat.npy").read_bytes() == FEATURES
-    assert [asked for path, asked in server.asked if path == "/image_feat.npy"] == ["bytes=1000-", None]
+    assert [asked for path, asked in server.asked if path == "/image_feat.npy"] == [
+        "bytes=1000-",
+        None,
+    ]
 
 
 def test_a_part_longer_than_the_file_is_downloaded_anew(server, tmp_path):
@@ -236,7 +265,10 @@ def test_a_part_longer_than_the_file_is_downloaded_anew(server, tmp_path):
 
 
 def test_without_a_sum_only_the_same_version_is_taken_up(server, tmp_path):
-    server.answers["/image_feat.npy"] = [cut(FEATURES, 30_000, ETag='"1"'), ranged(FEATURES, ETag='"1"')]
+    server.answers["/image_feat.npy"] = [
+        cut(FEATURES, 30_000, ETag='"1"'),
+        ranged(FEATURES, ETag='"1"'),
+    ]
     get(shop(server, summed=False), tmp_path, patience=PATIENCE)
     assert (tmp_path / "image_feat.npy").read_bytes() == FEATURES
     assert server.asked[-1][1] == f"bytes={30_000 // CHUNK * CHUNK}-"
@@ -258,7 +290,11 @@ def test_a_server_that_ignores_the_range_sends_all_of_it(server, tmp_path):
 def test_mirrors_are_tried_in_order(server, tmp_path):
     server.answers["/second"] = [whole(FEATURES)]
     server.answers["/image_feat.npy"] = [status(404)]
-    get(shop(server, mirrors=(f"{server.url}/first", f"{server.url}/second")), tmp_path, patience=PATIENCE)
+    get(
+        shop(server, mirrors=(f"{server.url}/first", f"{server.url}/second")),
+        tmp_path,
+        patience=PATIENCE,
+    )
     assert [path for path, _ in server.asked][-3:] == ["/image_feat.npy", "/first", "/second"]
     assert read_record(tmp_path)["image_feat.npy"]["origin"] == f"{server.url}/second"
 
@@ -278,7 +314,9 @@ def test_a_file_that_is_no_array_of_the_registered_shape_is_refused(server, tmp_
 
 def test_a_redirect_is_followed(server, tmp_path):
     server.answers["/elsewhere"] = [whole(FEATURES)]
-    server.answers["/image_feat.npy"] = [lambda handler: send(handler, 302, b"", Location="/elsewhere")]
+    server.answers["/image_feat.npy"] = [
+        lambda handler: send(handler, 302, b"", Location="/elsewhere")
+    ]
     get(shop(server), tmp_path, patience=PATIENCE)
     assert (tmp_path / "image_feat.npy").read_bytes() == FEATURES
 
@@ -311,7 +349,9 @@ def test_failed_features_leave_the_interactions_and_tell_the_manual_steps(server
 
 
 def test_offline_downloads_nothing_and_says_what_is_missing(server, tmp_path):
-    assert "missing train.npy, valid.npy, test.npy, image_feat.npy" in fails(shop(server), tmp_path, offline=True)
+    assert "missing train.npy, valid.npy, test.npy, image_feat.npy" in fails(
+        shop(server), tmp_path, offline=True
+    )
     assert server.asked == [] and not list(tmp_path.iterdir())
 
 
@@ -319,7 +359,9 @@ def test_the_first_sum_is_recorded_and_later_downloads_must_have_it(server, tmp_
     dataset = shop(server, summed=False)
     get(dataset, tmp_path, patience=PATIENCE)
     noted = read_record(tmp_path)["image_feat.npy"]
-    assert noted["sha256"] == hashlib.sha256(FEATURES).hexdigest() and noted["bytes"] == len(FEATURES)
+    assert noted["sha256"] == hashlib.sha256(FEATURES).hexdigest() and noted["bytes"] == len(
+        FEATURES
+    )
     (tmp_path / "image_feat.npy").unlink()
     server.answers["/image_feat.npy"] = [whole(npy(np.ones((4, 2))))]
     assert RECORD in fails(dataset, tmp_path)
@@ -329,7 +371,9 @@ def test_a_file_that_changed_in_the_folder_is_refused_and_left_alone(server, tmp
     dataset = shop(server, summed=False)
     get(dataset, tmp_path, patience=PATIENCE)
     (tmp_path / "image_feat.npy").write_bytes(npy(np.ones((4, 2))))
-    with pytest.raises(DataError, match="image_feat.npy: its sha256 is not the first recorded .* Remove the file"):
+    with pytest.raises(
+        DataError, match="image_feat.npy: its sha256 is not the first recorded .* Remove the file"
+    ):
         get(dataset, tmp_path, patience=PATIENCE)
     assert np.load(tmp_path / "image_feat.npy").shape == (4, 2)
 
@@ -369,10 +413,16 @@ def graphed(server, n_items=40) -> Entry:
     index = torch.cat([torch.stack([items, (items + step) % n_items]) for step in (0, 1, 2)], dim=1)
     values = torch.tensor([1, 0.5, 0.3]).repeat_interleave(n_items) / 1.8
     stream = io.BytesIO()
-    torch.save(torch.sparse_coo_tensor(index, values, (n_items, n_items), check_invariants=True), stream)
+    torch.save(
+        torch.sparse_coo_tensor(index, values, (n_items, n_items), check_invariants=True), stream
+    )
     server.answers["/image.pt"] = [whole(stream.getvalue())]
     pairs = np.stack([np.arange(n_items) % 5, np.arange(n_items)])
-    bodies = {"train.npy": npy(pairs[:, :-2]), "valid.npy": npy(pairs[:, -2:-1]), "test.npy": npy(pairs[:, -1:])}
+    bodies = {
+        "train.npy": npy(pairs[:, :-2]),
+        "valid.npy": npy(pairs[:, -2:-1]),
+        "test.npy": npy(pairs[:, -1:]),
+    }
     server.answers |= {f"/{name}": [whole(body)] for name, body in bodies.items()}
     files = [remote(server, name, "interactions", body) for name, body in bodies.items()]
     graph = RemoteFile("image.pt", "graph", f"{server.url}/image.pt", modality="image")
@@ -383,17 +433,26 @@ def graphed(server, n_items=40) -> Entry:
 @pytest.fixture
 def narrow(monkeypatch):
     """Surrogates 16 wide, for graphs of few items."""
-    from seapkg.data import fetch, surrogate
+    from seapkg.prepare import surrogate
 
-    monkeypatch.setattr(fetch, "surrogate_features", lambda *graph: surrogate.surrogate_features(*graph, width=16))
+    monkeypatch.setattr(
+        download,
+        "surrogate_features",
+        lambda *graph: surrogate.surrogate_features(*graph, width=16),
+    )
 
 
 def test_surrogates_are_made_labelled_and_kept(server, tmp_path, narrow):
     get(graphed(server), tmp_path, features="surrogate", patience=PATIENCE)
     data = load(tmp_path)
-    assert data.features["image"].shape == (40, 16) and data.item_graphs["image"].index.shape == (2, 120)
-    np.testing.assert_allclose(np.sort(data.item_graphs["image"].cosine)[[0, 40, 80]], [0.3, 0.5, 1], rtol=1e-6)
-    assert data.provenance == sources.SURROGATE_FEATURES
+    assert data.features["image"].shape == (40, 16) and data.item_graphs["image"].index.shape == (
+        2,
+        120,
+    )
+    np.testing.assert_allclose(
+        np.sort(data.item_graphs["image"].cosine)[[0, 40, 80]], [0.3, 0.5, 1], rtol=1e-6
+    )
+    assert data.provenance == catalogue.SURROGATE_FEATURES
     get(graphed(server), tmp_path, features="surrogate", patience=PATIENCE, offline=True)
 
 
@@ -418,12 +477,20 @@ def test_the_register_is_sound():
     registry = read_registry(REGISTRY)
     assert list(registry) == ["baby", "sports", "clothing", "lfm2k"]
     for one in registry.values():
-        assert one.about and one.terms and one.by_hand and one.part("interactions") and one.part("original")
+        assert (
+            one.about
+            and one.terms
+            and one.by_hand
+            and one.part("interactions")
+            and one.part("original")
+        )
         assert len({file.name for file in one.files}) == len(one.files)
         for file in one.files:
             assert all(url.startswith("https://") for url in file.urls)
             assert file.sha256 is None or (len(file.sha256) == 64 and int(file.sha256, 16))
-            assert (file.bytes is None) == (file.sha256 is None) and (file.shape or file.columns or file.modality)
+            assert (file.bytes is None) == (file.sha256 is None) and (
+                file.shape or file.columns or file.modality
+            )
 
 
 @pytest.mark.skipif(not SUMS.exists(), reason="the real data is not at hand")
@@ -443,7 +510,9 @@ def test_the_registers_sums_are_those_of_the_real_data():
 def test_an_unknown_name_and_a_damaged_register_are_one_line(tmp_path):
     with pytest.raises(RequestError, match="did you mean 'sports'"):
         entry("sport")
-    (tmp_path / "registry.json").write_text(json.dumps({"shop": {"files": [{"name": "../x", "part": "graph"}]}}))
+    (tmp_path / "registry.json").write_text(
+        json.dumps({"shop": {"files": [{"name": "../x", "part": "graph"}]}})
+    )
     with pytest.raises(DataError, match="the register cannot be read"):
         read_registry(tmp_path / "registry.json")
 
@@ -451,16 +520,16 @@ def test_an_unknown_name_and_a_damaged_register_are_one_line(tmp_path):
 EIGHT = """
 import json, os, sys
 from pathlib import Path
-from seapkg.data import fetch
+from seapkg.data import download
 from seapkg.data.registry import entry
-from seapkg.data.surrogate import surrogate_features
-fetch.surrogate_features = lambda *graph: surrogate_features(*graph, width=16)
+from seapkg.prepare.surrogate import surrogate_features
+download.surrogate_features = lambda *graph: surrogate_features(*graph, width=16)
 register, folder = map(Path, sys.argv[1:])
 children = []
 for _ in range(8):
     children.append(os.fork())
     if not children[-1]:
-        fetch.get(entry("ring", register), folder, features="surrogate")
+        download.get(entry("ring", register), folder, features="surrogate")
         os._exit(0)
 sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
 """
@@ -469,13 +538,25 @@ sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
 def test_eight_processes_that_want_the_same_folder_fetch_and_make_each_file_once(server, tmp_path):
     """Interactions, a published graph, and what is made of it: the item graph and the surrogate features."""
     ring = graphed(server)
-    fields = {"about": "a ring", "terms": "free", "n_items": ring.n_items, "files": [vars(file) for file in ring.files]}
+    fields = {
+        "about": "a ring",
+        "terms": "free",
+        "n_items": ring.n_items,
+        "files": [vars(file) for file in ring.files],
+    }
     (tmp_path / "register.json").write_text(json.dumps({"ring": fields}))
     folder = tmp_path / "ring"
     command = [sys.executable, "-c", EIGHT, str(tmp_path / "register.json"), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
-    assert sorted(path for path, _ in server.asked) == ["/image.pt", "/test.npy", "/train.npy", "/valid.npy"]
+    assert sorted(path for path, _ in server.asked) == [
+        "/image.pt",
+        "/test.npy",
+        "/train.npy",
+        "/valid.npy",
+    ]
     wanted = {"train.npy", "valid.npy", "test.npy", "image.pt", "item_knn.npz", "image_feat.npy"}
-    assert set(read_record(folder)) == wanted and {path.name for path in folder.iterdir()} == wanted | {RECORD}
+    assert set(read_record(folder)) == wanted and {
+        path.name for path in folder.iterdir()
+    } == wanted | {RECORD}
     assert load(folder).features["image"].shape == (40, 16)

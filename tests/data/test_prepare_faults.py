@@ -2,14 +2,24 @@
 
 import numpy as np
 import pytest
-from raw_shop import ITEMS, WIDTH, nothing_is_left, write_gz, write_images, write_metadata, write_reviews
+from raw_shop import (
+    ITEMS,
+    WIDTH,
+    nothing_is_left,
+    write_gz,
+    write_images,
+    write_metadata,
+    write_reviews,
+)
 
 from seapkg.__main__ import main
-from seapkg.data.prepare import prepare
 from seapkg.errors import DataError
+from seapkg.prepare.amazon import prepare
 
 
-@pytest.mark.parametrize("line", ["(" * 5000 + ")" * 5000, "[" * 90_000, "9" * 5000, "[1]", "{'title': 'no id'}", "'a"])
+@pytest.mark.parametrize(
+    "line", ["(" * 5000 + ")" * 5000, "[" * 90_000, "9" * 5000, "[1]", "{'title': 'no id'}", "'a"]
+)
 def test_a_metadata_line_that_is_no_record_is_named(raw, out, line):
     write_metadata(raw, ITEMS, **{ITEMS[2]: line})
     with pytest.raises(DataError, match=r"meta_Shop.json.gz, line 3: "):
@@ -84,7 +94,7 @@ def test_a_broken_file_is_one_line_exit_code_2_and_leaves_nothing(case, raw, out
 
 
 def test_a_line_without_end_is_not_taken_into_memory(raw, out, monkeypatch):
-    monkeypatch.setattr("seapkg.data.raw.MAX_LINE", 1000)
+    monkeypatch.setattr("seapkg.prepare.raw.MAX_LINE", 1000)
     write_gz(raw / "reviews_Shop_5.json.gz", ["x" * 1001])
     with pytest.raises(DataError, match="line 1: it is longer than 1000 bytes"):
         prepare(raw, out)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from seapkg.data import load
-from seapkg.data.check import gini
-from seapkg.data.sources import KNOWN
+from seapkg.data.catalogue import KNOWN
+from seapkg.data.describe import gini
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not (FOLDER / "baby").is_dir(), reason="the real data is not at hand")
+pytestmark = pytest.mark.skipif(
+    not (FOLDER / "baby").is_dir(), reason="the real data is not at hand"
+)
 
 SIZES = {  # users, items, pairs of each split, widths, items with a given graph edge to themselves, provenance
     "baby": ((19445, 7050), (118551, 20559, 21682), {"image": 384, "text": 384},

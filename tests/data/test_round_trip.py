@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from seapkg.data.dataset import Dataset
-from seapkg.data.formats import read_folder
+from seapkg.data.read import read_folder
 from seapkg.errors import DataError
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,7 +21,11 @@ def right_pairs(draw) -> dict[str, list[tuple[int, int]]]:
     """Three splits without a pair twice, in which every user trains."""
     n_users, n_items = draw(st.integers(1, 6)), draw(st.integers(3, 9))
     others = draw(
-        st.lists(st.tuples(st.integers(0, n_users - 1), st.integers(1, n_items - 1)), min_size=2, unique=True)
+        st.lists(
+            st.tuples(st.integers(0, n_users - 1), st.integers(1, n_items - 1)),
+            min_size=2,
+            unique=True,
+        )
     )
     cut = draw(st.integers(1, len(others) - 1))
     end = draw(st.integers(cut + 1, len(others)))
@@ -33,15 +37,21 @@ def right_pairs(draw) -> dict[str, list[tuple[int, int]]]:
 def right_data(draw) -> tuple[dict, dict]:
     pairs = draw(right_pairs())
     n_items = 1 + max(item for split in pairs.values() for _, item in split)
-    names = draw(st.lists(st.sampled_from(["image", "text", "audio", "x-1"]), unique=True, max_size=3))
+    names = draw(
+        st.lists(st.sampled_from(["image", "text", "audio", "x-1"]), unique=True, max_size=3)
+    )
     dtype = draw(st.sampled_from([np.float16, np.float32, np.float64]))
     shapes = {name: (n_items, draw(st.integers(1, 4))) for name in names}
     values = st.floats(-60000, 60000, width=16)
-    return pairs, {name: draw(arrays(dtype, shape, elements=values)) for name, shape in shapes.items()}
+    return pairs, {
+        name: draw(arrays(dtype, shape, elements=values)) for name, shape in shapes.items()
+    }
 
 
 @QUICK
-@given(right_data(), st.randoms(use_true_random=False), st.booleans(), st.sampled_from(["\n", "\r\n"]))
+@given(
+    right_data(), st.randoms(use_true_random=False), st.booleans(), st.sampled_from(["\n", "\r\n"])
+)
 def test_both_readers_give_back_what_was_written(data, random, bom, newline):
     pairs, features = data
     expected = Dataset.from_arrays(**pairs, features=features)
@@ -66,7 +76,9 @@ def test_both_readers_give_back_what_was_written(data, random, bom, newline):
 @given(right_pairs(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_between_splits_does_not_matter(pairs, random):
     """Rows of one split keep their order among each other, as in a file sorted by user."""
-    queues = [[row for row in b.inter_rows(**pairs) if row.endswith(f"\t{label}")] for label in range(3)]
+    queues = [
+        [row for row in b.inter_rows(**pairs) if row.endswith(f"\t{label}")] for label in range(3)
+    ]
     mixed = []
     while any(queues):
         mixed.append(random.choice([queue for queue in queues if queue]).pop(0))

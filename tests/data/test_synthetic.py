@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from seapkg.data.check import gini
+from seapkg.data.describe import gini
 from seapkg.data.synthetic import N_FACTORS, synthetic
 from seapkg.errors import DataError
 
@@ -68,7 +68,9 @@ def test_the_factors_are_not_what_anyone_draws_from_the_same_seed(world):
 
 
 def test_each_user_is_split_by_the_rule_of_mmrec(world):
-    train, valid, test = (np.bincount(pairs[:, 0], minlength=1000) for pairs in (world.train, world.valid, world.test))
+    train, valid, test = (
+        np.bincount(pairs[:, 0], minlength=1000) for pairs in (world.train, world.valid, world.test)
+    )
     n = train + valid + test
     held_out = np.where(n < 10, 2, n // 5)
     assert (valid == held_out // 2).all() and (test == held_out - held_out // 2).all()
@@ -123,9 +125,14 @@ def test_features_are_no_linear_map_of_the_factors(world):
 def test_users_like_items_that_are_alike_in_each_factor(part, world):
     """Items of one user's training resemble each other more than items of different users."""
     z = world.factors[part][world.train[:, 1]]
-    means = np.stack([np.bincount(world.train[:, 0], weights=column) for column in z.T], 1) / degrees(world, 0)[:, None]
+    means = (
+        np.stack([np.bincount(world.train[:, 0], weights=column) for column in z.T], 1)
+        / degrees(world, 0)[:, None]
+    )
     shuffled = np.random.default_rng(0).permutation(z)
-    by_chance = np.stack([np.bincount(world.train[:, 0], weights=column) for column in shuffled.T], 1)
+    by_chance = np.stack(
+        [np.bincount(world.train[:, 0], weights=column) for column in shuffled.T], 1
+    )
     by_chance /= degrees(world, 0)[:, None]
     assert means.var(axis=0).sum() > 1.5 * by_chance.var(axis=0).sum()
 
@@ -133,7 +140,9 @@ def test_users_like_items_that_are_alike_in_each_factor(part, world):
 def test_shared_moves_features_from_unique_to_generic_factors():
     little, much = synthetic(shared=0.1, **SMALL), synthetic(shared=0.9, **SMALL)
     for name in ("image", "text"):
-        generic = [explained(data.features[name], data.factors["generic"]) for data in (little, much)]
+        generic = [
+            explained(data.features[name], data.factors["generic"]) for data in (little, much)
+        ]
         unique = [explained(data.features[name], data.factors[name]) for data in (little, much)]
         assert generic[1] > generic[0] + 0.3 and unique[0] > unique[1] + 0.3
 
@@ -161,12 +170,16 @@ def test_the_same_factors_predict_held_out_items_better_than_popularity_does(wor
     profiles = np.zeros((1000, z.shape[1]))
     np.add.at(profiles, world.train[:, 0], z[world.train[:, 1]])
     by_taste = np.log(counts + 1) + profiles @ z.T / 12
-    assert hits_at_20(world, by_taste) > 1.3 * hits_at_20(world, np.tile(np.log(counts + 1.0), (1000, 1)))
+    assert hits_at_20(world, by_taste) > 1.3 * hits_at_20(
+        world, np.tile(np.log(counts + 1.0), (1000, 1))
+    )
 
 
 def hits_at_20(world, scores: np.ndarray) -> float:
     """Share of the test pairs among the 20 best items of their user, training items left out."""
     scores = scores.copy()
     scores[world.train[:, 0], world.train[:, 1]] = -np.inf
-    ranks = (scores[world.test[:, 0]] > scores[world.test[:, 0], world.test[:, 1]][:, None]).sum(axis=1)
+    ranks = (scores[world.test[:, 0]] > scores[world.test[:, 0], world.test[:, 1]][:, None]).sum(
+        axis=1
+    )
     return (ranks < 20).mean()

@@ -6,9 +6,10 @@ from tiny import tiny
 
 import seapkg
 from seapkg.errors import DataError, FailedRun, RequestError, TrainingFault
-from seapkg.experiments import agenda, benchmark
-from seapkg.experiments.store import Store
-from seapkg.experiments.train import carry_out, plan
+from seapkg.runs.store import Store
+from seapkg.runs.train import carry_out, plan
+from seapkg.studies import definitions
+from seapkg.studies import plan as study_plan
 
 HERE = {"device": "cpu", "progress": False}
 WILD = {"learning_rate": 1e30, "max_epochs": 20, "embed_dim": 8}
@@ -20,7 +21,9 @@ def store(tmp_path):
 
 
 def test_a_huge_learning_rate_names_term_or_parameter_and_epoch_and_marks_the_run(store):
-    with pytest.raises(TrainingFault, match=r"(loss term|parameter) '.*' .* epoch \d+.*learning_rate") as caught:
+    with pytest.raises(
+        TrainingFault, match=r"(loss term|parameter) '.*' .* epoch \d+.*learning_rate"
+    ) as caught:
         seapkg.train("bpr", tiny(), store=store, **HERE, **WILD)
     planned = plan("bpr", tiny(), **WILD)
     assert store.failure(planned.spec) == str(caught.value)
@@ -48,13 +51,15 @@ def test_a_failed_run_is_tried_again_with_retry(store):
 
 
 def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, caplog, monkeypatch):
-    runs = benchmark.changed_runs(tiny(), "bpr", {"tame": {}, "wild": WILD}, [0], store=store, max_epochs=1)
+    runs = definitions.changed_runs(
+        tiny(), "bpr", {"tame": {}, "wild": WILD}, [0], store=store, max_epochs=1
+    )
     assert [len(group) for group in runs.values()] == [1, 0]
     assert "left out" in caplog.text and "learning_rate" in caplog.text
     assert len(store.failures()) == 1
     planned = [plan("bpr", tiny(), **WILD), plan("bpr", tiny(), **WILD, seed=1)]
-    monkeypatch.setitem(agenda.ASKS, "wild", lambda: planned)
-    assert agenda.missing([("wild", {})], store) == {"wild": planned[1:]}
+    monkeypatch.setitem(study_plan.ASKS, "wild", lambda: planned)
+    assert study_plan.missing([("wild", {})], store) == {"wild": planned[1:]}
 
 
 def test_a_mark_that_cannot_be_read_is_still_a_mark(store):
@@ -70,7 +75,9 @@ def test_an_infinite_feature_is_refused_at_the_door():
     x[4, 1] = np.inf
     with pytest.raises(DataError, match="row 4.*column 1 is inf"):
         tiny(n_items=16).__class__.from_arrays(
-            *(getattr(tiny(), split) for split in ("train", "valid", "test")), n_items=16, features={"image": x}
+            *(getattr(tiny(), split) for split in ("train", "valid", "test")),
+            n_items=16,
+            features={"image": x},
         )
 
 

@@ -20,14 +20,14 @@ from numpy.lib import format as npy
 from tiny import tiny
 
 from seapkg.data.dataset import Dataset
-from seapkg.data.formats import read_folder
+from seapkg.data.read import read_folder
 from seapkg.data.records import read_record
-from seapkg.data.surrogate import read_graph
 from seapkg.errors import SeapkgError
-from seapkg.experiments.store import Store
-from seapkg.experiments.train import plan
 from seapkg.models import build
 from seapkg.models.vbpr import VBPRConfig
+from seapkg.prepare.surrogate import read_graph
+from seapkg.runs.store import Store
+from seapkg.runs.train import plan
 from seapkg.training import TrainingConfig, fit
 from seapkg.training.checkpoint import Checkpoint
 
@@ -50,7 +50,21 @@ TOKENS = [
     "\u2028",
     "🙂",
 ]
-DTYPES = ["<i8", ">i4", "<u8", "<f8", "<f2", "<c16", "|b1", "<U5", "|S3", "<M8[D]", "|V7", "<i1", "|O"]
+DTYPES = [
+    "<i8",
+    ">i4",
+    "<u8",
+    "<f8",
+    "<f2",
+    "<c16",
+    "|b1",
+    "<U5",
+    "|S3",
+    "<M8[D]",
+    "|V7",
+    "<i1",
+    "|O",
+]
 BIG = [0, 1, 2, 3, 7, -1, 2**31, 2**62, 10**30]
 
 
@@ -76,8 +90,14 @@ def test_the_alarm_would_be_heard():
 def header(random_, dtype=None, shape=None) -> bytes:
     """An array's header, of any form and truth."""
     stream = io.BytesIO()
-    shape = tuple(random_.choice(BIG) for _ in range(random_.randrange(4))) if shape is None else shape
-    facts = {"descr": dtype or random_.choice(DTYPES), "fortran_order": random_.random() < 0.3, "shape": shape}
+    shape = (
+        tuple(random_.choice(BIG) for _ in range(random_.randrange(4))) if shape is None else shape
+    )
+    facts = {
+        "descr": dtype or random_.choice(DTYPES),
+        "fortran_order": random_.random() < 0.3,
+        "shape": shape,
+    }
     npy.write_array_header_2_0(stream, facts)
     return stream.getvalue() + random_.randbytes(random_.randrange(80))
 
@@ -91,7 +111,10 @@ def an_array(random_) -> bytes:
         np.save(stream, np.full(shape, Payload(), dtype=object), allow_pickle=True)
     else:
         size = int(np.prod(shape)) * dtype.itemsize
-        np.save(stream, np.frombuffer(random_.randbytes(size), dtype=np.uint8).view(dtype).reshape(shape))
+        np.save(
+            stream,
+            np.frombuffer(random_.randbytes(size), dtype=np.uint8).view(dtype).reshape(shape),
+        )
     return stream.getvalue()
 
 
@@ -105,11 +128,15 @@ def an_archive(random_, content: bytes) -> bytes:
                 if random_.random() < 0.7:
                     archive.writestr(info.filename, before.read(info))
         for _ in range(random_.randrange(1, 3)):
-            name = random_.choice(["../../out", "/etc/out", "image_index", "a/b", "", "facts", "users", "x" * 300])
+            name = random_.choice(
+                ["../../out", "/etc/out", "image_index", "a/b", "", "facts", "users", "x" * 300]
+            )
             info = zipfile.ZipInfo(f"{name}.npy")
             if random_.random() < 0.3:
                 info.external_attr = 0o120777 << 16  # a link
-            archive.writestr(info, random_.choice([an_array(random_), header(random_), random_.randbytes(30)]))
+            archive.writestr(
+                info, random_.choice([an_array(random_), header(random_), random_.randbytes(30)])
+            )
     return stream.getvalue()
 
 
@@ -117,7 +144,10 @@ def an_archive(random_, content: bytes) -> bytes:
 def a_bomb() -> bytes:
     """A small archive that unpacks to 300 MB."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("image_index.npy", "w") as member:
+    with (
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("image_index.npy", "w") as member,
+    ):
         member.write(header(random.Random(0), "<i4", (2, 300 * 2**20 // 8)))
         for _ in range(300):
             member.write(bytes(2**20))
@@ -130,8 +160,17 @@ def anything(random_, depth: int = 0):
     if kind == 5:
         return [anything(random_, depth + 1) for _ in range(random_.randrange(3))]
     if kind == 6:
-        return {random_.choice(TOKENS): anything(random_, depth + 1) for _ in range(random_.randrange(3))}
-    return [None, random_.random() < 0.5, random_.choice(BIG), random_.random() * 1e308, random_.choice(TOKENS)][kind]
+        return {
+            random_.choice(TOKENS): anything(random_, depth + 1)
+            for _ in range(random_.randrange(3))
+        }
+    return [
+        None,
+        random_.random() < 0.5,
+        random_.choice(BIG),
+        random_.random() * 1e308,
+        random_.choice(TOKENS),
+    ][kind]
 
 
 def other_value(random_, value):
@@ -228,7 +267,10 @@ def whole(tmp_path_factory):
     checkpoint.every = 0
     store.root.mkdir()
     store.save(
-        spec, fit(model, data, TRAINING, device="cpu", progress=False, checkpoint=checkpoint), model=model, dataset=data
+        spec,
+        fit(model, data, TRAINING, device="cpu", progress=False, checkpoint=checkpoint),
+        model=model,
+        dataset=data,
     )
     return root
 
@@ -249,7 +291,9 @@ def _spec():
 
 
 def read_any_folder(folder, target):
-    return check(lambda: read_folder(folder), lambda data: isinstance(data, Dataset) and data.train.ndim == 2)
+    return check(
+        lambda: read_folder(folder), lambda data: isinstance(data, Dataset) and data.train.ndim == 2
+    )
 
 
 def read_any_record(folder, target):
@@ -270,7 +314,15 @@ def read_any_store(folder, target):
 
     def everything():
         run = store.get(spec.name)
-        run.summary(), run.valid, run.test, run.provenance, len(run.curves), len(run.per_user), run.arrays("state.npz")
+        (
+            run.summary(),
+            run.valid,
+            run.test,
+            run.provenance,
+            len(run.curves),
+            len(run.per_user),
+            run.arrays("state.npz"),
+        )
         return run
 
     if target.name.startswith(".training"):
@@ -278,7 +330,9 @@ def read_any_store(folder, target):
         checkpoint = Checkpoint(target, spec.key)
         return check(
             lambda: fit(model, data, TRAINING, device="cpu", progress=False, checkpoint=checkpoint),
-            lambda fitted: fitted.valid == _whole_run().valid,  # taken up or started anew, it ends alike
+            lambda fitted: (
+                fitted.valid == _whole_run().valid
+            ),  # taken up or started anew, it ends alike
         )
     return check(everything, lambda run: run.name == spec.name)
 

@@ -12,13 +12,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 import seapkg
-from seapkg.experiments.store import Store
+from seapkg.runs.store import Store
 
 CELLS = """
 import time
 from pathlib import Path
 import seapkg
-from seapkg.experiments.report import save_table
+from seapkg.figures.gallery import save_table
 run = seapkg.train("bpr", "synthetic", max_epochs=2, embed_dim=8, device="cpu", progress=False)
 ---
 save_table(run.curves, "curves", profile=profile, notebook="00_long", runs=[run], data="synthetic", caption="Curves.")
@@ -39,7 +39,9 @@ def place(tmp_path):
     (tmp_path / "notebooks").mkdir()
     parameters = new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]})
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = new_notebook(cells=[parameters, *map(new_code_cell, CELLS)], metadata={"kernelspec": kernel})
+    notebook = new_notebook(
+        cells=[parameters, *map(new_code_cell, CELLS)], metadata={"kernelspec": kernel}
+    )
     nbformat.write(notebook, tmp_path / "notebooks" / "00_long.ipynb")
     return tmp_path
 
@@ -48,8 +50,10 @@ def start(place) -> subprocess.Popen:
     here = str(Path(seapkg.__file__).parents[1])
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
     unset = ("SEAPKG_STORE", "SEAPKG_FIGURES", "SEAPKG_DATA")
-    own = {key: value for key, value in os.environ.items() if key not in unset} | {"PYTHONPATH": path}
-    command = [sys.executable, "-m", "seapkg.experiments.notebooks", "smoke"]
+    own = {key: value for key, value in os.environ.items() if key not in unset} | {
+        "PYTHONPATH": path
+    }
+    command = [sys.executable, "-m", "seapkg.studies.notebooks", "smoke"]
     return subprocess.Popen(command, cwd=place, env=own, start_new_session=True)
 
 
@@ -59,7 +63,9 @@ def test_killed_in_the_middle_of_a_notebook_and_started_again(place):
     killed = start(place)
     until = time.monotonic() + 300
     while not (place / "second").exists():
-        assert killed.poll() is None and time.monotonic() < until, "it ended before it could be killed"
+        assert killed.poll() is None and time.monotonic() < until, (
+            "it ended before it could be killed"
+        )
         time.sleep(0.1)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()

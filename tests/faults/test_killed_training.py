@@ -14,9 +14,9 @@ import torch
 from tiny import small, tiny
 
 import seapkg
-from seapkg.experiments.store import Store
-from seapkg.experiments.train import plan
 from seapkg.models import build
+from seapkg.runs.store import Store
+from seapkg.runs.train import plan
 from seapkg.training import TrainingConfig, fit
 from seapkg.training.checkpoint import Checkpoint
 
@@ -62,7 +62,12 @@ def finished(model, checkpoint=None):
 
 
 def without_time(fitted):
-    return [{**row, "seconds": 0} for row in fitted.curves], fitted.best_epoch, fitted.valid, fitted.test
+    return (
+        [{**row, "seconds": 0} for row in fitted.curves],
+        fitted.best_epoch,
+        fitted.valid,
+        fitted.test,
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -78,10 +83,17 @@ def test_up_to_twenty_kills_at_random_moments_change_nothing(case, tmp_path):
         except Killed:
             kills += 1
     assert kills > 5
-    assert model.seen < len(DATASET.train) // TRAINING.batch_size * len(fitted.curves), "it began anew"
+    assert model.seen < len(DATASET.train) // TRAINING.batch_size * len(fitted.curves), (
+        "it began anew"
+    )
     assert without_time(fitted) == without_time(expected)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), whole.state_dict().values(), strict=True))
-    assert all(np.array_equal(fitted.per_user[name], expected.per_user[name]) for name in expected.per_user)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), whole.state_dict().values(), strict=True)
+    )
+    assert all(
+        np.array_equal(fitted.per_user[name], expected.per_user[name]) for name in expected.per_user
+    )
 
 
 def test_time_spent_before_a_kill_is_counted(tmp_path):
@@ -129,12 +141,16 @@ def test_the_checkpoint_of_another_training_or_device_is_left_alone(tmp_path, ca
     with pytest.raises(Killed):
         finished(mortal(model_of("bpr"), 9), Checkpoint(path, "bpr", every=0))
     assert Checkpoint(path, "bpr").load() is not None
-    assert Checkpoint(path, "another").load() is None and Checkpoint(path, "bpr").load("cuda") is None
+    assert (
+        Checkpoint(path, "another").load() is None and Checkpoint(path, "bpr").load("cuda") is None
+    )
     assert "another training" in caplog.text
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_nothing_else(tmp_path, caplog):
-    fitted = finished(model_of("bpr"), Checkpoint(tmp_path / "no such folder" / "state.npz", "bpr", every=0))
+    fitted = finished(
+        model_of("bpr"), Checkpoint(tmp_path / "no such folder" / "state.npz", "bpr", every=0)
+    )
     assert without_time(fitted) == without_time(finished(model_of("bpr")))
     assert "could not be written" in caplog.text
 
@@ -160,7 +176,11 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path):
     moments = random.Random(0)
     for _ in range(2):  # kills
         process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(store.root)], env=environment)
-        before = store.checkpoint(spec).path.stat().st_mtime_ns if store.checkpoint(spec).path.exists() else 0
+        before = (
+            store.checkpoint(spec).path.stat().st_mtime_ns
+            if store.checkpoint(spec).path.exists()
+            else 0
+        )
         while process.poll() is None:  # until it has got on by one checkpoint at least
             path = store.checkpoint(spec).path
             if path.exists() and path.stat().st_mtime_ns > before:
@@ -171,7 +191,9 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path):
         assert process.returncode == -signal.SIGKILL and store.find(spec) is None
     subprocess.run([sys.executable, "-c", SCRIPT, str(store.root)], env=environment, check=True)
     killed = store.find(spec)
-    whole = seapkg.train("sea", "synthetic", store=tmp_path / "whole", device="cpu", progress=False, **options)
+    whole = seapkg.train(
+        "sea", "synthetic", store=tmp_path / "whole", device="cpu", progress=False, **options
+    )
     assert (killed.test, killed.valid) == (whole.test, whole.valid)
     assert killed.curves.drop(columns="seconds").equals(whole.curves.drop(columns="seconds"))
     assert not store.checkpoint(spec).path.exists()

@@ -11,13 +11,15 @@ import torch
 from tiny import small, tiny
 
 from seapkg.errors import OutOfMemory, SeapkgError
-from seapkg.experiments.store import Store
-from seapkg.experiments.train import carry_out, plan
 from seapkg.memory import explained, in_blocks
 from seapkg.models import build
+from seapkg.runs.store import Store
+from seapkg.runs.train import carry_out, plan
 from seapkg.training import Ranking
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limits and /proc are Linux's")
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the limits and /proc are Linux's"
+)
 
 
 def python(script: str, *arguments) -> subprocess.CompletedProcess:
@@ -61,11 +63,13 @@ def test_a_run_that_cannot_be_written_goes_on_from_its_checkpoint(tmp_path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("seapkg.experiments.archive.write", full)
+        patch.setattr("seapkg.runs.archive.write", full)
         with pytest.raises(SeapkgError, match="No space left on device"):
             carry_out(planned, store, device="cpu", progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("seapkg.training.fit"), "_train_epoch", full)  # nothing is left to train
+        patch.setattr(
+            import_module("seapkg.training.fit"), "_train_epoch", full
+        )  # nothing is left to train
         assert carry_out(planned, store, device="cpu", progress=False).record["epochs"] == 3
 
 
@@ -86,14 +90,19 @@ sys.exit(main([*command, *sys.argv[3:]]))
     ("options", "words"),
     [
         (["embed_dim=200000"], ["building sea", "lower embed_dim"]),
-        (["encoder_width=100000", "batch_size=4096"], ["a training step", "lower batch_size, which is 4096"]),
+        (
+            ["encoder_width=100000", "batch_size=4096"],
+            ["a training step", "lower batch_size, which is 4096"],
+        ),
     ],
 )
 def test_too_little_memory_is_told_with_its_amount_and_the_option_to_set(options, words, tmp_path):
     done = python(NO_MEMORY, tmp_path, 1 << 30, *options)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert [word for word in ["out of memory in", "asked for", " MB", *words] if word not in last] == [], last
+    assert [
+        word for word in ["out of memory in", "asked for", " MB", *words] if word not in last
+    ] == [], last
     assert Store(tmp_path).list() == [] and Store(tmp_path).failures() == {}
 
 
@@ -113,7 +122,9 @@ class Shy:
 NO_ROOM = [
     MemoryError("Unable to allocate 3.00 GiB for an array"),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB"),
-    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3221225472 bytes."),
+    RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 3221225472 bytes."
+    ),
 ]
 
 
@@ -122,7 +133,9 @@ def test_blocks_are_halved_once_and_then_it_is_told(error):
     enough = Shy(50, error)
     assert in_blocks(enough, 100, "a search") == 50 and enough.sizes == [100, 50]
     short = Shy(49, error)
-    with pytest.raises(OutOfMemory, match="out of memory in a search, which asked for 3221 MB.*half blocks"):
+    with pytest.raises(
+        OutOfMemory, match="out of memory in a search, which asked for 3221 MB.*half blocks"
+    ):
         in_blocks(short, 100, "a search")
     assert short.sizes == [100, 50]
 

@@ -14,7 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from sitecustomize import LeftTheMachine
 
-from seapkg.experiments import notebooks
+from seapkg.studies import notebooks
 
 ELSEWHERE = "192.0.2.1"  # RFC 5737: an address for documentation, nobody's
 LISTENING = """
@@ -56,7 +56,9 @@ def test_the_machine_itself_can_be_spoken_to():
 
 def test_processes_that_a_test_starts_stay_too():
     script = f"import socket; socket.create_connection(({ELSEWHERE!r}, 80), timeout=1)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ)
+    )
     assert done.returncode == 1 and "LeftTheMachine" in done.stderr
 
 
@@ -72,7 +74,13 @@ def test_a_notebooks_kernel_stays_and_listens_on_loopback_alone(tmp_path):
     path = tmp_path / "00_sockets.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells]), path)
     with notebooks.kernel_of_this_python() as kernel:
-        failure = notebooks.execute(notebooks.Job(path, {}), tmp_path / "copy.ipynb", kernel=kernel, root=tmp_path)
+        failure = notebooks.execute(
+            notebooks.Job(path, {}), tmp_path / "copy.ipynb", kernel=kernel, root=tmp_path
+        )
     assert failure is None, failure
-    said = [cell.outputs[0].text.strip() for cell in nbformat.read(tmp_path / "copy.ipynb", 4).cells if cell.outputs]
+    said = [
+        cell.outputs[0].text.strip()
+        for cell in nbformat.read(tmp_path / "copy.ipynb", 4).cells
+        if cell.outputs
+    ]
     assert said == ["stays", "['0100007F']"]  # 127.0.0.1, as the system writes it

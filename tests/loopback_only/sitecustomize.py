@@ -22,13 +22,17 @@ def stay(event: str, arguments: tuple) -> None:
     """An audit hook (PEP 578)."""
     if event in ADDRESSED:
         address = arguments[1]
-        host = address[0] if isinstance(address, tuple) else None  # else it is a file's name, or none
+        host = (
+            address[0] if isinstance(address, tuple) else None
+        )  # else it is a file's name, or none
     elif event in LOOKED_UP:
         host = arguments[0]
     else:
         return
     if host is not None and not is_here(host, looked_up=event in LOOKED_UP):
-        raise LeftTheMachine(f"{event} to {host!r}: nothing in this project may leave the machine unasked")
+        raise LeftTheMachine(
+            f"{event} to {host!r}: nothing in this project may leave the machine unasked"
+        )
 
 
 def is_here(host: str | bytes, looked_up: bool) -> bool:

@@ -9,12 +9,17 @@ from seapkg.models.attention import DimensionAttention, keep_mask
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setitem(module.BLOCK_BYTES, "cpu", 600)  # one or two vectors of six coordinates a block
+    monkeypatch.setitem(
+        module.BLOCK_BYTES, "cpu", 600
+    )  # one or two vectors of six coordinates a block
 
 
 def vectors(seed=0, n=7, d=6) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(n, d, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    return [
+        torch.randn(n, d, generator=generator, dtype=torch.float64, requires_grad=True)
+        for _ in range(2)
+    ]
 
 
 def attention() -> DimensionAttention:
@@ -27,15 +32,21 @@ def attention() -> DimensionAttention:
 
 def dense(layer, x, y, kept=1.0):
     """As written: one 6 x 6 softmax a vector."""
-    query, key, value = (layer.scales[p] * tokens + layer.shifts[p] for p, tokens in enumerate((x, y, y)))
+    query, key, value = (
+        layer.scales[p] * tokens + layer.shifts[p] for p, tokens in enumerate((x, y, y))
+    )
     weights = (query[:, :, None] * key[:, None, :]).softmax(dim=2) * kept
     return layer.out_scale * (weights * value[:, None, :]).sum(dim=2)
 
 
 def assert_same(ours, theirs, inputs):
     torch.testing.assert_close(ours, theirs)
-    weight = torch.randn(ours.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    for mine, other in zip(*(torch.autograd.grad((out * weight).sum(), inputs) for out in (ours, theirs)), strict=True):
+    weight = torch.randn(
+        ours.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64
+    )
+    for mine, other in zip(
+        *(torch.autograd.grad((out * weight).sum(), inputs) for out in (ours, theirs)), strict=True
+    ):
         torch.testing.assert_close(mine, other)
 
 
@@ -66,13 +77,17 @@ def test_a_mask_keeps_its_share(rate):
     kept, share = keep_mask((1000, 999), rate, torch.Generator().manual_seed(0), "cpu")
     assert kept.shape == (1000, 999) and kept.dtype == torch.uint8 and kept.max() == 1
     assert share == pytest.approx(1 - rate, abs=1 / 256)
-    assert kept.double().mean().item() == pytest.approx(share, abs=5 * (share * (1 - share) / 999_000) ** 0.5)
+    assert kept.double().mean().item() == pytest.approx(
+        share, abs=5 * (share * (1 - share) / 999_000) ** 0.5
+    )
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.4, 0.5, 0.6])
 def test_on_average_the_share_is_the_rates(rate):
     generator, n = torch.Generator().manual_seed(0), 2000
-    shares = torch.tensor([keep_mask((1,), rate, generator, "cpu")[1] for _ in range(n)], dtype=torch.double)
+    shares = torch.tensor(
+        [keep_mask((1,), rate, generator, "cpu")[1] for _ in range(n)], dtype=torch.double
+    )
     assert shares.mean().item() == pytest.approx(1 - rate, abs=5 / 512 / n**0.5)
     assert shares.unique().numel() == (1 if 256 * rate == int(256 * rate) else 2)
 
@@ -80,7 +95,9 @@ def test_on_average_the_share_is_the_rates(rate):
 def test_neighbouring_decisions_of_a_mask_are_independent():
     kept, _ = keep_mask((400_000,), 0.5, torch.Generator().manual_seed(0), "cpu")
     signs = kept.double() * 2 - 1
-    assert all(abs((signs[lag:] * signs[:-lag]).mean()) < 0.01 for lag in range(1, 9))  # eight to a drawn word
+    assert all(
+        abs((signs[lag:] * signs[:-lag]).mean()) < 0.01 for lag in range(1, 9)
+    )  # eight to a drawn word
 
 
 @pytest.mark.parametrize("largest", [31, 33, 130, 300])
@@ -94,7 +111,9 @@ def test_large_scores_do_not_overflow_in_float32(largest, sign):
     singles = [tensor.detach().float().requires_grad_() for tensor in (x, y)]
     ours, theirs = layer.float()(*singles), dense(layer.double(), x, y)
     assert_close(ours, theirs)
-    gradients = [torch.autograd.grad(out.sum(), of) for out, of in ((ours, singles), (theirs, [x, y]))]
+    gradients = [
+        torch.autograd.grad(out.sum(), of) for out, of in ((ours, singles), (theirs, [x, y]))
+    ]
     for mine, other in zip(*gradients, strict=True):
         assert_close(mine, other)
 
@@ -102,4 +121,6 @@ def test_large_scores_do_not_overflow_in_float32(largest, sign):
 def assert_close(ours, theirs):
     """As far as float32 goes where a score is in the hundreds."""
     assert ours.isfinite().all()
-    torch.testing.assert_close(ours.double(), theirs, rtol=2e-3, atol=2e-4 * theirs.abs().max().item())
+    torch.testing.assert_close(
+        ours.double(), theirs, rtol=2e-3, atol=2e-4 * theirs.abs().max().item()
+    )

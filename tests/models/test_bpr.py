@@ -5,7 +5,8 @@ import math
 import torch
 from tiny import small, tiny
 
-from seapkg.models import BPR, BPRConfig, build
+from seapkg.models import build
+from seapkg.models.bpr import BPR, BPRConfig
 
 USERS, POSITIVES, NEGATIVES = torch.tensor([[0, 3, 3], [1, 4, 0], [5, 6, 15]])
 
@@ -13,7 +14,8 @@ USERS, POSITIVES, NEGATIVES = torch.tensor([[0, 3, 3], [1, 4, 0], [5, 6, 15]])
 def test_the_score_is_the_product_of_the_two_tables():
     model = build("bpr", tiny(), small("bpr"), seed=0)
     expected = [
-        [sum(a * b for a, b in zip(u, i, strict=True)) for i in model.items.tolist()] for u in model.users.tolist()
+        [sum(a * b for a, b in zip(u, i, strict=True)) for i in model.items.tolist()]
+        for u in model.users.tolist()
     ]
     torch.testing.assert_close(model.score(torch.arange(12)), torch.tensor(expected))
 

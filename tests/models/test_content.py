@@ -63,7 +63,12 @@ def test_trained_features_are_parameters_and_get_a_gradient_in_the_rows_that_are
 
 def test_features_that_are_not_trained_are_no_parameters_and_not_saved():
     module = content()
-    assert {name for name, _ in module.named_parameters()} == {"bias", "weights.image", "weights.text", "weights.audio"}
+    assert {name for name, _ in module.named_parameters()} == {
+        "bias",
+        "weights.image",
+        "weights.text",
+        "weights.audio",
+    }
     assert not [name for name in module.state_dict() if "features" in name]
 
 

@@ -7,7 +7,15 @@ from tiny import planted, small, tiny, with_other_test
 
 from seapkg.data.dataset import Dataset
 from seapkg.errors import DataError, RequestError
-from seapkg.models import MODELS, build, model_class
+from seapkg.models import build, find, systems
+
+MODELS = {name: entry.model for name, entry in systems().items()}
+
+
+def model_class(name):
+    return find(name).model
+
+
 from seapkg.training import TrainingConfig, evaluate, fit
 
 # Name, options, modalities of the data.
@@ -38,9 +46,13 @@ CASES = {
     "released, three": ("sea", {"formulation": "released", "club_clamp": False}, ("image", "text", "audio")),
 }  # fmt: skip
 every_case = pytest.mark.parametrize("case", CASES)
-every_trained_case = pytest.mark.parametrize("case", [case for case in CASES if case != "popularity"])
+every_trained_case = pytest.mark.parametrize(
+    "case", [case for case in CASES if case != "popularity"]
+)
 every_model = pytest.mark.parametrize("name", MODELS)
-multimodal = pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].needs_features])
+multimodal = pytest.mark.parametrize(
+    "name", [name for name in MODELS if MODELS[name].needs_features]
+)
 N_ITEMS = 30  # more than are ranked, so that Recall@20 tells models apart
 BATCH = torch.tensor([[0, 3, 3, 7, 11, 5], [1, 4, 0, 9, 4, 2], [5, 6, 15, 1, 0, 3]])
 SHORT = TrainingConfig(learning_rate=0.01, batch_size=20, max_epochs=3)
@@ -167,7 +179,9 @@ def test_training_twice_gives_identical_curves_and_metrics(case):
 
 @every_trained_case
 def test_another_training_seed_gives_another_model(case):
-    assert_same_state(fitted(case, dataset_of(case))[0], fitted(case, dataset_of(case), seed=1)[0], same=False)
+    assert_same_state(
+        fitted(case, dataset_of(case))[0], fitted(case, dataset_of(case), seed=1)[0], same=False
+    )
 
 
 @every_trained_case
@@ -200,7 +214,9 @@ def test_other_test_labels_leave_the_trained_parameters_as_they_are_to_the_bit(c
     assert_same_state(*models)
 
 
-@pytest.mark.parametrize("case", ["bpr", "lightgcn", "vbpr", "micro", "freedom", "rearm, no graphs", "sea", "released"])
+@pytest.mark.parametrize(
+    "case", ["bpr", "lightgcn", "vbpr", "micro", "freedom", "rearm, no graphs", "sea", "released"]
+)
 def test_it_learns_what_is_planted(case):
     """Groups of users like groups of items: the untrained model must be far behind the trained one, which must
     be far ahead of chance (10 of 42 unseen items, so .24). REARM's graphs alone would find all groups untrained."""
@@ -209,7 +225,11 @@ def test_it_learns_what_is_planted(case):
     model = build(name, dataset, small(name, **options), seed=0)
     before = evaluate(model, dataset, "test").mean["recall@10"]
     fitted = fit(
-        model, dataset, TrainingConfig(learning_rate=0.02, batch_size=64, max_epochs=25), device="cpu", progress=False
+        model,
+        dataset,
+        TrainingConfig(learning_rate=0.02, batch_size=64, max_epochs=25),
+        device="cpu",
+        progress=False,
     )
     assert fitted.test["recall@10"] > max(before + 0.1, 0.5)
 
@@ -225,7 +245,9 @@ def test_a_multimodal_model_without_features_says_which_files_are_missing(name):
 
 @pytest.mark.parametrize("name", [name for name in MODELS if not MODELS[name].needs_features])
 def test_a_collaborative_model_needs_no_features_and_ignores_them(name):
-    plain, rich = (build(name, tiny(*modalities), small(name), seed=0) for modalities in ((), ("image",)))
+    plain, rich = (
+        build(name, tiny(*modalities), small(name), seed=0) for modalities in ((), ("image",))
+    )
     assert_same_state(plain, rich)
 
 
@@ -241,7 +263,13 @@ def train_with_modality(name: str, modality: str):
     dataset = Dataset.from_arrays(source.train, source.valid, source.test, features=features)
     separated = {"alignment": "solosim", "distancing": "club"}
     options = separated if hasattr(model_class(name).config_class, "alignment") else {}
-    fit(build(name, dataset, small(name, **options), seed=0), dataset, SHORT, device="cpu", progress=False)
+    fit(
+        build(name, dataset, small(name, **options), seed=0),
+        dataset,
+        SHORT,
+        device="cpu",
+        progress=False,
+    )
 
 
 @multimodal

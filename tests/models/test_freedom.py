@@ -34,7 +34,11 @@ def expected_tables(model, pairs) -> tuple[torch.Tensor, torch.Tensor]:
 
 def kept_pairs(model) -> list[tuple[int, int]]:
     """The pairs in the upper right block of this epoch's graph."""
-    return [(user, node - 12) for user, node in model.pruned.matrix().to_dense().nonzero().tolist() if user < 12]
+    return [
+        (user, node - 12)
+        for user, node in model.pruned.matrix().to_dense().nonzero().tolist()
+        if user < 12
+    ]
 
 
 def test_evaluation_uses_the_full_graph_even_after_an_epoch_began():
@@ -116,7 +120,10 @@ def test_separation_moves_parameters_that_enter_the_score(options):
     model.begin_epoch(torch.Generator().manual_seed(0))
     before = model.score(torch.arange(12)).detach()
     terms = model.losses(USERS, POSITIVES, NEGATIVES)
-    assert list(terms) == ["bpr", *(kind for kind in ("alignment", "distancing") if kind in options)]
+    assert list(terms) == [
+        "bpr",
+        *(kind for kind in ("alignment", "distancing") if kind in options),
+    ]
     (sum(terms.values()) - terms["bpr"]).backward()
     with torch.no_grad():
         for weight in model.content.weights.values():

@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny import small, tiny
 
-from seapkg.models import LightGCN, LightGCNConfig, build
+from seapkg.models import build
+from seapkg.models.lightgcn import LightGCN, LightGCNConfig
 
 USERS, POSITIVES, NEGATIVES = torch.tensor([[0, 3, 3], [1, 4, 0], [5, 6, 15]])
 DATASET = tiny()

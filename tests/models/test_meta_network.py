@@ -10,7 +10,9 @@ from seapkg.models.meta_network import mean_unit_row
 def made(n=11, width=5, dim=7, dtype=torch.float64, seed=0) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shapes = (n, width), (dim, width), (dim,)
-    return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+    return [
+        torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes
+    ]
 
 
 def of_the_rows(x, weight, bias):
@@ -23,7 +25,9 @@ def test_the_mean_and_its_gradients_are_those_of_the_rows(dim):
     ours, theirs = mean_unit_row(*inputs), of_the_rows(*inputs)
     torch.testing.assert_close(ours, theirs)
     weight = torch.arange(1.0, dim + 1).double()
-    for mine, other in zip(*(torch.autograd.grad((out * weight).sum(), inputs) for out in (ours, theirs)), strict=True):
+    for mine, other in zip(
+        *(torch.autograd.grad((out * weight).sum(), inputs) for out in (ours, theirs)), strict=True
+    ):
         torch.testing.assert_close(mine, other)
 
 

@@ -28,8 +28,12 @@ def in_float64(model):
         rows = torch.arange(16).repeat_interleave(starts.diff())
         graph.forward_values = matrix[rows, columns]
         transposed = graph.backward_starts, graph.backward_columns
-        graph.backward_values = matrix[transposed[1], torch.arange(16).repeat_interleave(transposed[0].diff())]
-    model.graph.backward_values = torch.tensor([], dtype=torch.float64)  # filled below, by the transpose
+        graph.backward_values = matrix[
+            transposed[1], torch.arange(16).repeat_interleave(transposed[0].diff())
+        ]
+    model.graph.backward_values = torch.tensor(
+        [], dtype=torch.float64
+    )  # filled below, by the transpose
     rows = torch.arange(28).repeat_interleave(model.graph.backward_starts.diff())
     model.graph.backward_values = user_item_matrix()[model.graph.backward_columns, rows]
     return model
@@ -125,7 +129,9 @@ def test_later_batches_take_the_graphs_as_they_were():
         for projection in model.projections.values():
             projection.weight.mul_(torch.rand(projection.weight.shape))
             projection.bias.add_(3)
-    torch.testing.assert_close(model.losses(USERS, POSITIVES, NEGATIVES)["contrast"], before["contrast"])
+    torch.testing.assert_close(
+        model.losses(USERS, POSITIVES, NEGATIVES)["contrast"], before["contrast"]
+    )
     model.begin_epoch(torch.Generator())
     assert abs(model.losses(USERS, POSITIVES, NEGATIVES)["contrast"] - before["contrast"]) > 1e-6
 

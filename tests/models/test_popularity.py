@@ -4,8 +4,9 @@ import torch
 from tiny import tiny
 
 from seapkg.data.dataset import Dataset
-from seapkg.models import PopularityConfig, build
-from seapkg.topk import top_columns
+from seapkg.kernels.top_k import top_columns
+from seapkg.models import build
+from seapkg.models.popularity import PopularityConfig
 from seapkg.training import TrainingConfig, fit
 
 # Items 0 to 5 stand in 1, 3, 2, 0, 2, 1 training pairs.
@@ -18,7 +19,10 @@ def popularity():
 
 
 def test_items_are_ranked_by_training_pairs_and_ties_go_to_the_lowest_item():
-    assert top_columns(popularity().score(torch.tensor([0, 2])), 6).tolist() == [[1, 2, 4, 0, 5, 3]] * 2
+    assert (
+        top_columns(popularity().score(torch.tensor([0, 2])), 6).tolist()
+        == [[1, 2, 4, 0, 5, 3]] * 2
+    )
 
 
 def test_valid_and_test_pairs_do_not_count():

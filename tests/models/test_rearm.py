@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 import seapkg
 from seapkg.errors import RequestError
-from seapkg.experiments.configure import configure
 from seapkg.models import build
 from seapkg.models.base import unit_rows
 from seapkg.models.rearm import PRESETS, WEIGHT_DECAY, REARMConfig
+from seapkg.runs.configure import configure
 
 USERS, POSITIVES, NEGATIVES = torch.tensor([[0, 3, 3, 8], [1, 4, 0, 9], [5, 6, 15, 2]])
 DATASET = tiny("image", "text")
@@ -31,7 +31,9 @@ def rearm(dataset=DATASET, **options):
 
 
 def attend(layer, x, y):
-    query, key, value = (layer.scales[p] * tokens + layer.shifts[p] for p, tokens in enumerate((x, y, y)))
+    query, key, value = (
+        layer.scales[p] * tokens + layer.shifts[p] for p, tokens in enumerate((x, y, y))
+    )
     weights = (query[:, :, None] * key[:, None, :]).softmax(dim=2)
     return layer.out_scale * (weights @ value[:, :, None])[:, :, 0]
 
@@ -52,7 +54,10 @@ class Twin:
 
     def __init__(self, model):
         self.model, self.config = model, model.config
-        self.graphs = [g.matrix().to_dense().double() for g in (model.user_graph, model.item_graph, model.graph)]
+        self.graphs = [
+            g.matrix().to_dense().double()
+            for g in (model.user_graph, model.item_graph, model.graph)
+        ]
 
     def phi(self, x):
         return torch.where(x > 0, x, self.model.activation.weight * x)
@@ -61,14 +66,18 @@ class Twin:
         total = y + attend(layer, x, y)
         centred = total - total.mean(dim=1, keepdim=True)
         spread = (centred**2).mean(dim=1, keepdim=True)
-        return self.phi(centred / (spread + 1e-5).sqrt() * self.model.norm.weight + self.model.norm.bias)
+        return self.phi(
+            centred / (spread + 1e-5).sqrt() * self.model.norm.weight + self.model.norm.bias
+        )
 
     def interest(self, name):
         layer = self.model.user_projections[name]
         if name in self.model.user_features:
             return self.model.user_features[name] @ layer.weight.T + layer.bias
         raw = torch.from_numpy(DATASET.features[name].astype(np.float64))
-        mean = torch.stack([raw[DATASET.train[DATASET.train[:, 0] == user, 1]].mean(dim=0) for user in range(12)])
+        mean = torch.stack(
+            [raw[DATASET.train[DATASET.train[:, 0] == user, 1]].mean(dim=0) for user in range(12)]
+        )
         return mean @ layer.weight.T + layer.bias
 
     def nodes(self):
@@ -76,7 +85,8 @@ class Twin:
         model, (user_graph, item_graph, graph) = self.model, self.graphs
         names = ("image", "text")
         of_items = [
-            model.features[n] @ model.item_projections[n].weight.T + model.item_projections[n].bias for n in names
+            model.features[n] @ model.item_projections[n].weight.T + model.item_projections[n].bias
+            for n in names
         ]
         items = torch.cat([model.items, *of_items], dim=1)
         users = torch.cat([model.users, *(self.interest(n) for n in names)], dim=1)
@@ -86,8 +96,13 @@ class Twin:
             users = user_graph @ users
         (own_i, v, t), (own_u, p, q) = unit(items).chunk(3, dim=1), unit(users).chunk(3, dim=1)
         if self.config.attention:
-            h_v, h_t = (self.refine(model.within[n], x, x) for n, x in zip(names, (v, t), strict=True))
-            v, t = self.refine(model.across["image"], h_t, h_v), self.refine(model.across["text"], h_v, h_t)
+            h_v, h_t = (
+                self.refine(model.within[n], x, x) for n, x in zip(names, (v, t), strict=True)
+            )
+            v, t = (
+                self.refine(model.across["image"], h_t, h_v),
+                self.refine(model.across["text"], h_v, h_t),
+            )
         else:
             v, t = self.phi(v), self.phi(t)
         layers = [[torch.cat(x) for x in ((own_u, own_i), (self.phi(p), v), (self.phi(q), t))]]
@@ -154,14 +169,19 @@ def test_representations_losses_and_gradients_are_those_of_the_equations(case):
     model = rearm(**DRY | {"contrast_weight": 0.1, "difference_weight": 0.1} | CASES[case]).double()
     twin = Twin(model)
     for ours, theirs in zip(model.embed(), twin.final(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)  # the constant graphs are float32
+        torch.testing.assert_close(
+            ours, theirs, rtol=1e-5, atol=1e-7
+        )  # the constant graphs are float32
     ours, theirs = model.losses(USERS, POSITIVES, NEGATIVES), twin.losses()
     assert list(ours) == list(theirs)
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-8)
     parameters = dict(model.named_parameters())
     trained = [p for p in parameters.values() if p.requires_grad]
-    found = [torch.autograd.grad(sum(terms.values()), trained, allow_unused=True) for terms in (ours, theirs)]
+    found = [
+        torch.autograd.grad(sum(terms.values()), trained, allow_unused=True)
+        for terms in (ours, theirs)
+    ]
     for mine, other in zip(*found, strict=True):
         assert (mine is None) == (other is None)
         if mine is not None:
@@ -180,8 +200,12 @@ def test_the_released_user_interests_are_parameters_that_start_at_the_means():
     assert not list(clean.user_features)
     expected = DATASET.features["text"][DATASET.train[DATASET.train[:, 0] == 3, 1]].mean(axis=0)
     np.testing.assert_allclose(released.user_features["text"][3].detach(), expected, rtol=1e-5)
-    for ours, theirs in zip(clean.embed(), rearm(formulation="released", train_meta=True).embed(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)  # the same function before training
+    for ours, theirs in zip(
+        clean.embed(), rearm(formulation="released", train_meta=True).embed(), strict=True
+    ):
+        torch.testing.assert_close(
+            ours, theirs, rtol=1e-4, atol=1e-6
+        )  # the same function before training
 
 
 @pytest.mark.parametrize(("choice", "changes"), [("skip", False), ("untrained", True)])
@@ -225,7 +249,11 @@ def by_hand(x, counts, image_weight, co_weight, k=3) -> np.ndarray:
 
 @pytest.mark.parametrize("image_weight", [0.0, 0.3, 1.0])
 def test_enhanced_graphs_are_those_of_the_equations(image_weight):
-    options = {"user_image_weight": image_weight, "item_image_weight": image_weight, "user_co_weight": 0.4}
+    options = {
+        "user_image_weight": image_weight,
+        "item_image_weight": image_weight,
+        "user_co_weight": 0.4,
+    }
     model = rearm(**options, item_co_weight=0.7)
     taken = np.zeros((12, 16))
     taken[tuple(DATASET.train.T)] = 1
@@ -236,21 +264,30 @@ def test_enhanced_graphs_are_those_of_the_equations(image_weight):
         (model.item_graph, of_items, taken.T @ taken, 0.7),
     ):
         np.fill_diagonal(counts, 0)
-        expected, ours = by_hand(x, counts.astype(int), image_weight, co_weight), built.matrix().to_dense().numpy()
+        expected, ours = (
+            by_hand(x, counts.astype(int), image_weight, co_weight),
+            built.matrix().to_dense().numpy(),
+        )
         full = ~np.isnan(expected).any(axis=1)
         assert full.sum() >= 10
         np.testing.assert_allclose(ours[full], expected[full], rtol=1e-4, atol=1e-6)
 
 
 def test_the_graphs_are_the_same_whatever_the_seed():
-    first, second = (build("rearm", DATASET, small("rearm", user_neighbours=11), seed=seed) for seed in (0, 1))
+    first, second = (
+        build("rearm", DATASET, small("rearm", user_neighbours=11), seed=seed) for seed in (0, 1)
+    )
     assert torch.equal(first.user_graph.matrix().to_dense(), second.user_graph.matrix().to_dense())
 
 
 def test_a_preset_is_the_card_s_and_gives_way_to_options():
     config, training = configure("rearm", {"preset": "sports", "rank": "5"})
     assert (config.rank, config.n_layers, config.self_dropout) == (5, 5, 1.0)
-    assert (training.weight_decay, training.learning_rate, training.negatives) == (0.05, 5e-5, "train_items")
+    assert (training.weight_decay, training.learning_rate, training.negatives) == (
+        0.05,
+        5e-5,
+        "train_items",
+    )
     _, training = configure("rearm", {"formulation": "released", "weight_decay": 0.0})
     assert (training.weight_decay, training.negatives) == (0, "never_held_out")
     assert PRESETS.keys() == WEIGHT_DECAY.keys() == {"baby", "sports", "clothing"}
@@ -259,9 +296,16 @@ def test_a_preset_is_the_card_s_and_gives_way_to_options():
 def test_the_model_card_s_table_in_the_readme_is_what_the_presets_have():
     text = (Path(seapkg.__file__).parent / "models" / "README.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
-    rows = [(option.strip("`"), values) for _, option, *values in rows if len(values) == len(PRESETS)]
-    said = {name: {option: float(values[n]) for option, values in rows} for n, name in enumerate(PRESETS)}
-    assert said == {name: preset | {"weight_decay": WEIGHT_DECAY[name]} for name, preset in PRESETS.items()}
+    rows = [
+        (option.strip("`"), values) for _, option, *values in rows if len(values) == len(PRESETS)
+    ]
+    said = {
+        name: {option: float(values[n]) for option, values in rows}
+        for n, name in enumerate(PRESETS)
+    }
+    assert said == {
+        name: preset | {"weight_decay": WEIGHT_DECAY[name]} for name, preset in PRESETS.items()
+    }
 
 
 @pytest.mark.parametrize("options", [{"preset": "books"}, {"formulation": "paper"}, {"self_dropout": 1.1}, {"rank": 0},
@@ -281,14 +325,19 @@ def test_an_item_nobody_took_in_training_has_the_most_active_as_neighbours():
     degrees = np.bincount(DATASET.train[:, 1], minlength=16)
     row = model.item_graph.matrix().to_dense()[15]
     assert degrees[15] == 0
-    assert set(row.nonzero().flatten().tolist()) == set(np.argsort(-degrees, kind="stable")[:3].tolist())
+    assert set(row.nonzero().flatten().tolist()) == set(
+        np.argsort(-degrees, kind="stable")[:3].tolist()
+    )
 
 
 def test_one_modality_and_three_will_do():
     for names in (("text",), ("image", "text", "audio")):
         model = rearm(tiny(*names))
         users, items = model.embed()
-        assert users.shape == (12, 8 * (len(names) + 1)) and items.shape == (16, 8 * (len(names) + 1))
+        assert users.shape == (12, 8 * (len(names) + 1)) and items.shape == (
+            16,
+            8 * (len(names) + 1),
+        )
         assert all(term.isfinite() for term in model.losses(USERS, POSITIVES, NEGATIVES).values())
 
 
@@ -307,4 +356,6 @@ def test_unit_rows_are_those_of_torch_with_its_gradient():
     ours, theirs = unit_rows(x), F.normalize(x, dim=1)
     torch.testing.assert_close(ours, theirs)
     assert not ours[2].any()
-    torch.testing.assert_close(*(torch.autograd.grad((rows * weight).sum(), x)[0] for rows in (ours, theirs)))
+    torch.testing.assert_close(
+        *(torch.autograd.grad((rows * weight).sum(), x)[0] for rows in (ours, theirs))
+    )

@@ -10,8 +10,8 @@ from tiny import small, tiny
 from twins import Twin, log_density, to_float64
 
 import seapkg
-from seapkg.models import SEA, SEAConfig, build
-from seapkg.models.sea import FORMULATIONS, WideEncoder
+from seapkg.models import build
+from seapkg.models.sea import FORMULATIONS, SEA, SEAConfig, WideEncoder
 from seapkg.models.separate import AlignmentHead
 from seapkg.training import TrainingConfig, fit
 
@@ -47,8 +47,15 @@ def scattered(model):
 def one_apart(formulation) -> list[dict]:
     """The formulation with one option of the other in turn, and with what that option needs."""
     other = next(options for name, options in FORMULATIONS.items() if name != formulation)
-    needs = {"club_pairs": {"club_shared": True}, "club_shared": {"club_pairs": "within"}, "l2_mean": {"variant": "b"}}
-    return [{"formulation": formulation, option: value} | needs.get(option, {}) for option, value in other.items()]
+    needs = {
+        "club_pairs": {"club_shared": True},
+        "club_shared": {"club_pairs": "within"},
+        "l2_mean": {"variant": "b"},
+    }
+    return [
+        {"formulation": formulation, option: value} | needs.get(option, {})
+        for option, value in other.items()
+    ]
 
 
 CASES = [{"formulation": name} for name in FORMULATIONS]
@@ -64,7 +71,9 @@ def test_embeddings_loss_terms_and_gradients_equal_the_obvious_twin(options):
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
-@pytest.mark.parametrize("modalities", [("text",), ("image", "audio"), ("image", "text", "audio")], ids="+".join)
+@pytest.mark.parametrize(
+    "modalities", [("text",), ("image", "audio"), ("image", "text", "audio")], ids="+".join
+)
 def test_other_sets_of_modalities_equal_the_obvious_twin(modalities, formulation):
     alone = {"variant": "without_alignment"} if len(modalities) == 1 else {}
     compare_with_twin(tiny(*modalities), formulation=formulation, **alone)
@@ -172,7 +181,9 @@ def test_alignment_as_released_trains_the_wide_layer_and_not_the_generic_part():
     batch_losses(model)["alignment"].backward()
     encoder = model.encoders["image"]
     assert encoder.wide.weight.grad.any() and model.separation.head("image").first.weight.grad.any()
-    assert not encoder.to_generic.weight.grad.any()  # it is read beside the head, from the same layer
+    assert (
+        not encoder.to_generic.weight.grad.any()
+    )  # it is read beside the head, from the same layer
 
 
 def test_user_weights_start_as_one_softmax_near_equal_and_are_free_afterwards():
@@ -185,7 +196,9 @@ def test_user_weights_start_as_one_softmax_near_equal_and_are_free_afterwards():
 
 def test_a_training_goes_as_with_the_twin_and_plain_optimisers():
     """Batch by batch: the losses, the fit of q on the parts they saw, the model's step."""
-    model = scattered(sea(club_steps=3, club_learning_rate=0.02, alignment_weight=0.5, distancing_weight=0.5))
+    model = scattered(
+        sea(club_steps=3, club_learning_rate=0.02, alignment_weight=0.5, distancing_weight=0.5)
+    )
     copy, batches, said = to_float64(deepcopy(model)), [], []
     library_losses = model.losses
 
@@ -224,10 +237,15 @@ def steps_of_the_twin(twin, batches):
 
 def test_the_settings_in_the_readme_are_the_defaults():
     text = (Path(seapkg.__file__).parent / "models" / "README.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in text.split("## SEA")[1].split("## REARM")[0].splitlines()]
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in text.split("## SEA")[1].split("## REARM")[0].splitlines()
+    ]
     said = {}
     for *_, options, values in (row for row in rows if len(row) == 4 and "`" in row[2]):
-        said |= dict(zip(options.replace("`", "").split(", "), map(float, values.split(", ")), strict=True))
+        said |= dict(
+            zip(options.replace("`", "").split(", "), map(float, values.split(", ")), strict=True)
+        )
     defaults = asdict(SEAConfig()) | SEA.training_defaults
     assert len(said) == 13 and said == {option: defaults[option] for option in said}
 
@@ -239,9 +257,13 @@ def test_the_settings_in_the_readme_are_the_defaults():
 def test_parts_are_what_the_losses_compare(formulation):
     model = scattered(to_float64(sea(formulation=formulation)))
     parts, twin = model.parts(), Twin(model, DATASET)
-    for part, expected in zip(("generic", "unique", "aligned"), (*twin.parts("text"), twin.view("text")), strict=True):
+    for part, expected in zip(
+        ("generic", "unique", "aligned"), (*twin.parts("text"), twin.view("text")), strict=True
+    ):
         torch.testing.assert_close(parts[f"text/{part}"], expected)
-    assert list(parts) == [f"{m}/{part}" for m in ("image", "text") for part in ("generic", "unique", "aligned")]
+    assert list(parts) == [
+        f"{m}/{part}" for m in ("image", "text") for part in ("generic", "unique", "aligned")
+    ]
 
 
 def test_without_alignment_there_is_no_aligned_part():
@@ -281,6 +303,8 @@ def test_working_in_blocks_of_rows_changes_neither_values_nor_gradients(monkeypa
         model.begin_epoch(torch.Generator().manual_seed(0))
         terms = model.losses(*torch.tensor([[0, 3, 3, 8], [1, 4, 0, 9], [5, 6, 15, 2]]))
         sum(terms.values()).backward()
-        results.append([*terms.values(), *(p.grad for p in model.parameters() if p.grad is not None)])
+        results.append(
+            [*terms.values(), *(p.grad for p in model.parameters() if p.grad is not None)]
+        )
     for whole, blocks in zip(*results, strict=True):
         torch.testing.assert_close(whole, blocks, rtol=1e-5, atol=1e-7)

@@ -7,8 +7,8 @@ import torch
 from tiny import small, tiny
 
 from seapkg.errors import RequestError
-from seapkg.models import SEAConfig, build
-from seapkg.models.sea import FORMULATIONS, VARIANTS
+from seapkg.models import build
+from seapkg.models.sea import FORMULATIONS, VARIANTS, SEAConfig
 from seapkg.training import TrainingConfig, fit
 
 BATCH = torch.tensor([[0, 3, 3, 7, 11, 5], [1, 4, 0, 9, 4, 2], [5, 6, 15, 1, 0, 3]])
@@ -57,7 +57,8 @@ def test_the_variants_are_those_of_table_4():
 
 def test_every_variant_gives_other_values():
     sums = {
-        variant: sum(batch_losses(sea(variant=variant, distancing_weight=1.0)).values()).item() for variant in TERMS
+        variant: sum(batch_losses(sea(variant=variant, distancing_weight=1.0)).values()).item()
+        for variant in TERMS
     }
     assert len({round(value, 6) for value in sums.values()}) == len(TERMS)
 
@@ -134,4 +135,6 @@ def test_an_item_graph_of_one_modality_alone_can_be_trained(image_weight, formul
     config = small("sea", formulation=formulation, image_weight=image_weight)
     model = build("sea", DATASET, config, seed=0)
     fit(model, DATASET, TrainingConfig(max_epochs=1, batch_size=20), device="cpu", progress=False)
-    assert model.item_graphs.shares.tolist() == pytest.approx([image_weight, 1 - image_weight], abs=1e-3)
+    assert model.item_graphs.shares.tolist() == pytest.approx(
+        [image_weight, 1 - image_weight], abs=1e-3
+    )

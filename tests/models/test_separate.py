@@ -25,7 +25,8 @@ def parts_of(part: Separation) -> dict:
     generator = torch.Generator().manual_seed(1)
     drawn = torch.randn(len(part.modalities), 2, N, HALF, generator=generator)
     return {
-        name: part.split(name, x, x.roll(1, dims=1) + y) for name, (x, y) in zip(part.modalities, drawn, strict=True)
+        name: part.split(name, x, x.roll(1, dims=1) + y)
+        for name, (x, y) in zip(part.modalities, drawn, strict=True)
     }
 
 
@@ -44,10 +45,20 @@ def test_the_head_is_the_published_one_with_batch_statistics_at_all_times(traini
     torch.manual_seed(0)
     head = AlignmentHead(4, 6, 3).train(training)
     twin = nn.Sequential(
-        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)
+        nn.Linear(4, 6),
+        nn.BatchNorm1d(6),
+        nn.ReLU(),
+        nn.Linear(6, 6),
+        nn.BatchNorm1d(6),
+        nn.ReLU(),
+        nn.Linear(6, 3),
     )
     with torch.no_grad():
-        for ours, theirs in ((head.first, twin[0]), (head.rest[2], twin[3]), (head.rest[5], twin[6])):
+        for ours, theirs in (
+            (head.first, twin[0]),
+            (head.rest[2], twin[3]),
+            (head.rest[5], twin[6]),
+        ):
             theirs.weight.copy_(ours.weight)
         twin[6].bias.copy_(head.rest[5].bias)
         for ours, theirs in ((head.rest[0], twin[1]), (head.rest[3], twin[4])):
@@ -171,7 +182,9 @@ def test_orthogonality_is_averaged_over_the_modalities():
 def fitted_pairs(monkeypatch, part: Separation) -> list:
     """What the networks are fitted on, as (network, pairs, steps), after one `losses` call."""
     calls = []
-    monkeypatch.setattr(ConditionalFit, "fit", lambda fit, pairs, steps: calls.append((fit.q, pairs, steps)))
+    monkeypatch.setattr(
+        ConditionalFit, "fit", lambda fit, pairs, steps: calls.append((fit.q, pairs, steps))
+    )
     terms_of(part)
     part.fit_conditionals()
     return calls
@@ -221,7 +234,9 @@ def test_the_fit_moves_the_networks_and_lasts_from_call_to_call():
         ConditionalFit(twin.conditionals[name], 1e-4).fit([(x.generic, x.unique)], 8)
     before = separation(**CLUB).state_dict()
     for name, parameter in part.conditionals.named_parameters():
-        torch.testing.assert_close(parameter, twin.conditionals.get_parameter(name), rtol=0, atol=1e-7)
+        torch.testing.assert_close(
+            parameter, twin.conditionals.get_parameter(name), rtol=0, atol=1e-7
+        )
         assert not torch.equal(parameter, before[f"conditionals.{name}"])
 
 
@@ -259,7 +274,11 @@ def test_named_parts_carry_the_aligned_view_where_there_is_a_head():
     named = aligned.named(parts_of(aligned))
     assert list(named)[:3] == ["image/generic", "image/unique", "image/aligned"]
     torch.testing.assert_close(named["image/aligned"].norm(dim=1), torch.ones(N))
-    assert list(plain.named(parts_of(plain)))[:3] == ["image/generic", "image/unique", "text/generic"]
+    assert list(plain.named(parts_of(plain)))[:3] == [
+        "image/generic",
+        "image/unique",
+        "text/generic",
+    ]
 
 
 @pytest.mark.parametrize("options", [

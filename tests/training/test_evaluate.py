@@ -11,8 +11,8 @@ from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
+from seapkg.kernels.top_k import top_columns
 from seapkg.models import build
-from seapkg.topk import top_columns
 from seapkg.training.evaluate import METRICS, Ranking, evaluate, ranking_metrics
 
 
@@ -22,8 +22,14 @@ def busy(n_users=15, n_items=70, seed=0) -> Dataset:
     splits = {"train": [], "valid": [], "test": []}
     for user in range(n_users):
         items = random.permutation(n_items)
-        n_train, n_valid, n_test = random.integers(1, 20), random.integers(0, 12), random.integers(0, 31)
-        for split, chosen in zip(splits, np.split(items, np.cumsum([n_train, n_valid, n_test]))[:3], strict=True):
+        n_train, n_valid, n_test = (
+            random.integers(1, 20),
+            random.integers(0, 12),
+            random.integers(0, 31),
+        )
+        for split, chosen in zip(
+            splits, np.split(items, np.cumsum([n_train, n_valid, n_test]))[:3], strict=True
+        ):
             splits[split] += [(user, item) for item in chosen]
     return Dataset.from_arrays(*splits.values(), n_items=n_items)
 
@@ -70,7 +76,9 @@ def assert_equal(metrics, expected):
 
 
 def measured(dataset, scores, split, *, block_bytes=8 << 20, **options):
-    return Ranking(dataset, split, **options).metrics(lambda users: scores[users].clone(), block_bytes)
+    return Ranking(dataset, split, **options).metrics(
+        lambda users: scores[users].clone(), block_bytes
+    )
 
 
 # Metrics
@@ -87,8 +95,16 @@ def test_metrics_equal_ir_measures(split, seed):
         for u in range(dataset.n_users)
         for i in ranked(dataset, scores, u)
     ]
-    measures = {"recall@10": R @ 10, "recall@20": R @ 20, "ndcg@10": nDCG @ 10, "ndcg@20": nDCG @ 20}
-    found = {(m.measure, int(m.query_id)): m.value for m in ir_measures.iter_calc(list(measures.values()), truth, run)}
+    measures = {
+        "recall@10": R @ 10,
+        "recall@20": R @ 20,
+        "ndcg@10": nDCG @ 10,
+        "ndcg@20": nDCG @ 20,
+    }
+    found = {
+        (m.measure, int(m.query_id)): m.value
+        for m in ir_measures.iter_calc(list(measures.values()), truth, run)
+    }
     metrics = measured(dataset, scores, split)
     for name, measure in measures.items():
         expected = [found[measure, user] for user in metrics.users.tolist()]
@@ -153,7 +169,9 @@ def test_training_items_are_masked_and_valid_items_stay_in_the_ranking_at_test()
 def test_valid_items_are_masked_on_request():
     dataset = busy()
     scores = oracle_scores(dataset, ["valid"])
-    plain, masked = (measured(dataset, scores, "test", mask=mask) for mask in ("train", "train+valid"))
+    plain, masked = (
+        measured(dataset, scores, "test", mask=mask) for mask in ("train", "train+valid")
+    )
     assert_equal(masked, brute(dataset, scores, "test", ("train", "valid")))
     assert masked.mean["recall@10"] > plain.mean["recall@10"]
 
@@ -200,7 +218,9 @@ def test_catalogues_smaller_than_the_cut_off_are_ranked_whole(n_items):
 
 
 def test_masked_items_are_no_hits_where_fewer_than_twenty_items_are_left():
-    dataset = Dataset.from_arrays([(0, item) for item in range(25)], [(0, 25)], [(0, 26)], n_items=30)
+    dataset = Dataset.from_arrays(
+        [(0, item) for item in range(25)], [(0, 25)], [(0, 26)], n_items=30
+    )
     scores = -torch.arange(30, dtype=torch.float32)[None]
     assert_equal(measured(dataset, scores, "test"), brute(dataset, scores, "test"))
 
@@ -235,7 +255,10 @@ def test_top_columns_with_masked_scores_and_ties_have_the_highest_values_without
 
 def test_equal_recalls_of_other_users_have_equal_means():
     """A third and two thirds in place of one: what float32 makes of these adds up to more."""
-    train, held_out = [(user, 0) for user in range(3)], [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 1)]
+    train, held_out = (
+        [(user, 0) for user in range(3)],
+        [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 1)],
+    )
     dataset = Dataset.from_arrays(train, held_out, [(0, 4)], n_items=60)
     found = [{(0, 1), (1, 1), (1, 2)}, {(2, 1)}]
     means = []
@@ -243,6 +266,10 @@ def test_equal_recalls_of_other_users_have_equal_means():
         scores = torch.arange(60.0).repeat(3, 1)
         for user, item in set(held_out):
             scores[user, item] = 100 if (user, item) in hits else -1
-        means.append(Ranking(dataset, "valid").metrics(lambda users, scores=scores: scores[users].clone()).mean)
+        means.append(
+            Ranking(dataset, "valid")
+            .metrics(lambda users, scores=scores: scores[users].clone())
+            .mean
+        )
     assert means[0]["recall@20"] == pytest.approx(1 / 3, abs=1e-15)
     assert means[1]["recall@20"] == pytest.approx(1 / 3, abs=1e-15)

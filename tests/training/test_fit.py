@@ -58,7 +58,9 @@ def script(monkeypatch):
         def evaluate_ranking(model, split):
             looks.append((split, int(model.epochs_begun)))
             value = remaining.pop(0) if split == "valid" else 0.25
-            return Metrics({name: value for name in METRICS}, np.arange(2), {n: np.zeros(2) for n in METRICS})
+            return Metrics(
+                {name: value for name in METRICS}, np.arange(2), {n: np.zeros(2) for n in METRICS}
+            )
 
         monkeypatch.setattr(LOOP, "Ranking", lambda dataset, split, device: split)
         monkeypatch.setattr(LOOP, "evaluate_ranking", evaluate_ranking)
@@ -112,10 +114,14 @@ def test_recall_of_zero_at_first_is_a_state_worth_keeping(script):
 def test_the_best_state_is_restored_parameters_and_buffers(script):
     script([0.1, 0.4, 0.2, 0.3])
     model, weights = Fake(), []
-    model.losses_of = lambda fake, users: weights.append(fake.weight.item()) or {"bpr": fake.weight.sum()}
+    model.losses_of = lambda fake, users: (
+        weights.append(fake.weight.item()) or {"bpr": fake.weight.sum()}
+    )
     train(model, max_epochs=4)
     assert model.epochs_begun.item() == 2
-    assert model.weight.item() == weights[2 * 3]  # what the third epoch of three batches started from
+    assert (
+        model.weight.item() == weights[2 * 3]
+    )  # what the third epoch of three batches started from
     assert not model.training
 
 
@@ -143,7 +149,9 @@ def test_every_epoch_takes_each_pair_once_in_another_order_with_other_negatives(
     model = Fake()
     train(model, max_epochs=2, batch_size=20)
     assert [len(users) for users, _, _ in model.batches] == [20, 20, 8] * 2
-    epochs = [torch.cat([torch.stack(batch, dim=1) for batch in model.batches[k : k + 3]]) for k in (0, 3)]
+    epochs = [
+        torch.cat([torch.stack(batch, dim=1) for batch in model.batches[k : k + 3]]) for k in (0, 3)
+    ]
     for rows in epochs:
         assert sorted(rows[:, :2].tolist()) == sorted(DATASET.train.tolist())
     assert epochs[0][:, :2].tolist() != epochs[1][:, :2].tolist()
@@ -157,14 +165,18 @@ def test_negatives_follow_the_sampler_s_rule():
     known = {tuple(pair) for pair in DATASET.train.tolist()}
     for users, _, negatives in model.batches:
         drawn = list(zip(users.tolist(), negatives.tolist(), strict=True))
-        assert not known & set(drawn) and {item for _, item in drawn} <= set(DATASET.train_items.tolist())
+        assert not known & set(drawn) and {item for _, item in drawn} <= set(
+            DATASET.train_items.tolist()
+        )
 
 
 def test_the_seed_decides_order_negatives_and_what_the_model_draws():
     models = [Fake() for _ in range(3)]
     for model, seed in zip(models, (4, 4, 5), strict=True):
         train(model, seed=seed)
-    first, again, other = ([torch.cat(batch) for batch in model.batches] + model.drawn for model in models)
+    first, again, other = (
+        [torch.cat(batch) for batch in model.batches] + model.drawn for model in models
+    )
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
@@ -178,7 +190,9 @@ def test_what_the_model_draws_is_another_stream_than_the_batches():
 
 def test_the_auxiliary_fit_comes_after_the_backward_pass_and_before_the_step():
     model, seen = Fake(), []
-    model.losses_of = lambda fake, users: seen.append(fake.weight.item()) or {"bpr": fake.weight.sum()}
+    model.losses_of = lambda fake, users: (
+        seen.append(fake.weight.item()) or {"bpr": fake.weight.sum()}
+    )
     model.fit_auxiliary = lambda: seen.append((model.weight.item(), model.weight.grad.item()))
     train(model, max_epochs=1)
     before, (during, gradient) = seen[:2]
@@ -210,7 +224,12 @@ def test_parameters_that_want_no_gradient_are_left_alone():
 
 
 def test_curves_have_the_mean_of_each_term_their_sum_the_seconds_and_the_valid_metrics():
-    model = Fake(lambda fake, users: {"a": fake.weight.sum() * 0 + len(users), "b": fake.weight.sum() * 0 - 1})
+    model = Fake(
+        lambda fake, users: {
+            "a": fake.weight.sum() * 0 + len(users),
+            "b": fake.weight.sum() * 0 - 1,
+        }
+    )
     fitted = train(model, max_epochs=2)
     for epoch, row in enumerate(fitted.curves):
         valid = [f"valid/{name}" for name in METRICS]
@@ -236,7 +255,12 @@ def test_no_epochs_at_all_evaluates_the_model_as_it_is():
     model = build("bpr", DATASET, small("bpr"), seed=0)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fitted = train(model, max_epochs=0)
-    assert (fitted.epochs, fitted.best_epoch, fitted.curves, fitted.seconds_per_epoch) == (0, -1, [], 0.0)
+    assert (fitted.epochs, fitted.best_epoch, fitted.curves, fitted.seconds_per_epoch) == (
+        0,
+        -1,
+        [],
+        0.0,
+    )
     assert fitted.valid == evaluate(model, DATASET, "valid").mean
     assert fitted.test == evaluate(model, DATASET, "test").mean
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -277,7 +301,14 @@ def test_ctrl_c_leaves_through_and_gives_the_precision_back():
 
     before, model = torch.get_float32_matmul_precision(), Fake(losses)
     with pytest.raises(KeyboardInterrupt):
-        fit(model, DATASET, TrainingConfig(batch_size=20), device="cpu", precision="fast", progress=True)
+        fit(
+            model,
+            DATASET,
+            TrainingConfig(batch_size=20),
+            device="cpu",
+            precision="fast",
+            progress=True,
+        )
     assert torch.get_float32_matmul_precision() == before
     assert len(model.batches) == 5
 
@@ -303,7 +334,10 @@ def test_an_impossible_training_option_is_refused_by_name(options):
     ("negatives", "leaks"), [("train_items", False), ("all_items", False), ("never_held_out", True)]
 )
 def test_only_negatives_that_spare_held_out_items_let_the_test_set_into_the_model(negatives, leaks):
-    options, trained = TrainingConfig(learning_rate=0.01, batch_size=16, max_epochs=4, negatives=negatives), []
+    options, trained = (
+        TrainingConfig(learning_rate=0.01, batch_size=16, max_epochs=4, negatives=negatives),
+        [],
+    )
     for data in (DATASET, with_other_test(DATASET)):
         model = build("bpr", data, small("bpr"), seed=0)
         fit(model, data, options, device="cpu", progress=False)
@@ -317,7 +351,9 @@ def test_weight_decay_shrinks_parameters_beside_adam_s_step():
     for decay in (0.0, 5.0):
         model = build("bpr", DATASET, small("bpr", regularisation=0.0), seed=0)
         start = model.items.detach().clone()
-        training = TrainingConfig(learning_rate=0.01, batch_size=10**6, max_epochs=1, weight_decay=decay)
+        training = TrainingConfig(
+            learning_rate=0.01, batch_size=10**6, max_epochs=1, weight_decay=decay
+        )
         fit(model, DATASET, training, device="cpu", progress=False)
         norms[decay] = model.items.detach()
     torch.testing.assert_close(norms[5.0], norms[0.0] - 0.05 * start, rtol=1e-4, atol=1e-6)
@@ -328,7 +364,9 @@ def test_weight_decay_shrinks_parameters_beside_adam_s_step():
 
 @pytest.mark.parametrize("name", ["bpr", "freedom", "sea"])
 def test_the_global_generators_are_left_as_they_were(name):
-    model = build(name, DATASET, small(name, **({"formulation": "released"} if name == "sea" else {})), seed=0)
+    model = build(
+        name, DATASET, small(name, **({"formulation": "released"} if name == "sea" else {})), seed=0
+    )
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
     train(model)
     assert torch.equal(torch.get_rng_state(), before)
@@ -353,7 +391,8 @@ def test_without_progress_nothing_is_written(capsys):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(
-    "name", ["popularity", "bpr", "lightgcn", "vbpr", "micro", "freedom", "rearm", "sea", "released"]
+    "name",
+    ["popularity", "bpr", "lightgcn", "vbpr", "micro", "freedom", "rearm", "sea", "released"],
 )
 def test_on_cuda_a_model_trains_and_ranks_as_the_cpu_ranks_it(name):
     formulation = {"formulation": "released"} if name == "released" else {}

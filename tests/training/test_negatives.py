@@ -45,7 +45,11 @@ def test_held_out_items_of_the_user_can_be_drawn():
     dataset = tiny()
     drawn = draw(dataset)
     for split in ("valid", "test"):
-        in_training = [(user, item) for user, item in getattr(dataset, split).tolist() if item in dataset.train_items]
+        in_training = [
+            (user, item)
+            for user, item in getattr(dataset, split).tolist()
+            if item in dataset.train_items
+        ]
         assert in_training and all(item in drawn[user] for user, item in in_training)
 
 
@@ -67,7 +71,9 @@ def test_the_seed_decides_the_draw():
 
 def test_a_user_with_one_item_left_gets_it():
     pairs = torch.tensor([[0, item] for item in range(30)] + [[1, 30]])
-    negatives = NegativeSampler(pairs, 31).draw(torch.zeros(50, dtype=torch.int64), torch.Generator())
+    negatives = NegativeSampler(pairs, 31).draw(
+        torch.zeros(50, dtype=torch.int64), torch.Generator()
+    )
     assert negatives.tolist() == [30] * 50
 
 

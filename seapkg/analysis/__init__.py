@@ -1,0 +1,1 @@
+"""Analysis: angles, information, similarity, probes and the statistics of comparisons."""

@@ -1,0 +1,1 @@
+"""Figures: one style, the plots, and the gallery that indexes them."""

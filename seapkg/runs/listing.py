@@ -1,0 +1,81 @@
+"""What the command line lists: models with their options, finished runs, any table as text."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import pandas as pd
+
+from seapkg.models import find, systems
+from seapkg.runs.run import Run
+from seapkg.training import TrainingConfig
+
+
+def models_text() -> str:
+    """Every model with its description, what it needs, and its options with their defaults."""
+    blocks = [_model_text(name) for name in systems()]
+    return "\n\n".join([*blocks, "training, for every model\n" + _options_text(TrainingConfig())])
+
+
+def runs_frame(runs: list[Run]) -> pd.DataFrame:
+    """One row a run: run, model, dataset, seed, epochs, valid R@20, test R@20, seconds."""
+    return pd.DataFrame(
+        {
+            "run": [run.name for run in runs],
+            "model": [run.model for run in runs],
+            "dataset": [run.dataset for run in runs],
+            "seed": [run.seed for run in runs],
+            "epochs": [run.record["epochs"] for run in runs],
+            "valid R@20": [run.valid["recall@20"] for run in runs],
+            "test R@20": [run.test["recall@20"] for run in runs],
+            "seconds": [round(run.record["seconds_total"], 1) for run in runs],
+        }
+    )
+
+
+def text_table(frame: pd.DataFrame) -> str:
+    """A table in columns: words to the left, numbers to the right and short."""
+    cells = frame.map(_cell)
+    texts = {name: [str(name), *cells[name]] for name in frame.columns}
+    widths = {name: max(map(len, column)) for name, column in texts.items()}
+    left = {name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])}
+    lines = (
+        "  ".join(
+            text.ljust(widths[name]) if name in left else text.rjust(widths[name])
+            for name, text in zip(texts, row, strict=True)
+        ).rstrip()
+        for row in zip(*texts.values(), strict=True)
+    )
+    return "\n".join(lines)
+
+
+def _model_text(name: str) -> str:
+    model = find(name).model
+    needs = "needs item features" if model.needs_features else "needs interactions only"
+    lines = [f"{name}: {_first_sentence(model)} ({needs})", _options_text(model.config_class())]
+    defaults = ", ".join(f"{key}={value}" for key, value in model.training_defaults.items())
+    return "\n".join([*lines, f"    trained by default with {defaults}"] if defaults else lines)
+
+
+def _options_text(config: Any) -> str:
+    fields = dataclasses.fields(config)
+    return (
+        "\n".join(f"    {field.name} = {_default(field, config)}" for field in fields)
+        or "    no options"
+    )
+
+
+def _default(field: dataclasses.Field, config: Any) -> str:
+    """An option that is None in its class takes its value from the others: what it is where these are at their
+    defaults."""
+    value = getattr(config, field.name)
+    return f"{value} (follows other options)" if field.default is None else str(value)
+
+
+def _first_sentence(model: type) -> str:
+    text = " ".join((inspect.getdoc(model) or "").split("\n\n")[0].split())
+    return text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " ..."
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,156 @@
+"""Figures and tables on disk: the same bytes each time, each traced in an index, smoke kept apart."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from tiny import tiny
+
+from seapkg.errors import RequestError, SeapkgError
+from seapkg.figures import gallery, main
+
+SAID = {
+    "profile": "smoke",
+    "notebook": "04_main_table",
+    "runs": [],
+    "data": "simulation",
+    "caption": "A line.",
+}
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEAPKG_FIGURES", str(tmp_path / "figures"))
+    return tmp_path / "figures"
+
+
+def figure(slope=1):
+    with main.style():
+        drawn = Figure()
+        drawn.subplots().plot([0, 1], [0, slope], marker="o", label="line")
+    return drawn
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def index(root):
+    return json.loads((root / "smoke" / "index.json").read_text())
+
+
+def test_a_figure_is_two_files_and_an_index(root):
+    saved = gallery.save_figure(figure(), "line", **SAID)
+    assert saved.path == root / "smoke" / "line.png"
+    assert set(contents(root / "smoke")) == {"line.png", "line.svg", "index.json", "index.md"}
+
+
+def test_the_same_figure_gives_the_same_bytes(root):
+    gallery.save_figure(figure(), "line", **SAID)
+    before = contents(root / "smoke")
+    gallery.save_figure(figure(), "line", **SAID)
+    assert contents(root / "smoke") == before
+
+
+def test_no_clock_and_no_software_in_the_files(root):
+    gallery.save_figure(figure(), "line", **SAID)
+    assert b"Software" not in (root / "smoke" / "line.png").read_bytes()
+    svg = (root / "smoke" / "line.svg").read_text()
+    assert "<dc:date>" not in svg and "Matplotlib v" not in svg
+
+
+def test_the_index_tells_notebook_caption_data_and_runs(root):
+    runs = [SimpleNamespace(name="b"), "a", "b"]
+    data = tiny(name="toy", provenance="real interactions, surrogate features")
+    gallery.save_figure(figure(), "line", **SAID | {"runs": runs, "data": [data, "simulation"]})
+    assert index(root)["line"] == {
+        "kind": "figure", "files": ["line.png", "line.svg"], "notebook": "04_main_table", "caption": "A line.",
+        "data": ["toy: real interactions, surrogate features", "simulation"], "runs": ["a", "b"],
+    }  # fmt: skip
+    page = (root / "smoke" / "index.md").read_text()
+    for word in ("![line](line.png)", "04_main_table", "A line.", "surrogate features", "a, b"):
+        assert word in page
+
+
+def test_data_of_unknown_origin_says_so(root):
+    gallery.save_figure(figure(), "line", **SAID | {"data": tiny(name="toy")})
+    assert index(root)["line"]["data"] == ["toy: what is real in it is not known"]
+
+
+def test_the_index_does_not_depend_on_the_order_of_drawing(root):
+    pages = []
+    for order in ("ab", "ba"):
+        for name in order:
+            gallery.save_figure(figure(), name, **SAID)
+        pages.append((root / "smoke" / "index.md").read_bytes())
+        for path in (root / "smoke").iterdir():
+            path.unlink()
+    assert pages[0] == pages[1]
+
+
+def test_what_is_no_longer_there_leaves_the_index(root):
+    gallery.save_figure(figure(), "old", **SAID)
+    (root / "smoke" / "old.png").unlink()
+    gallery.save_figure(figure(), "new", **SAID)
+    assert list(index(root)) == ["new"]
+
+
+def test_a_table_is_csv_with_every_digit_and_markdown_with_four(root):
+    frame = pd.DataFrame({"model": ["sea", "b|r"], "R@20": [0.123456789, None], "seeds": [3, 1]})
+    path = gallery.save_table(frame, "main", **SAID)
+    assert path.read_text() == (
+        "| model | R@20 | seeds |\n| --- | ---: | ---: |\n| sea | 0.1235 | 3 |\n| b\\|r |  | 1 |\n"
+    )
+    assert "0.123456789" in (root / "smoke" / "main.csv").read_text()
+    assert index(root)["main"]["kind"] == "table"
+
+
+@pytest.mark.parametrize("profile", ["paper", "laptop"])
+def test_profiles_do_not_touch_each_other(root, profile):
+    gallery.save_figure(figure(), "line", **SAID | {"profile": profile})
+    before = contents(root / profile)
+    gallery.save_figure(figure(2), "line", **SAID)
+    assert contents(root / profile) == before
+
+
+@pytest.mark.parametrize("profile", ["", "../paper", "draft"])
+def test_an_unknown_profile_is_refused(profile):
+    with pytest.raises(RequestError, match="profile"):
+        gallery.save_figure(figure(), "line", **SAID | {"profile": profile})
+
+
+@pytest.mark.parametrize("name", ["", "../line", "a/b", "line.png", ".line", "index.json"])
+def test_a_name_that_could_leave_the_folder_is_refused(name):
+    with pytest.raises(RequestError, match="name"):
+        gallery.save_figure(figure(), name, **SAID)
+
+
+def test_a_broken_index_is_an_error_with_a_remedy(root):
+    gallery.save_figure(figure(), "line", **SAID)
+    (root / "smoke" / "index.json").write_text("{")
+    with pytest.raises(SeapkgError, match="delete it"):
+        gallery.save_figure(figure(), "line", **SAID)
+
+
+def save_some(letter):
+    for number in range(5):
+        gallery.save_table(pd.DataFrame({"x": [1]}), f"{letter}{number}", **SAID)
+
+
+def test_writers_at_the_same_time_lose_nothing(root):
+    with ThreadPoolExecutor(3) as writers:
+        list(writers.map(save_some, "abc"))
+    assert list(index(root)) == [f"{letter}{number}" for letter in "abc" for number in range(5)]
+
+
+def test_a_notebook_shows_a_saved_figure_with_its_caption_below(root, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda *parts: shown.extend(part.data for part in parts)
+    )
+    saved = gallery.save_figure(figure(), "line", **SAID)
+    saved._ipython_display_()
+    assert shown == [saved.path.read_bytes(), "*A line.*"]
