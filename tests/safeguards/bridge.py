@@ -15,16 +15,16 @@ from typing import Any
 import torch
 
 import seapkg
-from seapkg.data import sources
-from seapkg.data.sources import KNOWN, Known
+from seapkg.data import catalogue as sources
+from seapkg.data.catalogue import KNOWN, Known
 from seapkg.errors import DataNotFound
-from seapkg.experiments import agenda, benchmark, notebooks
-from seapkg.experiments.configure import configure
-from seapkg.experiments.profiles import PROFILES
-from seapkg.experiments.run import Run
-from seapkg.experiments.store import Store
-from seapkg.experiments.train import plan
-from seapkg.models import MODELS, build
+from seapkg.studies import plan as agenda, definitions as benchmark, notebooks
+from seapkg.runs.configure import configure
+from seapkg.studies.profiles import PROFILES
+from seapkg.runs.run import Run
+from seapkg.runs.store import Store
+from seapkg.runs.train import plan
+from seapkg.models import build, systems
 from seapkg.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +119,7 @@ def trajectory(model: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def models() -> list[str]:
-    return list(MODELS)
+    return list(systems())
 
 
 def studies() -> dict[str, dict[str, dict[str, Any]]]:
