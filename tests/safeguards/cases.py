@@ -25,7 +25,7 @@ SEA_OPTIONS: dict[str, dict[str, Any]] = {
     "graphs": {"n_layers": 3, "n_item_layers": 2, "n_neighbours": 5, "image_weight": 0.5},
 }
 #: CLUB as it is in the released form is clamped to near 0 after three epochs; here it is large enough to be seen.
-LOUD = {"distancing_weight": 1.0, "club_learning_rate": 3e-2, "club_clamp": False}
+LOUD = {"distancing_weight": 0.3, "club_learning_rate": 1e-2, "club_clamp": False}
 #: What the released form decides otherwise, each by itself where it can stand by itself.
 SEA_SWITCHES: dict[str, dict[str, Any]] = {
     "loud club": LOUD,
@@ -45,6 +45,8 @@ OTHERS: dict[str, Case] = {
     "freedom/content loss": ("freedom", {"content_loss_weight": 1e-3}),
     "freedom/features not trained": ("freedom", {"content_in_score": True, "train_features": False}),
     "micro/features not trained": ("micro", {"train_features": False}),
+    # their tables start near 0, and at the usual rate three epochs leave every score there
+    **{f"{model}/rate 0.05": (model, {"learning_rate": 0.05}) for model in ("bpr", "lightgcn", "micro", "freedom")},
     "lightgcn/weight decay": ("lightgcn", {"weight_decay": 0.1}),
 }
 #: Once at full size, as a user would have them: the dearest of all.
