@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seapkg.device import in_blocks
 from seapkg.kernels.top_k import top_columns
-from seapkg.memory import in_blocks
 from seapkg.old_options import check_choice
 
 CUTOFFS = (10, 20)
