@@ -81,8 +81,8 @@ class RunFiles:
         """Raises RequestError where the run is a committed summary without the file `name`."""
         if not (self.folder / name).is_file():
             raise RequestError(
-                f"{self.folder.name} is a committed summary without {name}; to get the file, train the run again "
-                "into a store of your own (--store DIR)"
+                f"{self.folder.name} is a committed summary without {name}; to have it, train the "
+                "run again into a store of your own (--store DIR)"
             )
 
     def _read_record(self) -> dict[str, Any]:
@@ -104,8 +104,9 @@ class RunFiles:
         version, known = spec["results_version"], results_version(str(spec.get("model")))
         if version > known:
             raise BrokenFile(
-                f"{self.folder} was made by a newer release of seapkg (results version {version}, this one knows "
-                f"{known}): update seapkg, or choose another store; nothing need be deleted"
+                f"{self.folder} was made by a newer release of seapkg (results version {version}, "
+                f"this one knows {known}): update seapkg, or choose another store; nothing need be "
+                "deleted"
             )
 
     def _read_spec(self) -> RunSpec:

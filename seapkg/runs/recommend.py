@@ -50,7 +50,8 @@ def restore(run: RunFiles, data: Dataset | None = None) -> Recommender:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise SeapkgError(
-            f"{run.folder} holds a model that this release cannot read: delete it and train again ({error})"
+            f"{run.folder} holds a model that this release cannot read ({error}): delete it and "
+            "train again"
         ) from error
     return model.eval()
 

@@ -75,7 +75,7 @@ class Store:
             )
         if not fitting:
             raise RequestError(
-                f"no run called {name!r} in {self.root}; `python -m seapkg runs` lists what is there"
+                f"no run called {name!r} in {self.root}; `python -m seapkg runs` lists the runs"
             )
         folder, complete = folders[fitting[0]]
         return Run(folder, complete=complete)
@@ -184,8 +184,8 @@ def _same_defaults(run: Run, spec: RunSpec) -> Run:
     changed = spec.differs_from(run.spec)
     if changed:
         raise SeapkgError(
-            f"{run.folder} was made when {', '.join(changed)} had another default: raise `version` where "
-            f"{spec.model} is registered, or restore the default"
+            f"{run.folder} was made when {', '.join(changed)} had another default: raise `version` "
+            f"in the @system decorator of {run.model}, or restore the default"
         )
     return run
 

@@ -192,6 +192,6 @@ def _save(store: Store, spec: RunSpec, files: dict[str, bytes]) -> Run:
         return store.save(spec, files)
     except OSError as error:
         raise SeapkgError(
-            f"{spec.name} was trained and cannot be written to {store.root} ({error.strerror}): make room and give the "
-            "same command again, which continues from the last checkpoint"
+            f"{spec.name} was trained and cannot be written to {store.root} ({error.strerror}): "
+            "make room and give the same command again, which continues from the last checkpoint"
         ) from error
