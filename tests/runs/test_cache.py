@@ -1,6 +1,5 @@
 """What is kept beside the runs is made once, comes back to the last bit, and says so when it is damaged."""
 
-import importlib
 import math
 
 import pytest
@@ -64,12 +63,3 @@ def test_a_damaged_file_is_named(made, tmp_path, text):
     (tmp_path / "things.json").write_text(text)
     with pytest.raises(SeapkgError, match=r"things\.json cannot be read .* delete it"):
         cache.once("things", {"a": 1}, made, store=Store(tmp_path))
-
-
-def test_a_digest_is_that_of_the_source(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    names = {"first_of_two": "x = 1\n", "second_of_two": "x = 2\n", "first_again": "x = 1\n"}
-    for name, source in names.items():
-        (tmp_path / f"{name}.py").write_text(source)
-    first, second, again = (cache.digest(importlib.import_module(name)) for name in names)
-    assert first == again != second and len(first) == 12
