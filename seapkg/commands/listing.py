@@ -57,14 +57,27 @@ def _models(options) -> None:
 
 
 def _print_options(config_class: type) -> None:
-    """A line an option: its name, default, type with bounds, and meaning."""
+    """Prints a line per option: name, default, type with bounds, meaning."""
     from seapkg.options import describe_options
 
     config = config_class()
     for option in describe_options(config_class):
-        follows = ", follows other options" if option.default is None else ""
-        default = f"{getattr(config, option.name)}{follows}"
-        print(f"    {option.name} = {default} [{option.form}]  {option.meaning}")
+        default = getattr(config, option.name)
+        note = ", follows other options" if option.default is None else ""
+        form = " | ".join(option.choices or (kind.__name__ for kind in option.kinds))
+        limits = _bounds(config_class.__pydantic_fields__[option.name].metadata)
+        print(f"    {option.name} = {default}{note}  ({form}{limits})  {option.meaning}")
+
+
+def _bounds(constraints: list) -> str:
+    """ ", >= 0, < 1" from pydantic's constraints of a field."""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    return "".join(
+        f", {sign} {getattr(constraint, name)}"
+        for constraint in constraints
+        for name, sign in signs.items()
+        if hasattr(constraint, name)
+    )
 
 
 def _runs(options) -> None:

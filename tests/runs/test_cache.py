@@ -1,12 +1,18 @@
-"""What is kept beside the runs is made once, comes back to the last bit, and says so when it is damaged."""
+"""Cached results are made once, come back to the last bit, and a damaged cache is named."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
+from seapkg.analysis.probes import PROBES_VERSION
 from seapkg.errors import SeapkgError
 from seapkg.runs import cache
+from seapkg.runs.run import Run
 from seapkg.runs.store import Store
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
 
 @pytest.fixture
@@ -63,3 +69,13 @@ def test_a_damaged_file_is_named(made, tmp_path, text):
     (tmp_path / "things.json").write_text(text)
     with pytest.raises(SeapkgError, match=r"things\.json cannot be read .* delete it"):
         cache.once("things", {"a": 1}, made, store=Store(tmp_path))
+
+
+def test_every_committed_probe_is_of_the_code_as_it_is(tmp_path):
+    """A changed `PROBES_VERSION` would lose probes whose models are not committed."""
+    committed = cache.every("probes", Store(tmp_path, reference=REFERENCE))
+    keys = [json.loads(key) for key in committed]
+    assert len(keys) >= 67 and {key["code"] for key in keys} == {PROBES_VERSION}
+    for name in {key["run"] for key in keys}:
+        run = Run(REFERENCE / name, complete=False)
+        assert {"code": PROBES_VERSION, "created": run.record["created"], "run": name} in keys
