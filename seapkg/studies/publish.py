@@ -18,7 +18,8 @@ from seapkg.analysis.statistics import mean_interval
 from seapkg.data.catalogue import KNOWN
 from seapkg.errors import SeapkgError
 from seapkg.runs import cache, locations
-from seapkg.runs.run import PARTS, PARTS_SAMPLE, Run
+from seapkg.runs.archive import PARTS, PARTS_SAMPLE
+from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.studies import studies_of, tables
 from seapkg.studies.base import Results

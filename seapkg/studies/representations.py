@@ -12,8 +12,10 @@ import pandas as pd
 from seapkg.analysis import similarity
 from seapkg.data import Dataset
 from seapkg.data.arrays import read_npz
-from seapkg.runs import archive, atomic
-from seapkg.runs.run import PARTS, PARTS_SAMPLE, STATE, Run
+from seapkg.files import publish, temporary_folder
+from seapkg.runs import archive
+from seapkg.runs.archive import PARTS, PARTS_SAMPLE, STATE
+from seapkg.runs.run import Run
 from seapkg.studies import ablation
 from seapkg.studies.base import Arm, Datasets, Results, Seeds, Study, arms_of, declares
 
@@ -200,8 +202,8 @@ def _cache_folder(run: Run) -> Path:
 
 def _keep(folder: Path, table: pd.DataFrame, arrays: dict[str, np.ndarray]) -> Path:
     folder.parent.mkdir(exist_ok=True)
-    with atomic.folder(folder.parent) as aside:
+    with temporary_folder(folder.parent) as aside:
         archive.write_arrays(aside / PARTS_SAMPLE, arrays)
         table.to_csv(aside / PARTS, index=False, lineterminator="\n")
-        atomic.publish(aside, folder)
+        publish(aside, folder)
     return folder
