@@ -20,7 +20,7 @@ from seapkg.figures import main
 from seapkg.files import locked, replacing, write_text
 from seapkg.runs import locations
 from seapkg.runs.run import Run
-from seapkg.studies.profiles import PROFILES
+from seapkg.studies.profiles import profiles
 
 INDEX = "index.json"
 
@@ -96,8 +96,8 @@ def _cell(value: Any) -> str:
 
 
 def _folder(profile: str, name: str) -> Path:
-    if profile not in PROFILES:
-        raise RequestError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+    if profile not in profiles():
+        raise RequestError(f"no profile {profile!r}; there are {', '.join(profiles())}")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise RequestError(f"a figure's name has letters, digits, - and _ only; it is {name!r}")
     folder = locations.figures_root() / profile
