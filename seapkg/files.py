@@ -45,7 +45,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def temporary_folder(root: Path) -> Iterator[Path]:
-    """Yields a new hidden folder in `root`; it is removed afterwards unless `publish` renamed it."""
+    """Yields a new hidden folder in `root`; removes it afterwards unless `publish` renamed it."""
     path = root / f"{FOLDER_PREFIX}{_new_writer()}"
     path.mkdir()
     try:

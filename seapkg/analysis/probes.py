@@ -9,6 +9,8 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+#: In the key of cached results; raised where a change of this code changes them.
+PROBES_VERSION = 1
 PENALTIES = np.logspace(-2, 4, 13)
 
 

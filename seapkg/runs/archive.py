@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from seapkg.data.arrays import read_npz
 from seapkg.errors import BrokenFile, DataError, RequestError
@@ -31,6 +33,26 @@ PARTS, PARTS_SAMPLE = "parts-1.csv", "parts-1.npz"
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 COSTS = ("seconds_per_epoch", "seconds_total", "peak_memory_mb", "device")
 FIT_FIELDS = ("epochs", "best_epoch", "valid", "test", *COSTS)
+
+_NUMBERS = ("epochs", "best_epoch", "seconds_per_epoch", "seconds_total", "peak_memory_mb")
+_Metrics = TypedDict("_Metrics", dict.fromkeys(METRICS, float | None))
+class _Data(TypedDict):
+    source: str
+    path: str | None
+    provenance: str
+_Record = TypedDict(
+    "_Record",
+    {
+        "run": str,
+        "spec": dict,
+        "data": _Data,
+        "valid": _Metrics,
+        "test": _Metrics,
+        "device": str,
+        **dict.fromkeys(_NUMBERS, float),
+    },
+)
+_FORM = TypeAdapter(_Record)
 
 
 class RunFiles:
@@ -93,9 +115,11 @@ class RunFiles:
         if not isinstance(record, dict):
             raise self._broken(f"has a {RECORD} that is no JSON object")
         self._refuse_newer(record.get("spec"))
-        wrong = [name for name, has_form in _FORMS.items() if not has_form(record.get(name))]
-        if wrong:
-            raise self._broken(f"has a {RECORD} without a proper {', '.join(wrong)}")
+        try:
+            _FORM.validate_python(record, strict=True)
+        except ValidationError as error:
+            name = error.errors()[0]["loc"][0]
+            raise self._broken(f"has a {RECORD} without a proper {name}") from error
         return record
 
     def _refuse_newer(self, spec: Any) -> None:
@@ -201,31 +225,3 @@ def _state(model: Any) -> dict[str, np.ndarray]:
         is_half = tensor.is_floating_point() and tensor.element_size() < 4
         arrays[name] = (tensor.float() if is_half else tensor).numpy()
     return arrays
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _are_metrics(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return all(
-        name in value and (value[name] is None or _is_number(value[name])) for name in METRICS
-    )
-
-
-def _is_origin(value: Any) -> bool:
-    return isinstance(value, dict) and {"source", "path", "provenance"} <= set(value)
-
-
-_NUMBERS = ("epochs", "best_epoch", "seconds_per_epoch", "seconds_total", "peak_memory_mb")
-_FORMS = {
-    "run": lambda value: isinstance(value, str),
-    "spec": lambda value: isinstance(value, dict),
-    "data": _is_origin,
-    "valid": _are_metrics,
-    "test": _are_metrics,
-    "device": lambda value: isinstance(value, str),
-    **dict.fromkeys(_NUMBERS, _is_number),
-}
