@@ -14,7 +14,7 @@ Sets up if needed, then runs every notebook and draws every figure and table.
 Figures and their index come to figures/PROFILE/.
 
 Options go to `python -m seapkg.studies.notebooks PROFILE`.
-SEAPKG_TORCH_INDEX, where set, is the package index that set-up takes torch from.
+SEAPKG_TORCH_INDEX: the package index that set-up takes torch from.
 Exit codes: 0 done, 1 something failed, 2 the request is wrong.
 TEXT
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from seapkg.figures.main import BLUE, COLOURS, VERMILLION, style
+from seapkg.figures.style import BLUE, COLOURS, VERMILLION, style
 
 PARTS = ["forward", "backward", "auxiliary fit", "adam"]
 CASES = {"a, all items": ("o", "-"), "b, batch items": ("s", "--")}
