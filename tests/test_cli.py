@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from tiny import tiny
 
+import seapkg
 from seapkg.__main__ import main, parser
 from seapkg.commands.training import planned_run, settings
 from seapkg.errors import RequestError
@@ -313,14 +314,26 @@ def test_export_of_a_committed_summary_says_that_it_has_no_model(store, tmp_path
 def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys):
     ask = ["compare", "--data", str(folder), "--epochs", "1", "--store", str(tmp_path)]
     assert main([*ask, "--systems", "popularity,bpr,vbpr", "--seeds", "2"]) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split()[:2] == ["system", "seeds"] and len(rows) == 3
-    values = [float(row.split()[head.split().index("recall@20")]) for row in rows]
-    assert {row.split()[0]: row.split()[1] for row in rows} == {
-        "popularity": "1", "bpr": "2", "vbpr": "2"
-    }  # fmt: skip
-    assert values == sorted(values, reverse=True)
-    assert main([*ask, "--systems", "bprr"]) == 2
+    out = capsys.readouterr().out.replace(" ± ", "±")
+    head, *rows = (line.split() for line in out.splitlines())
+    assert head == ["model", "seeds", "recall@10", "recall@20", "ndcg@10", "ndcg@20"]
+    assert {row[0]: row[1] for row in rows} == {"popularity": "1", "bpr": "2", "vbpr": "2"}
+    assert {row[0]: "±" in row[3] for row in rows} == {
+        "popularity": False,
+        "bpr": True,
+        "vbpr": True,
+    }
+    means = [float(row[3].split("±")[0]) for row in rows]
+    assert means == sorted(means, reverse=True)
+
+
+def test_compare_takes_rows_and_systems_and_refuses_others(folder, tmp_path, capsys):
+    from seapkg.commands.compare import _labels
+
+    data = seapkg.load(folder)
+    assert _labels(data, "sea,bpr") == ["bpr", "sea (released)", "sea (paper)"]
+    assert _labels(data, "sea (paper)") == ["sea (paper)"]
+    assert main(["compare", "--data", str(folder), "--systems", "bprr"]) == 2
     assert "did you mean 'bpr'" in one_line(capsys.readouterr().err)
 
 
@@ -347,7 +360,7 @@ def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
     assert training.returncode == 130 and out == "" and "Traceback" not in seen + err
     assert (
         err.splitlines()[-1]
-        == "seapkg: interrupted; the same command continues from the last checkpoint, if there is one"
+        == "seapkg: interrupted; the same command continues from its last checkpoint, if any"
     )
     assert list(tmp_path.iterdir()) == []
 
