@@ -19,6 +19,7 @@ from seapkg.__main__ import main, parser
 from seapkg.commands.training import planned_run, settings
 from seapkg.errors import RequestError
 from seapkg.runs.store import Store
+from seapkg.runs.train import carry_out
 
 FIELDS = [
     "run", "model", "dataset", "seed", "epochs", "best_epoch", "valid", "test", "seconds_per_epoch",
@@ -311,7 +312,12 @@ def test_export_of_a_committed_summary_says_that_it_has_no_model(store, tmp_path
     assert "state.npz" in one_line(capsys.readouterr().err)
 
 
-def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys):
+def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys, monkeypatch):
+    def sweep(plans, store, workers):
+        for plan in plans:
+            carry_out(plan, store, progress=False)
+
+    monkeypatch.setattr("seapkg.runs.sweep.sweep", sweep)  # its workers take seconds to start
     ask = ["compare", "--data", str(folder), "--epochs", "1", "--store", str(tmp_path)]
     assert main([*ask, "--systems", "popularity,bpr,vbpr", "--seeds", "2"]) == 0
     out = capsys.readouterr().out.replace(" ± ", "±")
@@ -331,7 +337,7 @@ def test_compare_takes_rows_and_systems_and_refuses_others(folder, tmp_path, cap
     from seapkg.commands.compare import _labels
 
     data = seapkg.load(folder)
-    assert _labels(data, "sea,bpr") == ["bpr", "sea (released)", "sea (paper)"]
+    assert _labels(data, "sea,bpr") == ["sea (released)", "sea (paper)", "bpr"]
     assert _labels(data, "sea (paper)") == ["sea (paper)"]
     assert main(["compare", "--data", str(folder), "--systems", "bprr"]) == 2
     assert "did you mean 'bpr'" in one_line(capsys.readouterr().err)

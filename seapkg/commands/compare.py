@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from seapkg.commands.text import add_store, print_table, say
-from seapkg.errors import RequestError, did_you_mean
+from seapkg.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,22 +54,14 @@ def _compare(options) -> None:
 
 def _labels(data: Dataset, names: str | None) -> list[str]:
     """The rows of the table: those named, by row or by system, else all that the data allows."""
-    from seapkg.studies.base import rows
+    from seapkg.models import systems
 
-    systems = {label: system for label, (system, _) in rows().items()}
     if names is None:
-        return [
-            label
-            for label, system in systems.items()
-            if data.features or not system.model.needs_features
-        ]
-    chosen = [name.strip() for name in names.split(",")]
-    known = [*systems, *(system.name for system in systems.values())]
-    for name in chosen:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise RequestError(f"unknown system {name!r}{hint}; known are {', '.join(systems)}")
-    return [label for label, system in systems.items() if {label, system.name} & set(chosen)]
+        known = systems().values()
+        allowed = [one for one in known if data.features or not one.model.needs_features]
+        return [label for system in allowed for label in system.labels]
+    labels = {name: system.labels for name, system in systems().items()}
+    return [label for name in names.split(",") for label in labels.get(name, [name])]
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:

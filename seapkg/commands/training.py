@@ -79,16 +79,8 @@ def tuned_options(model: str, dataset: str, values: dict[str, Any]) -> dict[str,
     from seapkg.runs.configure import configure
     from seapkg.runs.tuned import tuned
 
-    labels = find(model).labels
     config, _ = configure(model, values)
-    label = next(
-        (
-            label
-            for label, options in labels.items()
-            if all(getattr(config, name) == value for name, value in options.items())
-        ),
-        model,
-    )
+    label = f"{model} ({config.formulation})" if find(model).formulations else model
     options = tuned(dataset, label)
     if not options:
         say(f"no options of {label} were tuned on {dataset}; the defaults are used")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from tiny import small, tiny
 
-from seapkg.errors import OutOfMemory, SeapkgError
 from seapkg.device import explained, in_blocks
+from seapkg.errors import OutOfMemory, SeapkgError
 from seapkg.models import build
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan
