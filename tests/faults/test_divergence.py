@@ -86,7 +86,9 @@ def test_a_zero_where_one_divides_is_refused_by_name(option, store):
 
 
 def test_a_temperature_too_small_for_the_numbers_is_named(store):
-    """Solosim's exponentials stay finite at any temperature; its gradient grows, until a parameter gives way."""
+    """Solosim's exponentials stay finite at any temperature; its gradient grows, until a parameter
+    gives way.
+    """
     options = {"temperature": 1e-38, "max_epochs": 3, "alignment_weight": 1e30, "embed_dim": 8}
     with pytest.raises(TrainingFault, match="epoch"):
         seapkg.train("sea", "synthetic", store=store, **options, **HERE)

@@ -1,4 +1,6 @@
-"""A disk that is full and memory that does not do: limits of the system, set on a process of its own."""
+"""A disk that is full and memory that does not do: limits of the system, set on a process of its
+own.
+"""
 
 import json
 import os
