@@ -18,6 +18,8 @@ import seapkg
 from seapkg.__main__ import main, parser
 from seapkg.commands.training import planned_run, settings
 from seapkg.errors import RequestError
+from seapkg.models import Recommender
+from seapkg.models.bpr import BPR
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out
 
@@ -302,6 +304,12 @@ def test_export_writes_vectors_and_the_best_items_of_every_user(store, tmp_path,
     np.testing.assert_allclose(rows["score"], scores, rtol=1e-5)
     best = Store(store).get("bpr").recommend(2, 3)
     assert rows[rows["user"] == 2]["item"].tolist() == best["item"].tolist()
+
+
+def test_a_model_whose_score_is_no_dot_product_exports_no_vectors(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(BPR, "scorer", lambda model: Recommender.scorer(model))
+    assert main(["export", "bpr", "--out", str(tmp_path), "--store", str(store)]) == 0
+    assert [path.suffix for path in tmp_path.iterdir()] == [".csv"]
 
 
 def test_export_of_a_committed_summary_says_that_it_has_no_model(store, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 from fakes import spec
 
 from seapkg.errors import RequestError
+from seapkg.models import registry
 from seapkg.runs.configure import configure
 from seapkg.runs.spec import RunSpec, plain
 
@@ -99,3 +100,12 @@ def test_a_changed_default_is_noticed():
     now = RunSpec("lightgcn", config, training, "toy", "f" * 64, 0)
     before = dataclasses.replace(now, config=now.config | {"n_layers": 7})
     assert now.differs_from(before) == ["n_layers"]
+
+
+def test_the_results_version_is_that_of_the_system_alone(monkeypatch):
+    before = {name: spec(name).key for name in ("bpr", "lightgcn")}
+    raised = dataclasses.replace(registry.find("bpr"), version=2)
+    monkeypatch.setitem(registry._REGISTER, "bpr", raised)
+    assert spec("bpr").results_version == 2 and spec("bpr").key != before["bpr"]
+    assert spec("lightgcn").key == before["lightgcn"]
+    assert dataclasses.replace(spec("bpr"), results_version=1).key == before["bpr"]
