@@ -41,7 +41,9 @@ A system with separate learning has these options too, unless its own table has 
 They switch terms of the SEA paper ([equations.md](equations.md#sea-separate-learning))."""
 TRAINING = "## Training options\n\nEvery system has these as well ([protocol.md](protocol.md))."
 BOUNDS = {"Ge": ("ge", "≥"), "Gt": ("gt", ">"), "Le": ("le", "≤"), "Lt": ("lt", "<")}
-SECTION = re.compile(r"^(?P<title>[A-Z][^\n:]*):\n(?P<body>(?:[ \t]+\S.*\n?|\n)+)", re.MULTILINE)
+SECTION = re.compile(
+    r"^(?P<title>[A-Z][^\n:]*):\n(?P<body>\n?(?:[ \t]+\S.*\n+)+)", flags=re.MULTILINE
+)
 
 
 def page() -> str:
@@ -103,13 +105,21 @@ def markdown(docstring: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Paragraphs, with indented blocks as code."""
+    """Paragraphs; titles in bold, indented blocks as code, pages of the docs as links."""
+    text = re.sub(r"docs/(\w+\.md)", r"[\1](\1)", text)
     blocks = re.split(r"\n\s*\n", text.strip("\n"))
-    return "\n\n".join(_code(b) if b.startswith("    ") else b.strip() for b in blocks if b.strip())
+    return "\n\n".join(_block(block) for block in blocks if block.strip())
+
+
+def _block(block: str) -> str:
+    if block.startswith("    "):
+        return _code(block)
+    is_title = block.endswith(":") and "\n" not in block
+    return f"**{block.removesuffix(':')}.**" if is_title else block.strip()
 
 
 def _body(title: str, body: str) -> str:
-    body = inspect.cleandoc("\n" + body)
+    body = re.sub(r"docs/(\w+\.md)", r"[\1](\1)", inspect.cleandoc("\n" + body.rstrip()))
     if title.startswith("Equation") and "$" not in body:
         return _code(body)
     if title in ("Args", "Attributes"):
