@@ -12,6 +12,7 @@ PAGES = [
     *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "data/README.md")),
 ]
 TOY = "itemmean"  # docs/adding_a_system.md asks the reader to write it
+MOVED = {"seapkg/models/README.md"}  # the changelog names what was moved
 every_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix()
 )
@@ -19,6 +20,28 @@ every_page = pytest.mark.parametrize(
 
 def without_code_blocks(text: str) -> str:
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def resolves(name: str) -> bool:
+    try:
+        resolve(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Whether a link is a web address, or the target and its anchor exist."""
+    if re.match(r"[a-z]+:", link):
+        return True
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def absent(path: str) -> bool:
+    """Whether a path is cited although the repository does not have it."""
+    return path.startswith("results/runs") or TOY in path or path in MOVED
 
 
 def resolve(name: str) -> object:
@@ -44,36 +67,27 @@ def anchors(page: Path) -> set[str]:
 
 @every_page
 def test_every_cited_name_of_the_package_resolves(page):
-    for name in sorted(set(re.findall(r"`(seapkg(?:\.\w+)+)", page.read_text(encoding="utf-8")))):
-        try:
-            resolve(name)
-        except (ImportError, AttributeError) as error:
-            pytest.fail(f"{page.name} cites {name}: {error}")
+    names = re.findall(r"`(seapkg(?:\.\w+)+)", page.read_text(encoding="utf-8"))
+    assert [name for name in sorted(set(names)) if not resolves(name)] == []
 
 
 @every_page
 def test_every_relative_link_points_at_a_file_and_an_anchor(page):
     text = without_code_blocks(page.read_text(encoding="utf-8"))
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
-        if re.match(r"[a-z]+:", link):
-            continue
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
-        assert target.exists(), f"{page.name} links to {link}"
-        assert not anchor or anchor in anchors(target), f"{page.name} links to {link}"
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert [link for link in links if not leads_somewhere(page, link)] == []
 
 
 @every_page
 def test_every_cited_path_exists(page):
     text = page.read_text(encoding="utf-8")
-    for path in re.findall(r"`((?:seapkg|tests|docs|notebooks|results)/[\w./-]+)`", text):
-        absent = path.startswith("results/runs") or TOY in path
-        assert absent or (REPOSITORY / path).exists(), f"{page.name} cites {path}"
+    paths = re.findall(r"`((?:seapkg|tests|docs|notebooks|results)/[\w./-]+)`", text)
+    assert [path for path in paths if not (REPOSITORY / path).exists() and not absent(path)] == []
 
 
 def test_a_wrong_name_or_anchor_would_be_noticed(tmp_path):
-    with pytest.raises(AttributeError):
-        resolve("seapkg.losses.no_such_loss")
+    assert resolves("seapkg.losses.bpr") and not resolves("seapkg.losses.no_such_loss")
     page = tmp_path / "page.md"
     page.write_text("# SEA: theory\n## `split`, and more\n")
-    assert anchors(page) == {"sea-theory", "split-and-more"}
+    assert leads_somewhere(page, "#split-and-more") and leads_somewhere(page, "page.md#sea-theory")
+    assert not leads_somewhere(page, "#elsewhere") and not leads_somewhere(page, "other.md")
