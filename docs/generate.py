@@ -98,7 +98,7 @@ def markdown(docstring: str) -> str:
     pieces, end = [], 0
     for match in SECTION.finditer(docstring + "\n"):
         pieces.append(_text(docstring[end : match.start()]))
-        pieces.append(f"**{match['title']}.**\n\n{_body(match['title'], match['body'])}")
+        pieces += [_title(match["title"]), _body(match["title"], match["body"])]
         end = match.end()
     pieces.append(_text(docstring[end:]))
     return "\n\n".join(filter(None, pieces))
@@ -115,7 +115,13 @@ def _block(block: str) -> str:
     if block.startswith("    "):
         return _code(block)
     is_title = block.endswith(":") and "\n" not in block
-    return f"**{block.removesuffix(':')}.**" if is_title else block.strip()
+    return _title(block.removesuffix(":")) if is_title else block.strip()
+
+
+def _title(title: str) -> str:
+    """The title of a section in bold, a remark in parentheses behind it."""
+    name, *remark = title.split(" (", maxsplit=1)
+    return " (".join([f"**{name}**", *remark]) + ":"
 
 
 def _body(title: str, body: str) -> str:

@@ -34,8 +34,8 @@ def test_docstrings_become_markdown():
     )
     assert generator().markdown(docstring) == (
         "LightGCN in one line.\n\n"
-        "**Equations.**\n\n```text\ne = A x  (Eq. 1)\ns = e y\n```\n\n"
-        "**Differences from the published code.**\n\n- No floor.\n- No cache,\n  nowhere.\n\n"
+        "**Equations**:\n\n```text\ne = A x  (Eq. 1)\ns = e y\n```\n\n"
+        "**Differences from the published code**:\n\n- No floor.\n- No cache,\n  nowhere.\n\n"
         "The end."
     )
 
@@ -43,5 +43,5 @@ def test_docstrings_become_markdown():
 def test_a_title_without_indentation_is_bold_and_a_page_is_a_link():
     docstring = "One line.\n\nEquations (see docs/equations.md):\n\n- B4: a = b\n- B5: c = d"
     assert generator().markdown(docstring) == (
-        "One line.\n\n**Equations (see [equations.md](equations.md)).**\n\n- B4: a = b\n- B5: c = d"
+        "One line.\n\n**Equations** (see [equations.md](equations.md)):\n\n- B4: a = b\n- B5: c = d"
     )
