@@ -91,3 +91,10 @@ def test_a_wrong_name_or_anchor_would_be_noticed(tmp_path):
     page.write_text("# SEA: theory\n## `split`, and more\n")
     assert leads_somewhere(page, "#split-and-more") and leads_somewhere(page, "page.md#sea-theory")
     assert not leads_somewhere(page, "#elsewhere") and not leads_somewhere(page, "other.md")
+
+
+def test_every_page_that_the_code_cites_exists():
+    root = REPOSITORY / "README.md"
+    for source in (REPOSITORY / "seapkg").rglob("*.py"):
+        links = re.findall(r"docs/\w+\.md(?:#[\w-]+)?", source.read_text(encoding="utf-8"))
+        assert [link for link in links if not leads_somewhere(root, link)] == [], source
