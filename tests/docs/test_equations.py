@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from seapkg.models import find
+from seapkg.options import describe_options
+
 TEXT = (Path(__file__).parents[2] / "docs" / "equations.md").read_text(encoding="utf-8")
 
 
@@ -22,3 +25,13 @@ def test_math_is_closed():
     assert TEXT.count("$$") % 2 == 0
     for line in TEXT.replace("$$", "").splitlines():
         assert line.count("$") % 2 == 0, line
+
+
+def test_every_option_that_it_cites_exists():
+    known = {
+        option.name
+        for system in ("sea", "rearm")
+        for option in describe_options(find(system).model.config_class)
+    }
+    cited = set(re.findall(r"[Oo]ption `(\w+)`", TEXT))
+    assert len(cited) >= 8 and cited <= known, cited - known
