@@ -91,7 +91,7 @@ def _add_data(commands) -> None:
     check.set_defaults(command=_check)
     _add_prepare(actions)
     get = actions.add_parser("get", help="fetch a registered dataset")
-    get.add_argument("name", metavar="NAME", help="baby, sports, clothing or lfm2k")
+    get.add_argument("name", metavar="NAME", help="baby, sports, clothing, lfm2k or tiktok")
     get.add_argument("--features", default="original", help="original (default), surrogate or none")
     get.add_argument("--folder", metavar="DIR", help="where to put it; default: data/NAME")
     get.add_argument("--offline", action="store_true", help="download nothing; check what is there")
@@ -185,13 +185,13 @@ def _models(options) -> None:
 
 def _check(options) -> None:
     from seapkg.data import describe, load
-    from seapkg.data.diagnosis import likeness, not_read, table_1, warnings_about
+    from seapkg.data.describe import feature_similarity, table_1, warnings_about
     from seapkg.runs.listing import text_table
 
     data = load(options.data)
-    tables = [describe(data), table_1(data), likeness(data)]
+    tables = [describe(data), table_1(data), feature_similarity(data)]
     print("\n\n".join(text_table(table) for table in tables if len(table)))
-    for warning in [*warnings_about(data), *not_read(data)]:
+    for warning in warnings_about(data):
         print(f"warning: {warning}")
 
 
@@ -207,14 +207,18 @@ def _prepare(options) -> None:
 def _get(options) -> None:
     from pathlib import Path
 
+    from seapkg.data.catalogue import entry
     from seapkg.data.download import get
-    from seapkg.data.registry import entry
+    from seapkg.prepare.surrogate import make_surrogates
     from seapkg.runs.locations import data_root
 
     chosen = entry(options.name)
     folder = Path(options.folder) if options.folder else data_root() / options.name
+    _say(f"{chosen.name}: {chosen.about}. Terms: {chosen.terms}.")
     _say(f"features: {options.features}; into {folder}")
-    get(chosen, folder, features=options.features, offline=options.offline, say=_say)
+    get(chosen, folder, features=options.features, offline=options.offline)
+    if options.features == "surrogate":
+        make_surrogates(chosen, folder)
     print(folder)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from seapkg.data.dataset import Dataset
-from seapkg.data.places import fault
+from seapkg.data.validate import fault
 
 WIDTHS = {"image": 128, "text": 64}
 N_FACTORS = 4

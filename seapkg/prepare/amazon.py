@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seapkg.data.places import fault
+from seapkg.data.validate import fault
 from seapkg.data.read import read_folder
 from seapkg.errors import RequestError
 from seapkg.prepare.encode import describe_encoder, encode, require_encoder

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from seapkg.data.places import fault
+from seapkg.data.validate import fault
 from seapkg.errors import RequestError
 
 WIDTH = 384

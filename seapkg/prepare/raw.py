@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seapkg.data.places import fault
+from seapkg.data.validate import fault
 from seapkg.errors import DataNotFound
 
 PATTERNS = {

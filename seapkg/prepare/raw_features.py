@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from seapkg.data.places import fault
+from seapkg.data.validate import fault
 from seapkg.prepare.raw import read_metadata
 
 ID_BYTES, WIDTH = 10, 4096

@@ -1,19 +1,58 @@
-"""Surrogate features: spectral coordinates of a published item graph, where the features themselves cannot be had.
+"""Surrogate features: coordinates of a published item graph, where the features are not to be had.
 
-The graphs are top-10 cosine graphs, symmetrically normalised. They are read, decoded to cosines, kept as
-`item_knn.npz`, and laid out in space; so features of the real neighbourhoods are made from public files.
+The graphs are top-10 cosine graphs, symmetrically normalised. They are decoded to cosines, written
+to `item_knn.npz`, and laid out in space: the features have the real neighbourhoods.
 """
 
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from filelock import FileLock
 from scipy.sparse.linalg import eigsh
 
-from seapkg.data.places import fault
+from seapkg.data.catalogue import Entry
+from seapkg.data.download import known_surrogate
+from seapkg.data.read import FEATURES, GRAPHS
+from seapkg.data.records import MADE, write_record
+from seapkg.data.validate import fault
+from seapkg.files import replacing
 
 WIDTH = 384
 NOT_A_GRAPH = "Remove the file and get it again"
+
+
+def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
+    """Writes `item_knn.npz` and, of each modality, the features that are not there yet.
+
+    Args:
+        folder: holds the published graphs of the dataset; `seapkg.data.download.get` fetches them.
+
+    Raises:
+        DataError: a graph is damaged, or other features are there already.
+    """
+    with FileLock(folder / ".lock"):
+        targets = {file: folder / f"{file.modality}{FEATURES}" for file in entry.part("graph")}
+        for path in targets.values():
+            if path.exists() and not known_surrogate(path, entry):
+                raise fault(str(path), "it is there already and is no surrogate", "Move it away")
+        graphs = {file: read_graph(folder / file.name, entry.n_items) for file in targets}
+        if not (folder / GRAPHS).exists():
+            arrays = {}
+            for file, (index, cosine) in graphs.items():
+                arrays |= {f"{file.modality}_index": index, f"{file.modality}_cosine": cosine}
+            _save(folder / GRAPHS, np.savez_compressed, **arrays)
+        for file, path in targets.items():
+            if not path.exists():
+                _save(path, np.save, surrogate_features(*graphs[file], entry.n_items, width))
+
+
+def _save(path: Path, save, *arrays: np.ndarray, **named: np.ndarray) -> None:
+    """Records the file before it has its name: then it is known to be made here."""
+    with replacing(path) as aside:
+        with aside.open("wb") as stream:
+            save(stream, *arrays, **named)
+        write_record(path.parent, path.name, MADE, aside)
 
 
 def decode_graph(index: np.ndarray, values: np.ndarray, n_items: int) -> np.ndarray:

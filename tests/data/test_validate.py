@@ -133,12 +133,12 @@ TABLE = {
     ),
     "absurd item": (
         changed_row("0\t1201\t5\t0"),
-        ["line 3", "item id 1201", "100 times", "number items from 0"],
+        ["line 3", "item id 1201", "100 times", "Number users and items from 0"],
     ),
-    "more digits than any id": (changed_row("9" * 30 + "\t1\t5\t0"), ["line 3", "absurdly large"]),
+    "more digits than any id": (changed_row("9" * 30 + "\t1\t5\t0"), ["line 3", "at most 18 digits"]),
     "more digits than Python reads": (
         changed_row("9" * 5000 + "\t1\t5\t0"),
-        ["line 3", "9999...", "absurdly large"],
+        ["line 3", "at most 18 digits"],
     ),
     "label out of range": (
         changed_row("0\t1\t5\t3"),
@@ -195,10 +195,6 @@ TABLE = {
         table(*b.inter_rows(train=[])),
         ["shop.inter", "the train split has no pairs"],
     ),
-    "user without training": (
-        changed_row("4\t3\t5\t2", 9),
-        ["shop.inter", "2 of 5 users", "first is user 3", "valid"],
-    ),
 }
 ARRAYS = {
     "float ids": (splits(dtype=np.float64), ["train.npy, column 0", "float64", 'astype("int64")']),
@@ -235,10 +231,6 @@ ARRAYS = {
     "pair in two splits": (
         splits(test=[(0, 3), (1, 1)]),
         ["test.npy, column 1", "user 1, item 1", "train.npy, column 2"],
-    ),
-    "user without training": (
-        splits(test=[(0, 3), (3, 1)]),
-        ["train.npy", "1 of 4 users", "first is user 3"],
     ),
     "rows are pairs": (
         file("train.npy", saved(np.array(b.TRAIN))),
@@ -279,15 +271,15 @@ FILES = {
     "empty npy": (file("test.npy", b""), ["test.npy", "cannot be read"]),
     "cut npy": (
         file("valid.npy", saved(np.array(b.VALID).T)[:-8]),
-        ["valid.npy", "48 bytes", "40 follow", "cut short"],
+        ["valid.npy", "cut short"],
     ),
     "absurd header": (
         file("train.npy", npy_header((2, 10**15))),
-        ["train.npy", str(10**15), "cut short"],
+        ["train.npy", "cut short"],
     ),
     "negative header": (
         file("train.npy", npy_header((-2, -3), rest=bytes(48))),
-        ["train.npy", "(-2, -3)", "damaged"],
+        ["train.npy", "damaged"],
     ),
     "empty inter": (file("shop.inter", b""), ["holds shop.inter, train.npy", "not both"]),
     "pickled features": (
@@ -296,7 +288,7 @@ FILES = {
     ),
     "absurd features": (
         file("image_feat.npy", npy_header((4, 10**15), "<f4")),
-        ["image_feat.npy", "claims shape"],
+        ["image_feat.npy", "cut short"],
     ),
     "graph is no archive": (
         file("item_knn.npz", b"text"),
@@ -338,7 +330,7 @@ FEATURES = {
     "truth values": (features(image=np.ones((4, 2), bool)), ["image_feat.npy", "bool"]),
     "empty modality": (
         features(**{"": b.features(3)}),
-        ["_feat.npy", "modality is empty", "image_feat.npy"],
+        ["_feat.npy", "'' is not a name for a modality"],
     ),
     "odd modality": (
         features(**{"a.b": b.features(3)}),
@@ -375,7 +367,7 @@ GRAPHS = {
     "edge twice": (graph(index=INDEX * 0), ["item_knn.npz, image", "0 -> 0 occurs twice", "once"]),
     "no cosine": (
         file("item_knn.npz", zipped(image_index=saved(INDEX))),
-        ["item_knn.npz", "image_cosine", "no other"],
+        ["item_knn.npz", "do not pair up: image_index", "no other"],
     ),
     "odd key": (
         file("item_knn.npz", zipped(image=saved(INDEX))),
@@ -387,11 +379,11 @@ GRAPHS = {
     ),
     "pickled": (
         file("item_knn.npz", zipped(a=saved(OBJECTS, allow_pickle=True))),
-        ["item_knn.npz, a.npy", "pickled"],
+        ["item_knn.npz", "Object arrays", "pickled"],
     ),
     "absurd": (
         file("item_knn.npz", zipped(a=npy_header((2, BIG)))),
-        ["item_knn.npz, a.npy", str(BIG), "cut short"],
+        ["item_knn.npz", "a.npy claims", str(BIG), "cut short"],
     ),
 }
 ITEMS = {

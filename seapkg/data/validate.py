@@ -1,0 +1,297 @@
+"""Checks of everything a `Dataset` holds; a fault names its file, its row and the remedy."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from seapkg.errors import DataError
+
+ID_LIMIT = 2**31
+IDS_PER_PAIR = 100
+KINDS = ("user", "item")
+FIRST_MODALITIES = ("image", "text")
+NUMBERING = "Number users and items from 0 without gaps"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of an array were read, so that an error can point at one of them.
+
+    Args:
+        file: the file, or the name of the argument.
+        unit: what a row is called there.
+        numbers: the number of each row in the file, [n]; None counts from 0.
+    """
+
+    file: str
+    unit: str = "row"
+    numbers: np.ndarray | None = None
+
+    def at(self, row: int) -> str:
+        """The file and the number of one row."""
+        number = row if self.numbers is None else self.numbers[row]
+        return f"{self.file}, {self.unit} {number}"
+
+
+@dataclass(frozen=True, eq=False)
+class ItemGraph:
+    """A given item-item graph: edge n goes from `index[0, n]` to `index[1, n]`.
+
+    Args:
+        index: int64 [2, n_edges].
+        cosine: float32 [n_edges], the similarity of the two items.
+    """
+
+    index: np.ndarray
+    cosine: np.ndarray
+
+
+def fault(where: str, what: str, remedy: str) -> DataError:
+    """The error for wrong data: where it is, what is wrong, and what to do about it."""
+    return DataError(f"{where}: {what}. {remedy}.")
+
+
+def as_array(values: object, where: str) -> np.ndarray:
+    """`values` as an array [...] of numbers or text, never of Python objects."""
+    try:
+        array = np.asanyarray(values)
+    except ValueError as error:
+        raise fault(where, "the rows differ in length", "Give a rectangular array") from error
+    if array.dtype.hasobject:
+        raise fault(where, "it holds Python objects, not numbers", "Convert it to a numeric dtype")
+    return array
+
+
+def read_only(values: np.ndarray, dtype: type) -> np.ndarray:
+    """A read-only copy of an array [...], in row-major order."""
+    with np.errstate(over="ignore"):
+        copy = np.array(values, dtype=dtype, order="C", subok=False)
+    copy.flags.writeable = False
+    return copy
+
+
+def as_splits(splits: Mapping[str, object], places: Mapping[str, Place]) -> dict[str, np.ndarray]:
+    """Each split as int64 [n, 2], columns user and item, with ids from 0 and no pair twice.
+
+    An id above 100 times the number of pairs is refused as a code or a typing error: tables are
+    as long as the largest id.
+    """
+    arrays = {name: _as_pairs(values, name, places[name]) for name, values in splits.items()}
+    limit = _largest_id(arrays)
+    for name, array in arrays.items():
+        large = f"is absurdly large, above {IDS_PER_PAIR} times the number of pairs"
+        _refuse(array < 0, array, places[name], "is negative", "Ids count from 0")
+        _refuse(array > limit, array, places[name], large, f"Ids are no codes. {NUMBERING}")
+    pairs = {name: read_only(array, np.int64) for name, array in arrays.items()}
+    _check_unique(pairs, places)
+    return pairs
+
+
+def count_ids(
+    splits: Mapping[str, np.ndarray], column: int, given: int | None, places: Mapping[str, Place]
+) -> int:
+    """The number of users (column 0) or items (column 1) in splits of [n, 2].
+
+    Returns:
+        `given`, or the largest id plus one.
+    """
+    if given is None:
+        return 1 + max(int(pairs[:, column].max()) for pairs in splits.values())
+    name, most = f"n_{KINDS[column]}s", 1 + _largest_id(splits)
+    if not isinstance(given, int | np.integer) or not 0 < given <= most:
+        what = f"{given!r} is not an integer between 1 and {most}"
+        raise fault(name, what, "Leave it out to have it counted")
+    for split, pairs in splits.items():
+        outside = (pairs >= given) & (np.arange(2) == column)
+        what = f"is out of range, {name} is {given}"
+        _refuse(outside, pairs, places[split], what, f"Ids run from 0 to {given - 1}")
+    return int(given)
+
+
+def untrained(trained: np.ndarray, size: int, kind: str) -> str:
+    """A sentence on the ids below `size` that are not in `trained` [n]; "" where all are."""
+    missing = np.setdiff1d(np.arange(size), trained)
+    if not len(missing):
+        return ""
+    consequences = {
+        "user": "they are left out of evaluation",
+        "item": "collaborative models cannot rank them",
+    }
+    return (
+        f"{len(missing)} of {size} {kind}s have no training pair, the first is {kind} {missing[0]}; "
+        f"{consequences[kind]}"
+    )
+
+
+def as_features(
+    features: Mapping[str, object], n_items: int, places: Mapping[str, Place]
+) -> Mapping[str, np.ndarray]:
+    """Features by modality as float32 [n_items, width]: image first, text second, then by name."""
+    for name in features:
+        _check_modality(name, _place(places, name).file)
+    return MappingProxyType(
+        {
+            name: _as_feature(features[name], n_items, _place(places, name))
+            for name in _modality_order(features)
+        }
+    )
+
+
+def as_graphs(
+    graphs: Mapping[str, ItemGraph],
+    features: Mapping[str, np.ndarray],
+    n_items: int,
+    places: Mapping[str, Place],
+) -> Mapping[str, ItemGraph]:
+    """Given item graphs by modality, checked against the features [n_items, width]."""
+    place_of = {
+        name: places.get(f"{name} graph", Place(f"item_graphs[{name!r}]", "edge"))
+        for name in graphs
+    }
+    for name, place in place_of.items():
+        _check_modality(name, place.file)
+        if features and name not in features:
+            what = f"it has a graph for {name!r}, which has no features"
+            raise fault(place.file, what, f"Name it after one of: {', '.join(features)}")
+    return MappingProxyType(
+        {name: _as_graph(graphs[name], n_items, place_of[name]) for name in _modality_order(graphs)}
+    )
+
+
+def as_names(names: Iterable[str] | None, n_items: int) -> tuple[str, ...] | None:
+    """Item names in the order of item ids."""
+    if names is None:
+        return None
+    names = tuple(map(str, names))
+    if len(names) != n_items:
+        what = f"there are {len(names)} names for {n_items} items"
+        raise fault("item_names", what, "Give one name per item, in the order of item ids")
+    return names
+
+
+def _as_pairs(values: object, split: str, place: Place) -> np.ndarray:
+    array = as_array(values, place.file)
+    if array.size == 0:
+        remedy = "Train, valid and test need at least one pair each (x_label 0, 1, 2 in .inter)"
+        raise fault(place.file, f"the {split} split has no pairs", remedy)
+    if array.ndim != 2 or array.shape[1] != 2:
+        what = f"the pairs have shape {array.shape}, not (n, 2)"
+        raise fault(place.file, what, "Give one row for each pair: user, item")
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.floor(array))
+        _refuse(~whole, array, place, "is not an integer", NUMBERING)
+    if array.dtype.kind not in "iu":
+        what = f"ids are stored as {array.dtype}, not as integers"
+        raise fault(place.at(0), what, f'{NUMBERING} and save with .astype("int64")')
+    return array
+
+
+def _largest_id(splits: Mapping[str, np.ndarray]) -> int:
+    return min(IDS_PER_PAIR * sum(map(len, splits.values())), ID_LIMIT - 1)
+
+
+def _refuse(bad: np.ndarray, pairs: np.ndarray, place: Place, what: str, remedy: str) -> None:
+    """Raise for the first bad id. `bad`, `pairs`: [n, 2]."""
+    if bad.any():
+        row, column = divmod(int(bad.ravel().argmax()), 2)
+        raise fault(place.at(row), f"{KINDS[column]} id {pairs[row, column]} {what}", remedy)
+
+
+def _check_unique(splits: Mapping[str, np.ndarray], places: Mapping[str, Place]) -> None:
+    """No pair occurs twice, within a split or across splits."""
+    pairs = np.concatenate(list(splits.values()))
+    codes = pairs[:, 0] * ID_LIMIT + pairs[:, 1]
+    _, first_rows = np.unique(codes, return_index=True)
+    if len(first_rows) == len(codes):
+        return
+    repeated = np.ones(len(codes), dtype=bool)
+    repeated[first_rows] = False
+    second = int(repeated.argmax())
+    first = int((codes == codes[second]).argmax())
+    user, item = pairs[second]
+    raise fault(
+        _locate(second, splits, places),
+        f"user {user}, item {item} occurs twice, first at {_locate(first, splits, places)}",
+        "Keep each pair once, in one split only",
+    )
+
+
+def _locate(row: int, splits: Mapping[str, np.ndarray], places: Mapping[str, Place]) -> str:
+    """The place of a row counted over all splits, one after another."""
+    for split, pairs in splits.items():
+        if row < len(pairs):
+            return places[split].at(row)
+        row -= len(pairs)
+    raise IndexError(row)
+
+
+def _place(places: Mapping[str, Place], modality: str) -> Place:
+    return places.get(modality, Place(f"features[{modality!r}]"))
+
+
+def _modality_order(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: (*(name != first for first in FIRST_MODALITIES), name))
+
+
+def _check_modality(name: str, where: str) -> None:
+    """A modality's name also names parts of models, so it is a plain word."""
+    if not name or not f"_{name}".replace("-", "_").isidentifier():
+        what = f"{name!r} is not a name for a modality"
+        raise fault(where, what, "Use letters, digits, - and _, as in image or audio_2")
+
+
+def _as_feature(values: object, n_items: int, place: Place) -> np.ndarray:
+    """One modality's features as float32 [n_items, width]."""
+    array = as_array(values, place.file)
+    if array.ndim != 2 or array.shape[1] == 0:
+        what = f"the features have shape {array.shape}, not (n_items, width)"
+        raise fault(place.file, what, "Give a 2-D array with one row per item")
+    if len(array) != n_items:
+        what = f"it has {len(array)} rows for {n_items} items"
+        raise fault(place.file, what, "Give one row per item, in the order of item ids")
+    if array.dtype.kind not in "fiu":
+        what = f"the features are {array.dtype}, not real numbers"
+        raise fault(place.file, what, 'Save them with .astype("float32")')
+    return _finite(array, place)
+
+
+def _finite(array: np.ndarray, place: Place) -> np.ndarray:
+    """`array` [n, width] as float32; raises for the first row with a number that is not finite."""
+    numbers = read_only(array, np.float32)
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        row, column = divmod(int((~finite).ravel().argmax()), numbers.shape[1])
+        what = f"column {column} is {array[row, column]}, not a finite float32"
+        raise fault(place.at(row), what, "Replace it, for example by the mean of the other rows")
+    return numbers
+
+
+def _as_graph(graph: ItemGraph, n_items: int, place: Place) -> ItemGraph:
+    """One item graph: ids in range, one finite cosine for each edge, no edge twice."""
+    index, cosine = as_array(graph.index, place.file), as_array(graph.cosine, place.file)
+    if index.ndim != 2 or len(index) != 2 or index.dtype.kind not in "iu":
+        what = f"the edges are {index.dtype} {index.shape}, not integers (2, n_edges)"
+        raise fault(place.file, what, "Give row 0 the sources and row 1 the neighbours")
+    if not index.size:
+        remedy = "Leave it out to have one made from the features"
+        raise fault(place.file, "the graph has no edges", remedy)
+    if cosine.shape != index.shape[1:] or cosine.dtype.kind not in "fiu":
+        what = f"the cosines are {cosine.dtype} {cosine.shape} for {index.shape[1]} edges"
+        raise fault(place.file, what, "Give one number for each edge")
+    _check_edges(index, n_items, place)
+    return ItemGraph(read_only(index, np.int64), _finite(cosine[:, None], place).ravel())
+
+
+def _check_edges(index: np.ndarray, n_items: int, place: Place) -> None:
+    """Raise for an edge that leaves the items or occurs twice. `index`: [2, n_edges]."""
+    outside = ((index < 0) | (index >= n_items)).any(axis=0)
+    if outside.any():
+        edge = int(outside.argmax())
+        what = f"edge {index[0, edge]} -> {index[1, edge]} is out of range"
+        raise fault(place.at(edge), what, f"Item ids run from 0 to {n_items - 1}")
+    codes, counts = np.unique(index[0].astype(np.int64) * n_items + index[1], return_counts=True)
+    if (counts > 1).any():
+        source, target = divmod(int(codes[counts.argmax()]), n_items)
+        raise fault(place.file, f"edge {source} -> {target} occurs twice", "Keep each edge once")
