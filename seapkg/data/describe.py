@@ -59,7 +59,11 @@ def feature_similarity(dataset: Dataset, n_pairs: int = N_PAIRS) -> pd.DataFrame
     if not (len(together) and len(apart)):
         return pd.DataFrame()
     rows = [
-        {"modality": name, "co-interacted": mean_cosine(x, together), "random": mean_cosine(x, apart)}
+        {
+            "modality": name,
+            "co-interacted": mean_cosine(x, together),
+            "random": mean_cosine(x, apart),
+        }
         for name, x in dataset.features.items()
     ]
     table = pd.DataFrame(rows, columns=["modality", "co-interacted", "random"])

@@ -190,7 +190,9 @@ def test_content_hash_is_the_sha256_that_is_documented():
 def test_a_user_without_a_training_pair_keeps_its_id_and_is_named_in_a_warning(caplog):
     data = dataset(test=[(4, 3)])
     assert data.n_users == 5 and data.train_users.tolist() == [0, 1, 2]
-    warning = "2 of 5 users have no training pair, the first is user 3; they are left out of evaluation"
+    warning = (
+        "2 of 5 users have no training pair, the first is user 3; they are left out of evaluation"
+    )
     assert data.warnings == (warning,) and caplog.messages == [f"arrays: {warning}"]
 
 

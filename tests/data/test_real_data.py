@@ -12,7 +12,7 @@ from seapkg.data.describe import gini
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(
-    not (FOLDER / "baby").is_dir(), reason="the real data is not at hand"
+    not (FOLDER / "baby").is_dir(), reason="the real data is not in ../shared/data"
 )
 
 SIZES = {  # users, items, pairs of each split, widths, items with a given graph edge to themselves, provenance

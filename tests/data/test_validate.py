@@ -135,7 +135,10 @@ TABLE = {
         changed_row("0\t1201\t5\t0"),
         ["line 3", "item id 1201", "100 times", "Number users and items from 0"],
     ),
-    "more digits than any id": (changed_row("9" * 30 + "\t1\t5\t0"), ["line 3", "at most 18 digits"]),
+    "more digits than any id": (
+        changed_row("9" * 30 + "\t1\t5\t0"),
+        ["line 3", "at most 18 digits"],
+    ),
     "more digits than Python reads": (
         changed_row("9" * 5000 + "\t1\t5\t0"),
         ["line 3", "at most 18 digits"],
