@@ -8,9 +8,8 @@ from typing import Literal
 
 from seapkg.data.dataset import Dataset, content_hash
 from seapkg.data.read import read_folder
-from seapkg.data.records import holds_surrogates
+from seapkg.data.records import is_surrogate, read_json
 from seapkg.data.synthetic import synthetic
-from seapkg.data.validate import fault
 from seapkg.errors import DataError, DataNotFound, RequestError, did_you_mean
 
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "data"
@@ -72,8 +71,7 @@ class RemoteFile:
         part: interactions, original (features) or graph (a published item graph).
         url, mirrors: addresses, tried in this order.
         bytes, sha256: None where not known.
-        shape: of the array in a .npy file, None for a length that is not known.
-        columns: of a table.
+        n_rows: of the array in a .npy file without a known sum.
         modality: of a graph.
     """
 
@@ -83,8 +81,7 @@ class RemoteFile:
     mirrors: tuple[str, ...] = ()
     bytes: int | None = None
     sha256: str | None = None
-    shape: tuple[int | None, ...] = ()
-    columns: tuple[str, ...] = ()
+    n_rows: int | None = None
     modality: str = ""
 
 
@@ -131,15 +128,7 @@ def read_registry(path: Path) -> dict[str, Entry]:
     Raises:
         DataError: the registry is missing or damaged.
     """
-    from pydantic import TypeAdapter
-
-    try:
-        entries = TypeAdapter(dict[str, Entry]).validate_json(path.read_bytes())
-    except OSError as error:
-        raise fault(str(path), "there is no registry", "Work in a clone of the repo") from error
-    except ValueError as error:
-        what = f"the registry cannot be read ({str(error).splitlines()[0]})"
-        raise fault(str(path), what, "Restore it from the repository") from error
+    entries = read_json(path, dict[str, Entry], "Restore it from the repository")
     return {name: replace(one, name=name) for name, one in entries.items()}
 
 
@@ -170,10 +159,11 @@ def load(name_or_folder: str | Path) -> Dataset:
         return BUILT_IN[str(name_or_folder)]()
     folder = find(name_or_folder)
     dataset = read_folder(folder)
-    provenance = provenance_of(dataset)
-    if not provenance and holds_surrogates(folder):  # made here: their last bits may differ
-        provenance = SURROGATE_FEATURES
-    return dataset.labelled(provenance)
+    keys = [dataset.fingerprint, *map(content_hash, dataset.features.values())]
+    labels = [PROVENANCE[key] for key in keys if key in PROVENANCE]
+    if any(map(is_surrogate, folder.glob("*_feat.npy"))):  # made here: their last bits may differ
+        labels.append(SURROGATE_FEATURES)
+    return dataset.labelled(labels[0] if labels else "")
 
 
 def find(name_or_folder: str | Path) -> Path:
@@ -200,12 +190,6 @@ def known_names() -> list[str]:
         path.name for path in folders if (path / "train.npy").exists() or any(path.glob("*.inter"))
     ]
     return list(dict.fromkeys([*BUILT_IN, *names]))
-
-
-def provenance_of(dataset: Dataset) -> str:
-    """What is known to be real in this content; "" where nothing is known."""
-    keys = [dataset.fingerprint, *map(content_hash, dataset.features.values())]
-    return next((PROVENANCE[key] for key in keys if key in PROVENANCE), "")
 
 
 def _roots() -> list[Path]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, fields
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -12,7 +12,7 @@ import numpy as np
 from seapkg.data.validate import (
     ItemGraph,
     Place,
-    as_array,
+    Places,
     as_features,
     as_graphs,
     as_names,
@@ -94,18 +94,20 @@ class Dataset:
         return dataset
 
     def __post_init__(self, places: Mapping[str, Place]) -> None:
-        places = {split: Place(split) for split in SPLITS} | dict(places)
+        places = Places(places)
         splits = as_splits({split: getattr(self, split) for split in SPLITS}, places)
-        n_items = count_ids(splits, 1, self.n_items, places)
+        n_items = count_ids(splits, 1, self.n_items)
         features = as_features(self.features, n_items, places)
         self._set(
             **splits,
-            n_users=count_ids(splits, 0, self.n_users, places),
+            n_users=count_ids(splits, 0, self.n_users),
             n_items=n_items,
             features=features,
             item_graphs=as_graphs(self.item_graphs, features, n_items, places),
-            item_names=as_names(self.item_names, n_items),
-            factors=_as_factors(self.factors),
+            item_names=as_names(self.item_names, n_items, places["item_names"]),
+            factors=MappingProxyType(
+                {name: read_only(x, np.float32) for name, x in self.factors.items()}
+            ),
         )
         self._set(fingerprint=_fingerprint(self))
 
@@ -155,10 +157,12 @@ class Dataset:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """A sentence each on users, and on more than 1 % of items, without a training pair."""
-        sentences = [untrained(self.train_users, self.n_users, "user")]
-        if self.n_items - len(self.train_items) > FEW_UNTRAINED_ITEMS * self.n_items:
+        sentences = []
+        if len(self.train_users) < self.n_users:
+            sentences.append(untrained(self.train_users, self.n_users, "user"))
+        if len(self.train_items) < (1 - FEW_UNTRAINED_ITEMS) * self.n_items:
             sentences.append(untrained(self.train_items, self.n_items, "item"))
-        return tuple(filter(None, sentences))
+        return tuple(sentences)
 
     def require_features(self, model: str) -> None:
         """Raises `DataError` where there are no features; `model` needs them."""
@@ -172,16 +176,8 @@ class Dataset:
 
     def labelled(self, provenance: str) -> "Dataset":
         """The same dataset with another statement of what is real in it."""
-        return self._twin(provenance=provenance)
-
-    def named(self, item_names: Iterable[str] | None) -> "Dataset":
-        """The same dataset with other names of its items, in the order of item ids."""
-        return self._twin(item_names=as_names(item_names, self.n_items))
-
-    def _twin(self, **changed) -> "Dataset":
-        """A copy with fields changed that need no check and leave the fingerprint as it is."""
         twin = object.__new__(Dataset)
-        twin.__dict__.update(self.__dict__, **changed)
+        twin.__dict__.update(self.__dict__, provenance=provenance)
         return twin
 
 
@@ -202,8 +198,3 @@ def _fingerprint(dataset: Dataset) -> str:
     for name, graph in dataset.item_graphs.items():
         parts.append(f"{name}~{content_hash(graph.index, graph.cosine)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _as_factors(factors: Mapping[str, Iterable]) -> Mapping[str, np.ndarray]:
-    arrays = {name: as_array(x, f"factors[{name!r}]") for name, x in factors.items()}
-    return MappingProxyType({name: read_only(x, np.float32) for name, x in arrays.items()})

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from seapkg.data.dataset import SPLITS, Dataset
 from seapkg.data.read import FEATURES, GRAPHS, ITEMS
 from seapkg.data.validate import ItemGraph
 
-N_PAIRS = 20_000
-BLOCK = 2_000  # pairs whose features are held at a time
-SEED = 0
+BLOCK = 256  # columns of features that are handled at a time
 MOST_DUPLICATES = 0.01
 LARGEST_NORM = 100  # times the median
 LIKE_DATA = {".npy", ".npz", ".csv", ".tsv"}
@@ -45,40 +44,31 @@ def table_1(dataset: Dataset) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def feature_similarity(dataset: Dataset, n_pairs: int = N_PAIRS) -> pd.DataFrame:
+def feature_similarity(dataset: Dataset) -> pd.DataFrame:
     """Do items that share a user in training have similar features? Mean cosines by modality.
 
-    Column `co-interacted` is of a training pair's item and another item of its user, `random` of
-    the items of two training pairs, which are as popular. The same pairs are drawn every time.
+    `co-interacted` is the mean over training pairs, each with the other items of its user;
+    `random` is the mean over two training pairs of different items, which are as popular.
 
     Returns:
         One row a modality; empty where no user has two items.
     """
-    together = _co_interacted(dataset.train, n_pairs)
-    apart = _random(dataset.train, n_pairs)
-    if not (len(together) and len(apart)):
+    n_pairs = len(dataset.train)
+    met = sp.csr_array((np.ones(n_pairs), dataset.train.T), (dataset.n_users, dataset.n_items))
+    popularity = met.sum(axis=0)
+    degrees = met.sum(axis=1)
+    several = degrees > 1
+    n_apart = n_pairs**2 - (popularity**2).sum()
+    if not several.any() or n_apart == 0:
         return pd.DataFrame()
-    rows = [
-        {
-            "modality": name,
-            "co-interacted": mean_cosine(x, together),
-            "random": mean_cosine(x, apart),
-        }
-        for name, x in dataset.features.items()
-    ]
-    table = pd.DataFrame(rows, columns=["modality", "co-interacted", "random"])
-    table["difference"] = table["co-interacted"] - table["random"]
-    return table
-
-
-def mean_cosine(x: np.ndarray, pairs: np.ndarray) -> float:
-    """Mean over pairs [n, 2] of the cosine of two rows of x [n_items, width]; 0 for a zero row."""
-    total = 0.0
-    for start in range(0, len(pairs), BLOCK):
-        a, b = (x[rows].astype(np.float64) for rows in pairs[start : start + BLOCK].T)
-        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        total += ((a * b).sum(axis=1) / np.where(norms > 0, norms, 1)).sum()
-    return float(total / len(pairs))
+    rows = []
+    for name, x in dataset.features.items():
+        norms, together, apart = _cosine_sums(x, met)
+        together = (together - met @ norms)[several] / (degrees - 1)[several]
+        apart -= popularity**2 @ norms
+        co_interacted, random = together.sum() / degrees[several].sum(), apart / n_apart
+        rows.append((name, co_interacted, random, co_interacted - random))
+    return pd.DataFrame(rows, columns=["modality", "co-interacted", "random", "difference"])
 
 
 def warnings_about(dataset: Dataset) -> list[str]:
@@ -133,10 +123,8 @@ def _degrees(ids: np.ndarray, size: int) -> dict[str, object]:
     degrees = np.sort(np.bincount(ids, minlength=size))
     top = degrees[-max(1, size // 10) :]
     return {
-        "smallest": int(degrees[0]),
-        "median": float(np.median(degrees)),
-        "mean": float(degrees.mean()),
-        "largest": int(degrees[-1]),
+        **_spread(degrees),
+        "median": np.median(degrees).item(),
         "share of top 10 %": top.sum() / degrees.sum(),
         "Gini coefficient": gini(degrees),
     }
@@ -146,12 +134,8 @@ def _feature(x: np.ndarray) -> dict[str, object]:
     norms = np.linalg.norm(x, axis=1)
     return {
         "width": x.shape[1],
-        "smallest": float(x.min()),
-        "largest": float(x.max()),
-        "mean": float(x.mean(dtype=np.float64)),
-        "mean row norm": float(norms.mean()),
-        "smallest row norm": float(norms.min()),
-        "largest row norm": float(norms.max()),
+        **_spread(x),
+        **_spread(norms, " row norm"),
         "rows of zeros": int((norms == 0).sum()),
         "rows equal to another": _n_repeated(x),
     }
@@ -159,38 +143,42 @@ def _feature(x: np.ndarray) -> dict[str, object]:
 
 def _graph(graph: ItemGraph, n_items: int) -> dict[str, object]:
     sources, targets = graph.index
-    degrees = np.bincount(sources, minlength=n_items)
     return {
         "edges": len(sources),
-        "fewest neighbours": int(degrees.min()),
-        "most neighbours": int(degrees.max()),
+        **_spread(np.bincount(sources, minlength=n_items), " number of neighbours"),
+        **_spread(graph.cosine, " cosine"),
         "items without their own edge": n_items - int((sources == targets).sum()),
-        "smallest cosine": float(graph.cosine.min()),
-        "largest cosine": float(graph.cosine.max()),
     }
 
 
-def _co_interacted(train: np.ndarray, n_pairs: int) -> np.ndarray:
-    """Items of `n_pairs` training pairs, each with another item of its user: [n, 2]."""
-    ordered = train[np.argsort(train[:, 0], kind="stable")]
-    counts = np.bincount(ordered[:, 0])
-    first = (np.cumsum(counts) - counts)[ordered[:, 0]]  # row of the user's first pair, [n_train]
-    degrees = counts[ordered[:, 0]]
-    candidates = np.flatnonzero(degrees > 1)
-    if not len(candidates):
-        return np.empty((0, 2), dtype=np.int64)
-    rng = np.random.default_rng(SEED)
-    rows = candidates[rng.integers(len(candidates), size=n_pairs)]
-    steps = rng.integers(1, degrees[rows])
-    others = first[rows] + (rows - first[rows] + steps) % degrees[rows]
-    return np.stack([ordered[rows, 1], ordered[others, 1]], axis=1)
+def _spread(values: np.ndarray, name: str = "") -> dict[str, object]:
+    return {
+        f"smallest{name}": values.min().item(),
+        f"mean{name}": values.mean(dtype=np.float64).item(),
+        f"largest{name}": values.max().item(),
+    }
 
 
-def _random(train: np.ndarray, n_pairs: int) -> np.ndarray:
-    """The items of two random training pairs, [at most n_pairs, 2], where they differ."""
-    rows = np.random.default_rng((SEED, 1)).integers(len(train), size=(n_pairs, 2))
-    items = train[rows, 1]
-    return items[items[:, 0] != items[:, 1]]
+def _cosine_sums(x: np.ndarray, met: sp.csr_array) -> tuple[np.ndarray, np.ndarray, float]:
+    """Sums of cosines, from squared norms of sums of unit rows; a row of zeros stays zero.
+
+    Args:
+        x: features [n_items, width].
+        met: training pairs [n_users, n_items].
+
+    Returns:
+        Cosines of each item with itself (0 or 1) [n_items], sums over all pairs of items of each
+        user [n_users], and the sum over all pairs of training pairs.
+    """
+    norms = np.linalg.norm(x, axis=1)
+    scale = np.divide(1, norms, where=norms > 0, out=np.zeros(len(x)))
+    of_users, of_all = np.zeros(met.shape[0]), 0.0
+    for start in range(0, x.shape[1], BLOCK):
+        unit = x[:, start : start + BLOCK] * scale[:, None]
+        sums = met @ unit  # [n_users, at most BLOCK]
+        of_users += (sums**2).sum(axis=1)
+        of_all += (sums.sum(axis=0) ** 2).sum()
+    return norms > 0, of_users, of_all
 
 
 def _n_repeated(x: np.ndarray) -> int:
@@ -200,23 +188,20 @@ def _n_repeated(x: np.ndarray) -> int:
 def _feature_faults(x: np.ndarray) -> list[str]:
     """Complaints about one modality's features [n_items, width]."""
     n_rows, width = x.shape
-    constant_rows = int((x == x[:, :1]).all(axis=1).sum()) if width > 1 else 0
-    constant_columns = int((x == x[:1]).all(axis=0).sum()) if n_rows > 1 else 0
-    repeated = _n_repeated(x)
+    complaints = []
+    if n := int((x == x[:, :1]).all(axis=1).sum()) if width > 1 else 0:
+        complaints.append(f"{n} of {n_rows} rows are constant; they say nothing about their items")
+    if n := int((x == x[:1]).all(axis=0).sum()) if n_rows > 1 else 0:
+        complaints.append(f"{n} of {width} columns are constant; leave them out")
+    if (n := _n_repeated(x)) > MOST_DUPLICATES * n_rows:
+        complaints.append(f"{n} of {n_rows} rows equal another; scores cannot tell them apart")
     norms = np.linalg.norm(x, axis=1)
-    largest, median = norms.max(), np.median(norms)
-    complaints = {
-        f"{constant_rows} of {n_rows} rows are constant; they say nothing about their items": (
-            constant_rows > 0
-        ),
-        f"{constant_columns} of {width} columns are constant; leave them out": constant_columns > 0,
-        f"{repeated} of {n_rows} rows equal another; such items are neighbours by accident": (
-            repeated > MOST_DUPLICATES * n_rows
-        ),
-        f"the norm of row {norms.argmax()} is {largest:.4g}, the median is {median:.4g}; "
-        "scale the rows": largest > LARGEST_NORM * median,
-    }
-    return [complaint for complaint, holds in complaints.items() if holds]
+    if norms.max() > LARGEST_NORM * np.median(norms):
+        row, median = norms.argmax(), np.median(norms)
+        complaints.append(
+            f"the norm of row {row} is {norms[row]:.4g}, the median is {median:.4g}; scale the rows"
+        )
+    return complaints
 
 
 def _not_read(dataset: Dataset) -> list[str]:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from seapkg.data.validate import fault
 from seapkg.files import write_text
@@ -11,38 +13,48 @@ RECORD = "downloads.json"
 MADE = "surrogate"
 
 
-def read_record(folder: Path) -> dict[str, dict[str, str]]:
-    """File name -> its sha256 and its origin (an address, `placed by hand`, or `surrogate`)."""
+@dataclass(frozen=True)
+class FileRecord:
+    """A file's sha256 and its origin: an address, `placed by hand`, or `surrogate`."""
+
+    sha256: str
+    origin: str = ""
+
+
+def read_record(folder: Path) -> dict[str, FileRecord]:
+    """The records of a folder's files by their names."""
     path = folder / RECORD
     if not path.exists():
         return {}
+    return read_json(path, dict[str, FileRecord], "Move the whole folder away and get it again")
+
+
+def read_json(path: Path, form: Any, remedy: str) -> Any:
+    """The content of a JSON file, which must have the form of a type or dataclass.
+
+    Raises:
+        DataError: it cannot be read as such.
+    """
+    from pydantic import TypeAdapter
+
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            name: {key: str(entry[key]) for key in ("sha256", "origin")}
-            for name, entry in entries.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        what = f"the record cannot be read ({error})"
-        raise fault(str(path), what, "Move the whole folder away and get it again") from error
+        return TypeAdapter(form).validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        what = f"it cannot be read ({str(error).splitlines()[0]})"
+        raise fault(str(path), what, remedy) from error
 
 
 def write_record(folder: Path, name: str, origin: str, path: Path) -> None:
     """Records the file that is, or will be, `name` in the folder; `path`: where it is now."""
-    entry = {"sha256": sha256(path), "origin": origin}
-    entries = read_record(folder) | {name: entry}
-    write_text(folder / RECORD, json.dumps(entries, indent=2) + "\n")
+    records = read_record(folder) | {name: FileRecord(sha256(path), origin)}
+    content = {name: asdict(record) for name, record in records.items()}
+    write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
 
 
 def is_surrogate(path: Path) -> bool:
     """Whether the file is a surrogate that was made in its folder, unchanged since."""
-    entry = read_record(path.parent).get(path.name, {})
-    return entry.get("origin") == MADE and sha256(path) == entry["sha256"]
-
-
-def holds_surrogates(folder: Path) -> bool:
-    """Whether a feature file in the folder is a surrogate."""
-    return any(is_surrogate(path) for path in folder.glob("*_feat.npy"))
+    record = read_record(path.parent).get(path.name)
+    return record is not None and record == FileRecord(sha256(path), MADE)
 
 
 def sha256(path: Path) -> str:

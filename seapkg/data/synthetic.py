@@ -51,20 +51,10 @@ def synthetic(
 
 
 def _check(seed: int, n_users: int, n_items: int, shared: float) -> None:
-    if seed < 0:
-        raise fault("synthetic", f"seed={seed} is negative", "Give a seed from 0")
-    if n_users < 1 or n_items < 50:
-        raise fault(
-            "synthetic",
-            f"n_users={n_users}, n_items={n_items} is too small a world",
-            "Ask for at least 1 user and 50 items",
-        )
-    if not 0 <= shared <= 1:
-        raise fault(
-            "synthetic",
-            f"shared={shared} is not between 0 and 1",
-            "It is the generic part of the variance",
-        )
+    if seed < 0 or n_users < 1 or n_items < 50 or not 0 <= shared <= 1:
+        what = f"{seed=}, {n_users=}, {n_items=}, {shared=} is out of range"
+        remedy = "Give seed >= 0, n_users >= 1, n_items >= 50 and shared from 0 to 1"
+        raise fault("synthetic", what, remedy)
 
 
 def _features(
@@ -120,8 +110,10 @@ def _split(histories: list[np.ndarray]) -> dict[str, np.ndarray]:
     """8:1:1 by user as in MMRec: with n < 10 pairs 1 valid and 1 test, else floor(0.2 n) held out."""
     splits = {"train": [], "valid": [], "test": []}
     for user, items in enumerate(histories):
+        pairs = np.stack([np.full(len(items), user), items], axis=1)
         held_out = max(2, len(items) // 5)
-        cuts = [len(items) - held_out, len(items) - held_out + held_out // 2]
-        for split, part in zip(splits.values(), np.split(items, cuts), strict=True):
-            split.append(np.stack([np.full(len(part), user), part], axis=1))
+        n_train = len(items) - held_out
+        parts = np.split(pairs, [n_train, n_train + held_out // 2])
+        for name, part in zip(splits, parts, strict=True):
+            splits[name].append(part)
     return {name: np.concatenate(parts) for name, parts in splits.items()}

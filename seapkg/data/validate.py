@@ -12,6 +12,10 @@ ID_LIMIT = 2**31
 IDS_PER_PAIR = 100
 KINDS = ("user", "item")
 FIRST_MODALITIES = ("image", "text")
+CONSEQUENCES = {
+    "user": "they are left out of evaluation",
+    "item": "collaborative models cannot rank them",
+}
 NUMBERING = "Number users and items from 0 without gaps"
 
 
@@ -72,16 +76,23 @@ def read_only(values: np.ndarray, dtype: type) -> np.ndarray:
     return copy
 
 
-def as_splits(splits: Mapping[str, object], places: Mapping[str, Place]) -> dict[str, np.ndarray]:
+class Places(dict):
+    """Where each array was read, by its name; an array from nowhere is called by its name."""
+
+    def __missing__(self, name: str) -> Place:
+        return Place(name)
+
+
+def as_splits(splits: Mapping[str, object], places: Places) -> dict[str, np.ndarray]:
     """Each split as int64 [n, 2], columns user and item, with ids from 0 and no pair twice.
 
     An id above 100 times the number of pairs is refused as a code or a typing error: tables are
     as long as the largest id.
     """
     arrays = {name: _as_pairs(values, name, places[name]) for name, values in splits.items()}
-    limit = _largest_id(arrays)
+    limit = largest_id(arrays)
+    large = f"is absurdly large, above {IDS_PER_PAIR} times the number of pairs"
     for name, array in arrays.items():
-        large = f"is absurdly large, above {IDS_PER_PAIR} times the number of pairs"
         _refuse(array < 0, array, places[name], "is negative", "Ids count from 0")
         _refuse(array > limit, array, places[name], large, f"Ids are no codes. {NUMBERING}")
     pairs = {name: read_only(array, np.int64) for name, array in arrays.items()}
@@ -89,51 +100,43 @@ def as_splits(splits: Mapping[str, object], places: Mapping[str, Place]) -> dict
     return pairs
 
 
-def count_ids(
-    splits: Mapping[str, np.ndarray], column: int, given: int | None, places: Mapping[str, Place]
-) -> int:
+def count_ids(splits: Mapping[str, np.ndarray], column: int, given: int | None) -> int:
     """The number of users (column 0) or items (column 1) in splits of [n, 2].
 
     Returns:
         `given`, or the largest id plus one.
     """
+    least = 1 + max(int(pairs[:, column].max()) for pairs in splits.values())
+    most = 1 + largest_id(splits)
     if given is None:
-        return 1 + max(int(pairs[:, column].max()) for pairs in splits.values())
-    name, most = f"n_{KINDS[column]}s", 1 + _largest_id(splits)
-    if not isinstance(given, int | np.integer) or not 0 < given <= most:
-        what = f"{given!r} is not an integer between 1 and {most}"
-        raise fault(name, what, "Leave it out to have it counted")
-    for split, pairs in splits.items():
-        outside = (pairs >= given) & (np.arange(2) == column)
-        what = f"is out of range, {name} is {given}"
-        _refuse(outside, pairs, places[split], what, f"Ids run from 0 to {given - 1}")
+        return least
+    if not isinstance(given, int | np.integer) or not least <= given <= most:
+        what = f"{given!r} is not an integer between {least} and {most}"
+        raise fault(f"n_{KINDS[column]}s", what, "Leave it out to have it counted")
     return int(given)
 
 
+def largest_id(splits: Mapping[str, np.ndarray]) -> int:
+    """The largest id that splits of [n, 2] may have."""
+    return min(IDS_PER_PAIR * sum(map(len, splits.values())), ID_LIMIT - 1)
+
+
 def untrained(trained: np.ndarray, size: int, kind: str) -> str:
-    """A sentence on the ids below `size` that are not in `trained` [n]; "" where all are."""
+    """A sentence on the ids below `size` that are not in `trained` [n]."""
     missing = np.setdiff1d(np.arange(size), trained)
-    if not len(missing):
-        return ""
-    consequences = {
-        "user": "they are left out of evaluation",
-        "item": "collaborative models cannot rank them",
-    }
     return (
-        f"{len(missing)} of {size} {kind}s have no training pair, the first is {kind} {missing[0]}; "
-        f"{consequences[kind]}"
+        f"{len(missing)} of {size} {kind}s have no training pair, "
+        f"the first is {kind} {missing[0]}; {CONSEQUENCES[kind]}"
     )
 
 
 def as_features(
-    features: Mapping[str, object], n_items: int, places: Mapping[str, Place]
+    features: Mapping[str, object], n_items: int, places: Places
 ) -> Mapping[str, np.ndarray]:
     """Features by modality as float32 [n_items, width]: image first, text second, then by name."""
-    for name in features:
-        _check_modality(name, _place(places, name).file)
     return MappingProxyType(
         {
-            name: _as_feature(features[name], n_items, _place(places, name))
+            name: _as_feature(name, features[name], n_items, places[f"features[{name!r}]"])
             for name in _modality_order(features)
         }
     )
@@ -143,31 +146,30 @@ def as_graphs(
     graphs: Mapping[str, ItemGraph],
     features: Mapping[str, np.ndarray],
     n_items: int,
-    places: Mapping[str, Place],
+    places: Places,
 ) -> Mapping[str, ItemGraph]:
     """Given item graphs by modality, checked against the features [n_items, width]."""
-    place_of = {
-        name: places.get(f"{name} graph", Place(f"item_graphs[{name!r}]", "edge"))
-        for name in graphs
-    }
-    for name, place in place_of.items():
-        _check_modality(name, place.file)
+    for name in graphs:
         if features and name not in features:
             what = f"it has a graph for {name!r}, which has no features"
-            raise fault(place.file, what, f"Name it after one of: {', '.join(features)}")
+            remedy = f"Name it after one of: {', '.join(features)}"
+            raise fault(places[f"item_graphs[{name!r}]"].file, what, remedy)
     return MappingProxyType(
-        {name: _as_graph(graphs[name], n_items, place_of[name]) for name in _modality_order(graphs)}
+        {
+            name: _as_graph(graphs[name], n_items, places[f"item_graphs[{name!r}]"])
+            for name in _modality_order(graphs)
+        }
     )
 
 
-def as_names(names: Iterable[str] | None, n_items: int) -> tuple[str, ...] | None:
+def as_names(names: Iterable[str] | None, n_items: int, place: Place) -> tuple[str, ...] | None:
     """Item names in the order of item ids."""
     if names is None:
         return None
     names = tuple(map(str, names))
     if len(names) != n_items:
         what = f"there are {len(names)} names for {n_items} items"
-        raise fault("item_names", what, "Give one name per item, in the order of item ids")
+        raise fault(place.file, what, "Give one name per item, in the order of item ids")
     return names
 
 
@@ -188,62 +190,42 @@ def _as_pairs(values: object, split: str, place: Place) -> np.ndarray:
     return array
 
 
-def _largest_id(splits: Mapping[str, np.ndarray]) -> int:
-    return min(IDS_PER_PAIR * sum(map(len, splits.values())), ID_LIMIT - 1)
-
-
 def _refuse(bad: np.ndarray, pairs: np.ndarray, place: Place, what: str, remedy: str) -> None:
     """Raise for the first bad id. `bad`, `pairs`: [n, 2]."""
     if bad.any():
-        row, column = divmod(int(bad.ravel().argmax()), 2)
+        row, column = np.argwhere(bad)[0]
         raise fault(place.at(row), f"{KINDS[column]} id {pairs[row, column]} {what}", remedy)
 
 
-def _check_unique(splits: Mapping[str, np.ndarray], places: Mapping[str, Place]) -> None:
+def _check_unique(splits: Mapping[str, np.ndarray], places: Places) -> None:
     """No pair occurs twice, within a split or across splits."""
     pairs = np.concatenate(list(splits.values()))
-    codes = pairs[:, 0] * ID_LIMIT + pairs[:, 1]
-    _, first_rows = np.unique(codes, return_index=True)
-    if len(first_rows) == len(codes):
-        return
-    repeated = np.ones(len(codes), dtype=bool)
-    repeated[first_rows] = False
-    second = int(repeated.argmax())
-    first = int((codes == codes[second]).argmax())
-    user, item = pairs[second]
-    raise fault(
-        _locate(second, splits, places),
-        f"user {user}, item {item} occurs twice, first at {_locate(first, splits, places)}",
-        "Keep each pair once, in one split only",
-    )
+    repeated = _repeated(*pairs.T)
+    if repeated:
+        rows = [places[split].at(row) for split in splits for row in range(len(splits[split]))]
+        first, second = repeated
+        user, item = pairs[second]
+        what = f"user {user}, item {item} occurs twice, first at {rows[first]}"
+        raise fault(rows[second], what, "Keep each pair once, in one split only")
 
 
-def _locate(row: int, splits: Mapping[str, np.ndarray], places: Mapping[str, Place]) -> str:
-    """The place of a row counted over all splits, one after another."""
-    for split, pairs in splits.items():
-        if row < len(pairs):
-            return places[split].at(row)
-        row -= len(pairs)
-    raise IndexError(row)
-
-
-def _place(places: Mapping[str, Place], modality: str) -> Place:
-    return places.get(modality, Place(f"features[{modality!r}]"))
+def _repeated(left: np.ndarray, right: np.ndarray) -> tuple[int, int] | None:
+    """Two positions with the same ids in `left` and `right`, [n] each; None without any."""
+    codes = left * ID_LIMIT + right
+    order = np.argsort(codes, kind="stable")
+    same = np.flatnonzero(np.diff(codes[order]) == 0)
+    return tuple(order[same[0] : same[0] + 2]) if len(same) else None
 
 
 def _modality_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (*(name != first for first in FIRST_MODALITIES), name))
 
 
-def _check_modality(name: str, where: str) -> None:
-    """A modality's name also names parts of models, so it is a plain word."""
-    if not name or not f"_{name}".replace("-", "_").isidentifier():
-        what = f"{name!r} is not a name for a modality"
-        raise fault(where, what, "Use letters, digits, - and _, as in image or audio_2")
-
-
-def _as_feature(values: object, n_items: int, place: Place) -> np.ndarray:
+def _as_feature(name: str, values: object, n_items: int, place: Place) -> np.ndarray:
     """One modality's features as float32 [n_items, width]."""
+    if not (name and f"_{name}".replace("-", "_").isidentifier()):  # it also names parts of models
+        what = f"{name!r} is not a name for a modality"
+        raise fault(place.file, what, "Use letters, digits, - and _, as in image or audio_2")
     array = as_array(values, place.file)
     if array.ndim != 2 or array.shape[1] == 0:
         what = f"the features have shape {array.shape}, not (n_items, width)"
@@ -251,18 +233,18 @@ def _as_feature(values: object, n_items: int, place: Place) -> np.ndarray:
     if len(array) != n_items:
         what = f"it has {len(array)} rows for {n_items} items"
         raise fault(place.file, what, "Give one row per item, in the order of item ids")
-    if array.dtype.kind not in "fiu":
-        what = f"the features are {array.dtype}, not real numbers"
-        raise fault(place.file, what, 'Save them with .astype("float32")')
     return _finite(array, place)
 
 
 def _finite(array: np.ndarray, place: Place) -> np.ndarray:
     """`array` [n, width] as float32; raises for the first row with a number that is not finite."""
+    if array.dtype.kind not in "fiu":
+        what = f"the numbers are {array.dtype}, not real"
+        raise fault(place.file, what, 'Save them with .astype("float32")')
     numbers = read_only(array, np.float32)
     finite = np.isfinite(numbers)
     if not finite.all():
-        row, column = divmod(int((~finite).ravel().argmax()), numbers.shape[1])
+        row, column = np.argwhere(~finite)[0]
         what = f"column {column} is {array[row, column]}, not a finite float32"
         raise fault(place.at(row), what, "Replace it, for example by the mean of the other rows")
     return numbers
@@ -271,27 +253,18 @@ def _finite(array: np.ndarray, place: Place) -> np.ndarray:
 def _as_graph(graph: ItemGraph, n_items: int, place: Place) -> ItemGraph:
     """One item graph: ids in range, one finite cosine for each edge, no edge twice."""
     index, cosine = as_array(graph.index, place.file), as_array(graph.cosine, place.file)
-    if index.ndim != 2 or len(index) != 2 or index.dtype.kind not in "iu":
-        what = f"the edges are {index.dtype} {index.shape}, not integers (2, n_edges)"
-        raise fault(place.file, what, "Give row 0 the sources and row 1 the neighbours")
-    if not index.size:
-        remedy = "Leave it out to have one made from the features"
-        raise fault(place.file, "the graph has no edges", remedy)
-    if cosine.shape != index.shape[1:] or cosine.dtype.kind not in "fiu":
-        what = f"the cosines are {cosine.dtype} {cosine.shape} for {index.shape[1]} edges"
-        raise fault(place.file, what, "Give one number for each edge")
-    _check_edges(index, n_items, place)
-    return ItemGraph(read_only(index, np.int64), _finite(cosine[:, None], place).ravel())
-
-
-def _check_edges(index: np.ndarray, n_items: int, place: Place) -> None:
-    """Raise for an edge that leaves the items or occurs twice. `index`: [2, n_edges]."""
+    n_edges = cosine.size
+    if index.shape != (2, n_edges) or index.dtype.kind not in "iu" or not n_edges:
+        what = f"the edges are {index.dtype} {index.shape}, not integers (2, {n_edges})"
+        raise fault(place.file, what, "Give sources, neighbours, and one cosine for each edge")
     outside = ((index < 0) | (index >= n_items)).any(axis=0)
     if outside.any():
         edge = int(outside.argmax())
         what = f"edge {index[0, edge]} -> {index[1, edge]} is out of range"
         raise fault(place.at(edge), what, f"Item ids run from 0 to {n_items - 1}")
-    codes, counts = np.unique(index[0].astype(np.int64) * n_items + index[1], return_counts=True)
-    if (counts > 1).any():
-        source, target = divmod(int(codes[counts.argmax()]), n_items)
-        raise fault(place.file, f"edge {source} -> {target} occurs twice", "Keep each edge once")
+    index = read_only(index, np.int64)
+    if repeated := _repeated(*index):
+        source, target = index[:, repeated[1]]
+        what = f"edge {source} -> {target} occurs twice"
+        raise fault(place.at(repeated[1]), what, "Keep each edge once")
+    return ItemGraph(index, _finite(cosine.reshape(-1, 1), place).ravel())

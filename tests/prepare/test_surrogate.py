@@ -166,7 +166,7 @@ def ring(tmp_path) -> tuple[Entry, Path]:
         np.save(tmp_path / f"{name}.npy", pairs[:, columns])
     files = [RemoteFile(f"{name}.npy", "interactions", "") for name in ("train", "valid", "test")]
     files.append(RemoteFile("image.pt", "graph", "", modality="image"))
-    files.append(RemoteFile("image_feat.npy", "original", "", shape=(40, None)))
+    files.append(RemoteFile("image_feat.npy", "original", "", n_rows=40))
     return Entry("a ring", "free", 40, tuple(files), "ring"), tmp_path
 
 
