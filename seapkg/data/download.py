@@ -43,16 +43,18 @@ def get(entry: Entry, folder: Path, *, features: str = "original", offline: bool
             f"{entry.name} has no surrogate features, for no item graph of it is published: "
             "choose original or none"
         )
+    files = [file for part in PARTS[features] for file in entry.part(part)]
+    if offline:
+        missing = [file.name for file in files if not _is_there(file, entry, folder)]
+        if missing:
+            what = f"{', '.join(missing)} missing, and --offline downloads nothing"
+            raise fault(str(folder), what, "Place them there, or go without --offline")
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        files = [file for part in PARTS[features] for file in entry.part(part)]
-        missing = [file for file in files if not _is_there(file, entry, folder)]
-        if offline and missing:
-            names = ", ".join(file.name for file in missing)
-            remedy = "Place them there, or go without --offline"
-            raise fault(str(folder), f"{names} missing, and --offline downloads nothing", remedy)
-        for file in missing:
-            _download(file, entry, folder)
+        for file in files:
+            if not _is_there(file, entry, folder):
+                _download(file, entry, folder)
 
 
 def known_surrogate(path: Path, entry: Entry) -> bool:
