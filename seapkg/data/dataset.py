@@ -157,12 +157,9 @@ class Dataset:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """A sentence each on users, and on more than 1 % of items, without a training pair."""
-        sentences = []
-        if len(self.train_users) < self.n_users:
-            sentences.append(untrained(self.train_users, self.n_users, "user"))
-        if len(self.train_items) < (1 - FEW_UNTRAINED_ITEMS) * self.n_items:
-            sentences.append(untrained(self.train_items, self.n_items, "item"))
-        return tuple(sentences)
+        users = untrained("user", self.train_users, self.n_users)
+        items = untrained("item", self.train_items, self.n_items, FEW_UNTRAINED_ITEMS)
+        return (*users, *items)
 
     def require_features(self, model: str) -> None:
         """Raises `DataError` where there are no features; `model` needs them."""

@@ -14,6 +14,7 @@ from seapkg.data.arrays import read_npy, read_npz
 from seapkg.data.dataset import SPLITS, Dataset
 from seapkg.data.validate import NUMBERING, ItemGraph, Place, fault
 
+COLUMNS = ["userID", "itemID", "x_label"]
 FEATURES, GRAPHS, ITEMS = "_feat.npy", "item_knn.npz", "items.tsv"
 INTEGER = re.compile(r"\s*-?[0-9]{1,18}\s*")
 LABELS = "Write 0 for train, 1 for valid, 2 for test"
@@ -40,15 +41,14 @@ def read_folder(folder: str | Path) -> Dataset:
     features = {path.name.removesuffix(FEATURES): path for path in _visible(folder, f"*{FEATURES}")}
     places |= {f"features[{name!r}]": Place(str(path)) for name, path in features.items()}
     graphs, graph_places = read_graphs(folder)
-    names, names_place = read_names(folder)
     return Dataset.from_arrays(
         **splits,
         name=folder.resolve().name,
         features={name: read_npy(path) for name, path in features.items()},
         item_graphs=graphs,
-        item_names=names,
+        item_names=read_names(folder),
         source=str(folder),
-        places=places | graph_places | names_place,
+        places=places | graph_places | {"item_names": Place(str(folder / ITEMS))},
     )
 
 
@@ -58,15 +58,14 @@ def read_inter(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Place]]:
     Columns userID, itemID and x_label (0 train, 1 valid, 2 test) are read, others are ignored;
     a column of differing ratings is named in a warning.
     """
-    table, place = read_table(path, ["userID", "itemID", "x_label"])
+    table, place = read_table(path, COLUMNS)
     if len(set(table.get("rating", ()))) > 1:
         log.warning("%s: ratings are not used: every row counts as one interaction", path)
-    users = as_integers(table["userID"], "user id", place)
-    items = as_integers(table["itemID"], "item id", place)
-    labels = as_integers(table["x_label"], "x_label", place, LABELS)
+    users, items, labels = (as_integers(table[name], name, place) for name in COLUMNS)
     wrong = (labels < 0) | (labels >= len(SPLITS))
     if wrong.any():
-        raise fault(place.at(int(wrong.argmax())), f"x_label is {labels[wrong][0]}", LABELS)
+        row = wrong.argmax()
+        raise fault(place.at(row), f"x_label is {labels[row]}", LABELS)
     splits, places = {}, {}
     for label, split in enumerate(SPLITS):
         rows = labels == label
@@ -106,24 +105,20 @@ def read_graphs(folder: Path) -> tuple[dict[str, ItemGraph], dict[str, Place]]:
     )
 
 
-def read_names(folder: Path) -> tuple[list[str] | None, dict[str, Place]]:
+def read_names(folder: Path) -> list[str] | None:
     """Names of the items from `items.tsv`: its column name, else title, else None."""
     path = folder / ITEMS
-    if not path.exists():
-        return None, {}
-    table, place = read_table(path, ["itemID"])
+    table, place = read_table(path, ["itemID"]) if path.exists() else ({}, None)
     names = table.get("name", table.get("title"))
     if names is None:
-        return None, {}
-    row_of = {}
-    for row, item in enumerate(as_integers(table["itemID"], "item id", place).tolist()):
-        if item in row_of:
-            raise fault(place.at(row), f"item id {item} is listed twice", "List each item once")
-        row_of[item] = row
-    if missing := set(range(len(names))) - set(row_of):
-        remedy = "List each item, or remove the file to go without names"
-        raise fault(str(path), f"item {min(missing)} is not listed", remedy)
-    return [names[row_of[item]] for item in range(len(names))], {"item_names": Place(str(path))}
+        return None
+    ids = as_integers(table["itemID"], "itemID", place)
+    order = np.argsort(ids, kind="stable")
+    wrong = np.flatnonzero(ids[order] != np.arange(len(ids)))
+    if len(wrong):
+        what = f"item {wrong[0]} is missing, or an item before it is listed twice"
+        raise fault(str(path), what, "List each item once, or remove the file to go without names")
+    return [names[row] for row in order]
 
 
 def read_table(path: Path, required: list[str]) -> tuple[dict[str, tuple[str, ...]], Place]:
@@ -154,14 +149,12 @@ def read_table(path: Path, required: list[str]) -> tuple[dict[str, tuple[str, ..
     return columns, Place(str(path), "line", np.array([number for number, _ in lines[1:]]))
 
 
-def as_integers(
-    texts: Sequence[str], what: str, place: Place, remedy: str = NUMBERING
-) -> np.ndarray:
-    """Whole numbers, int64 [n], from n texts; raises for the first that is not one."""
+def as_integers(texts: Sequence[str], column: str, place: Place) -> np.ndarray:
+    """Whole numbers, int64 [n], from the n texts of a column; raises for the first that is none."""
     for row, text in enumerate(texts):
         if not INTEGER.fullmatch(text):
-            wrong = f"{text[:40]!r} is not an integer" if text.strip() else "is missing"
-            raise fault(place.at(row), f"{what} {wrong}", remedy)
+            what = f"{column} {text[:40]!r} is not an integer"
+            raise fault(place.at(row), what, LABELS if column == "x_label" else NUMBERING)
     return np.array([int(text) for text in texts], dtype=np.int64)
 
 

@@ -89,7 +89,7 @@ def as_splits(splits: Mapping[str, object], places: Places) -> dict[str, np.ndar
     An id above 100 times the number of pairs is refused as a code or a typing error: tables are
     as long as the largest id.
     """
-    arrays = {name: _as_pairs(values, name, places[name]) for name, values in splits.items()}
+    arrays = {name: _as_pairs(values, places[name]) for name, values in splits.items()}
     limit = largest_id(arrays)
     large = f"is absurdly large, above {IDS_PER_PAIR} times the number of pairs"
     for name, array in arrays.items():
@@ -121,13 +121,15 @@ def largest_id(splits: Mapping[str, np.ndarray]) -> int:
     return min(IDS_PER_PAIR * sum(map(len, splits.values())), ID_LIMIT - 1)
 
 
-def untrained(trained: np.ndarray, size: int, kind: str) -> str:
-    """A sentence on the ids below `size` that are not in `trained` [n]."""
+def untrained(kind: str, trained: np.ndarray, size: int, usual: float = 0.0) -> list[str]:
+    """A sentence if more than a `usual` share of the ids below `size` is not in `trained` [n]."""
     missing = np.setdiff1d(np.arange(size), trained)
-    return (
+    if len(missing) <= usual * size:
+        return []
+    return [
         f"{len(missing)} of {size} {kind}s have no training pair, "
         f"the first is {kind} {missing[0]}; {CONSEQUENCES[kind]}"
-    )
+    ]
 
 
 def as_features(
@@ -173,14 +175,15 @@ def as_names(names: Iterable[str] | None, n_items: int, place: Place) -> tuple[s
     return names
 
 
-def _as_pairs(values: object, split: str, place: Place) -> np.ndarray:
+def _as_pairs(values: object, place: Place) -> np.ndarray:
+    """Integers [n, 2] with at least one row."""
     array = as_array(values, place.file)
     if array.size == 0:
         remedy = "Train, valid and test need at least one pair each (x_label 0, 1, 2 in .inter)"
-        raise fault(place.file, f"the {split} split has no pairs", remedy)
+        raise fault(place.file, "there are no pairs", remedy)
     if array.ndim != 2 or array.shape[1] != 2:
         what = f"the pairs have shape {array.shape}, not (n, 2)"
-        raise fault(place.file, what, "Give one row for each pair: user, item")
+        raise fault(place.file, what, "Give one row for each pair")
     if array.dtype.kind == "f":
         whole = np.isfinite(array) & (array == np.floor(array))
         _refuse(~whole, array, place, "is not an integer", NUMBERING)
@@ -194,27 +197,21 @@ def _refuse(bad: np.ndarray, pairs: np.ndarray, place: Place, what: str, remedy:
     """Raise for the first bad id. `bad`, `pairs`: [n, 2]."""
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise fault(place.at(row), f"{KINDS[column]} id {pairs[row, column]} {what}", remedy)
+        kind = "item" if place.unit == "edge" else KINDS[column]
+        raise fault(place.at(row), f"{kind} id {pairs[row, column]} {what}", remedy)
 
 
-def _check_unique(splits: Mapping[str, np.ndarray], places: Places) -> None:
-    """No pair occurs twice, within a split or across splits."""
+def _check_unique(splits: Mapping[str, np.ndarray], places: Mapping[str, Place]) -> None:
+    """No pair occurs twice, within a split or across splits of [n, 2]."""
     pairs = np.concatenate(list(splits.values()))
-    repeated = _repeated(*pairs.T)
-    if repeated:
-        rows = [places[split].at(row) for split in splits for row in range(len(splits[split]))]
-        first, second = repeated
-        user, item = pairs[second]
-        what = f"user {user}, item {item} occurs twice, first at {rows[first]}"
-        raise fault(rows[second], what, "Keep each pair once, in one split only")
-
-
-def _repeated(left: np.ndarray, right: np.ndarray) -> tuple[int, int] | None:
-    """Two positions with the same ids in `left` and `right`, [n] each; None without any."""
-    codes = left * ID_LIMIT + right
+    codes = pairs[:, 0] * ID_LIMIT + pairs[:, 1]
     order = np.argsort(codes, kind="stable")
     same = np.flatnonzero(np.diff(codes[order]) == 0)
-    return tuple(order[same[0] : same[0] + 2]) if len(same) else None
+    if len(same):
+        rows = [places[split].at(row) for split in splits for row in range(len(splits[split]))]
+        first, second = order[same[0]], order[same[0] + 1]
+        what = f"the pair {pairs[second].tolist()} occurs twice, first at {rows[first]}"
+        raise fault(rows[second], what, "List each pair once, in one split only")
 
 
 def _modality_order(names: Iterable[str]) -> list[str]:
@@ -253,18 +250,12 @@ def _finite(array: np.ndarray, place: Place) -> np.ndarray:
 def _as_graph(graph: ItemGraph, n_items: int, place: Place) -> ItemGraph:
     """One item graph: ids in range, one finite cosine for each edge, no edge twice."""
     index, cosine = as_array(graph.index, place.file), as_array(graph.cosine, place.file)
-    n_edges = cosine.size
-    if index.shape != (2, n_edges) or index.dtype.kind not in "iu" or not n_edges:
-        what = f"the edges are {index.dtype} {index.shape}, not integers (2, {n_edges})"
+    if index.shape != (2, cosine.size):
+        what = f"the edges have shape {index.shape}, not (2, {cosine.size})"
         raise fault(place.file, what, "Give sources, neighbours, and one cosine for each edge")
-    outside = ((index < 0) | (index >= n_items)).any(axis=0)
-    if outside.any():
-        edge = int(outside.argmax())
-        what = f"edge {index[0, edge]} -> {index[1, edge]} is out of range"
-        raise fault(place.at(edge), what, f"Item ids run from 0 to {n_items - 1}")
+    edges = _as_pairs(index.T, place)
+    outside = (edges < 0) | (edges >= n_items)
+    _refuse(outside, edges, place, "is out of range", f"Item ids run from 0 to {n_items - 1}")
     index = read_only(index, np.int64)
-    if repeated := _repeated(*index):
-        source, target = index[:, repeated[1]]
-        what = f"edge {source} -> {target} occurs twice"
-        raise fault(place.at(repeated[1]), what, "Keep each edge once")
+    _check_unique({"edges": index.T}, {"edges": place})
     return ItemGraph(index, _finite(cosine.reshape(-1, 1), place).ravel())

@@ -64,8 +64,8 @@ FAULTS = {
     "transposed": ({"test": np.array(b.TEST).T[:, :1]}, ["test", "(2, 1)", "(n, 2)"]),
     "ragged": ({"train": [(0, 0), (1,)]}, ["train", "differ in length", "rectangular"]),
     "objects": ({"train": np.array([(0, None)])}, ["train", "Python objects", "numeric"]),
-    "empty": ({"valid": []}, ["valid", "the valid split has no pairs"]),
-    "twice": ({"test": [(0, 3), (2, 3)]}, ["test, row 1", "user 2, item 3", "train, row 5"]),
+    "empty": ({"valid": []}, ["valid", "there are no pairs"]),
+    "twice": ({"test": [(0, 3), (2, 3)]}, ["test, row 1", "[2, 3] occurs twice", "train, row 5"]),
     "item out of range": ({"n_items": 3}, ["n_items", "3 is not an integer between 4 and 1201"]),
     "user out of range": ({"n_users": 2}, ["n_users", "2 is not an integer between 3 and"]),
     "absurd size": ({"n_items": 10**12}, ["n_items", "not an integer between 4 and 1201"]),
@@ -74,7 +74,7 @@ FAULTS = {
     "feature rows": ({"features": {"image": np.ones((3, 2))}}, ["features['image']", "3 rows for 4 items"]),
     "feature NaN": ({"features": {"image": np.full((4, 2), np.nan)}}, ["features['image'], row 0", "nan"]),
     "modality": ({"features": {"": np.ones((4, 2))}}, ["''", "not a name for a modality"]),
-    "graph": ({"item_graphs": {"image": ItemGraph([[0], [4]], [1.0])}}, ["item_graphs['image'], row 0", "0 -> 4"]),
+    "graph": ({"item_graphs": {"image": ItemGraph([[0], [4]], [1.0])}}, ["item_graphs['image'], row 0", "id 4"]),
     "names": ({"item_names": ["a"]}, ["item_names", "1 names for 4 items", "one name per item"]),
 }  # fmt: skip
 

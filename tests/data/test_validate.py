@@ -101,23 +101,23 @@ OBJECTS = np.array([{"a": 1}, None, 2], dtype=object)
 TABLE = {
     "text id": (
         changed_row("anna\t1\t5\t0"),
-        ["shop.inter, line 3", "user id 'anna'", "not an integer", "from 0"],
+        ["shop.inter, line 3", "userID 'anna'", "not an integer", "from 0"],
     ),
     "text item": (
         changed_row("0\tB00\t5\t0"),
-        ["shop.inter, line 3", "item id 'B00'", "not an integer"],
+        ["shop.inter, line 3", "itemID 'B00'", "not an integer"],
     ),
-    "fractional id": (changed_row("0.5\t1\t5\t0"), ["line 3", "user id '0.5'", "not an integer"]),
+    "fractional id": (changed_row("0.5\t1\t5\t0"), ["line 3", "userID '0.5'", "not an integer"]),
     "integer written as a fraction": (
         changed_row("0\t1.0\t5\t0"),
-        ["line 3", "item id '1.0'", "not an integer"],
+        ["line 3", "itemID '1.0'", "not an integer"],
     ),
     "scientific id": (changed_row("1e0\t1\t5\t0"), ["line 3", "'1e0' is not an integer"]),
     "truth value as id": (changed_row("True\t1\t5\t0"), ["line 3", "'True' is not an integer"]),
     "digits of another script": (changed_row("٣\t1\t5\t0"), ["line 3", "'٣'"]),
-    "NaN id": (changed_row("nan\t1\t5\t0"), ["line 3", "user id 'nan' is not an integer"]),
-    "no id": (changed_row("\t1\t5\t0"), ["line 3", "user id is missing", "Number users"]),
-    "no ids and no label": (changed_row("\t\t5\t"), ["line 3", "user id is missing"]),
+    "NaN id": (changed_row("nan\t1\t5\t0"), ["line 3", "userID 'nan' is not an integer"]),
+    "no id": (changed_row("\t1\t5\t0"), ["line 3", "userID '' is not an integer", "Number users"]),
+    "no ids and no label": (changed_row("\t\t5\t"), ["line 3", "userID '' is not an integer"]),
     "quoted id": (changed_row('"0"\t1\t5\t0'), ["line 3", "not an integer"]),
     "negative user": (
         changed_row("-1\t1\t5\t0"),
@@ -151,7 +151,7 @@ TABLE = {
     "label in words": (changed_row("0\t1\t5\ttrain"), ["line 3", "x_label 'train'", "0 for train"]),
     "pair twice in train": (
         changed_row("0\t0\t5\t0"),
-        ["line 3", "user 0, item 0", "first at", "line 2", "once"],
+        ["line 3", "pair [0, 0] occurs twice", "first at", "line 2", "once"],
     ),
     "pair in train and test": (
         changed_row("0\t0\t5\t2", 9),
@@ -191,12 +191,12 @@ TABLE = {
     ),
     "no valid rows": (
         table(*b.inter_rows(valid=[])),
-        ["shop.inter", "the valid split has no pairs", "x_label"],
+        ["shop.inter", "there are no pairs", "x_label"],
     ),
-    "no test rows": (table(*b.inter_rows(test=[])), ["shop.inter", "the test split has no pairs"]),
+    "no test rows": (table(*b.inter_rows(test=[])), ["shop.inter", "there are no pairs"]),
     "no train rows": (
         table(*b.inter_rows(train=[])),
-        ["shop.inter", "the train split has no pairs"],
+        ["shop.inter", "there are no pairs"],
     ),
 }
 ARRAYS = {
@@ -229,11 +229,11 @@ ARRAYS = {
     ),
     "pair twice": (
         splits(valid=[(0, 2), (0, 2)]),
-        ["valid.npy, column 1", "user 0, item 2", "valid.npy, column 0"],
+        ["valid.npy, column 1", "[0, 2]", "valid.npy, column 0"],
     ),
     "pair in two splits": (
         splits(test=[(0, 3), (1, 1)]),
-        ["test.npy, column 1", "user 1, item 1", "train.npy, column 2"],
+        ["test.npy, column 1", "[1, 1]", "train.npy, column 2"],
     ),
     "rows are pairs": (
         file("train.npy", saved(np.array(b.TRAIN))),
@@ -245,11 +245,11 @@ ARRAYS = {
     ),
     "empty valid": (
         file("valid.npy", saved(np.zeros((2, 0), int))),
-        ["valid.npy", "valid split has no pairs"],
+        ["valid.npy", "there are no pairs"],
     ),
     "empty train": (
         file("train.npy", saved(np.zeros((2, 0), int))),
-        ["train.npy", "train split has no pairs"],
+        ["train.npy", "there are no pairs"],
     ),
     "missing valid": (
         without("valid.npy"),
@@ -343,20 +343,20 @@ FEATURES = {
 GRAPHS = {
     "source out of range": (
         graph(index=INDEX + 1),
-        ["item_knn.npz, image, edge 5", "3 -> 4", "0 to 3"],
+        ["item_knn.npz, image, edge 5", "item id 4", "0 to 3"],
     ),
     "negative": (
         graph(index=INDEX - 1),
-        ["item_knn.npz, image, edge 0", "-1 -> -1", "out of range"],
+        ["item_knn.npz, image, edge 0", "item id -1", "out of range"],
     ),
     "float index": (graph(index=INDEX + 0.0), ["item_knn.npz, image", "float64", "integers"]),
     "index transposed": (
         graph(index=INDEX.T),
-        ["item_knn.npz, image", "(8, 2), not integers (2, 8)"],
+        ["item_knn.npz, image", "(8, 2), not (2, 8)"],
     ),
     "cosine of another length": (
         graph(cosine=COSINE[:-1]),
-        ["item_knn.npz, image", "(2, 8), not integers (2, 7)", "each edge"],
+        ["item_knn.npz, image", "(2, 8), not (2, 7)", "each edge"],
     ),
     "cosine not finite": (
         graph(cosine=COSINE * np.nan),
@@ -368,11 +368,11 @@ GRAPHS = {
     ),
     "no edges": (
         graph(index=INDEX[:, :0], cosine=COSINE[:0]),
-        ["item_knn.npz, image", "(2, 0)", "each edge"],
+        ["item_knn.npz, image", "there are no pairs"],
     ),
     "edge twice": (
         graph(index=INDEX * 0),
-        ["item_knn.npz, image, edge 1", "0 -> 0 occurs twice", "once"],
+        ["item_knn.npz, image, edge 1", "[0, 0] occurs twice", "once"],
     ),
     "no cosine": (
         file("item_knn.npz", zipped(image_index=saved(INDEX))),
@@ -398,15 +398,15 @@ GRAPHS = {
 ITEMS = {
     "item missing": (
         items("itemID\tname\n0\ta\n1\tb\n3\td\n"),
-        ["items.tsv", "item 2 is not listed", "remove the file"],
+        ["items.tsv", "item 2 is missing", "remove the file"],
     ),
     "item twice": (
         items("itemID\tname\n0\ta\n1\tb\n1\tc\n2\tc\n3\td\n"),
-        ["items.tsv, line 4", "item id 1 is listed twice"],
+        ["items.tsv", "item 2 is missing, or an item before it is listed twice"],
     ),
     "out of range": (
         items("itemID\ttitle\n0\ta\n1\tb\n2\tc\n9\td\n"),
-        ["items.tsv", "item 3 is not listed"],
+        ["items.tsv", "item 3 is missing"],
     ),
     "too few": (
         items("itemID\tname\n0\ta\n1\tb\n"),
@@ -414,7 +414,7 @@ ITEMS = {
     ),
     "text id": (
         items("itemID\tname\nB0\ta\n"),
-        ["items.tsv, line 2", "item id 'B0'", "not an integer"],
+        ["items.tsv, line 2", "itemID 'B0'", "not an integer"],
     ),
     "no id column": (
         items("asin\tname\nB0\ta\n"),
@@ -459,7 +459,7 @@ def test_the_row_of_a_split_is_the_line_of_the_file_even_where_splits_are_mixed(
 
 def test_blank_lines_do_not_shift_the_line_that_is_named(tmp_path):
     b.write_inter(tmp_path, ["", "  ", *b.inter_rows(), "", "2\tx\t5\t2"])
-    with pytest.raises(DataError, match="line 17: item id 'x' is not an integer"):
+    with pytest.raises(DataError, match="line 17: itemID 'x' is not an integer"):
         read_folder(tmp_path)
 
 
