@@ -19,7 +19,6 @@ from seapkg.data.validate import (
     as_splits,
     count_ids,
     read_only,
-    untrained,
 )
 from seapkg.errors import DataError
 
@@ -27,6 +26,10 @@ __all__ = ["Dataset", "ItemGraph", "SPLITS", "content_hash"]
 
 SPLITS = ("train", "valid", "test")
 FEW_UNTRAINED_ITEMS = 0.01  # a share of items that every split leaves without a training pair
+CONSEQUENCES = {
+    "user": "they are left out of evaluation",
+    "item": "collaborative models cannot rank them",
+}
 NOWHERE: Mapping = MappingProxyType({})
 
 log = logging.getLogger(__name__)
@@ -157,8 +160,8 @@ class Dataset:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """A sentence each on users, and on more than 1 % of items, without a training pair."""
-        users = untrained("user", self.train_users, self.n_users)
-        items = untrained("item", self.train_items, self.n_items, FEW_UNTRAINED_ITEMS)
+        users = _untrained("user", self.train_users, self.n_users)
+        items = _untrained("item", self.train_items, self.n_items, FEW_UNTRAINED_ITEMS)
         return (*users, *items)
 
     def require_features(self, model: str) -> None:
@@ -195,3 +198,14 @@ def _fingerprint(dataset: Dataset) -> str:
     for name, graph in dataset.item_graphs.items():
         parts.append(f"{name}~{content_hash(graph.index, graph.cosine)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _untrained(kind: str, trained: np.ndarray, size: int, usual: float = 0.0) -> list[str]:
+    """A sentence if more than a `usual` share of the ids below `size` is not in `trained` [n]."""
+    missing = np.setdiff1d(np.arange(size), trained)
+    if len(missing) <= usual * size:
+        return []
+    return [
+        f"{len(missing)} of {size} {kind}s have no training pair, "
+        f"the first is {kind} {missing[0]}; {CONSEQUENCES[kind]}"
+    ]

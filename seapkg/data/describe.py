@@ -188,18 +188,25 @@ def _n_repeated(x: np.ndarray) -> int:
 def _feature_faults(x: np.ndarray) -> list[str]:
     """Complaints about one modality's features [n_items, width]."""
     n_rows, width = x.shape
-    complaints = []
-    if n := int((x == x[:, :1]).all(axis=1).sum()) if width > 1 else 0:
-        complaints.append(f"{n} of {n_rows} rows are constant; they say nothing about their items")
-    if n := int((x == x[:1]).all(axis=0).sum()) if n_rows > 1 else 0:
-        complaints.append(f"{n} of {width} columns are constant; leave them out")
-    if (n := _n_repeated(x)) > MOST_DUPLICATES * n_rows:
-        complaints.append(f"{n} of {n_rows} rows equal another; scores cannot tell them apart")
+    constant_rows = (x == x[:, :1]).all(axis=1).sum() * (width > 1)
+    constant_columns = (x == x[:1]).all(axis=0).sum() * (n_rows > 1)
+    counts = [  # the number, of how many, the most that is usual, and what they are
+        (constant_rows, n_rows, 0, "rows are constant; they say nothing about their items"),
+        (constant_columns, width, 0, "columns are constant; leave them out"),
+        (
+            _n_repeated(x),
+            n_rows,
+            MOST_DUPLICATES * n_rows,
+            "rows equal another; scores cannot tell them apart",
+        ),
+    ]
+    complaints = [f"{n} of {size} {what}" for n, size, most, what in counts if n > most]
     norms = np.linalg.norm(x, axis=1)
-    if norms.max() > LARGEST_NORM * np.median(norms):
-        row, median = norms.argmax(), np.median(norms)
+    largest, median = norms.max(), np.median(norms)
+    if largest > LARGEST_NORM * median:
+        row = norms.argmax()
         complaints.append(
-            f"the norm of row {row} is {norms[row]:.4g}, the median is {median:.4g}; scale the rows"
+            f"the norm of row {row} is {largest:.4g}, the median is {median:.4g}; scale the rows"
         )
     return complaints
 

@@ -1,4 +1,4 @@
-"""`downloads.json`: the sum and the origin of each file that was fetched into, or made in, a folder."""
+"""`downloads.json`: the sum and the origin of the files fetched into, or made in, a folder."""
 
 import hashlib
 import json

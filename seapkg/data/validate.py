@@ -12,10 +12,6 @@ ID_LIMIT = 2**31
 IDS_PER_PAIR = 100
 KINDS = ("user", "item")
 FIRST_MODALITIES = ("image", "text")
-CONSEQUENCES = {
-    "user": "they are left out of evaluation",
-    "item": "collaborative models cannot rank them",
-}
 NUMBERING = "Number users and items from 0 without gaps"
 
 
@@ -121,17 +117,6 @@ def largest_id(splits: Mapping[str, np.ndarray]) -> int:
     return min(IDS_PER_PAIR * sum(map(len, splits.values())), ID_LIMIT - 1)
 
 
-def untrained(kind: str, trained: np.ndarray, size: int, usual: float = 0.0) -> list[str]:
-    """A sentence if more than a `usual` share of the ids below `size` is not in `trained` [n]."""
-    missing = np.setdiff1d(np.arange(size), trained)
-    if len(missing) <= usual * size:
-        return []
-    return [
-        f"{len(missing)} of {size} {kind}s have no training pair, "
-        f"the first is {kind} {missing[0]}; {CONSEQUENCES[kind]}"
-    ]
-
-
 def as_features(
     features: Mapping[str, object], n_items: int, places: Places
 ) -> Mapping[str, np.ndarray]:
@@ -179,7 +164,7 @@ def _as_pairs(values: object, place: Place) -> np.ndarray:
     """Integers [n, 2] with at least one row."""
     array = as_array(values, place.file)
     if array.size == 0:
-        remedy = "Train, valid and test need at least one pair each (x_label 0, 1, 2 in .inter)"
+        remedy = "Train, valid, test (x_label 0, 1, 2 in .inter) and graphs need at least one each"
         raise fault(place.file, "there are no pairs", remedy)
     if array.ndim != 2 or array.shape[1] != 2:
         what = f"the pairs have shape {array.shape}, not (n, 2)"
@@ -224,11 +209,8 @@ def _as_feature(name: str, values: object, n_items: int, place: Place) -> np.nda
         what = f"{name!r} is not a name for a modality"
         raise fault(place.file, what, "Use letters, digits, - and _, as in image or audio_2")
     array = as_array(values, place.file)
-    if array.ndim != 2 or array.shape[1] == 0:
-        what = f"the features have shape {array.shape}, not (n_items, width)"
-        raise fault(place.file, what, "Give a 2-D array with one row per item")
-    if len(array) != n_items:
-        what = f"it has {len(array)} rows for {n_items} items"
+    if array.ndim != 2 or len(array) != n_items or not array.size:
+        what = f"the features have shape {array.shape}, not ({n_items}, width)"
         raise fault(place.file, what, "Give one row per item, in the order of item ids")
     return _finite(array, place)
 

@@ -74,7 +74,7 @@ def read_texts(path: Path, rows: Mapping[str, int]) -> tuple[list[str], list[str
 
 
 def plain(value: object) -> str:
-    """One line of text from text, a number, or lists of them; entities such as &amp; are resolved."""
+    """One line of text from text, a number, or lists of them; resolves entities such as &amp;."""
     text = html.unescape(" ".join(_pieces(value)))
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 

@@ -71,7 +71,7 @@ FAULTS = {
     "absurd size": ({"n_items": 10**12}, ["n_items", "not an integer between 4 and 1201"]),
     "no size": ({"n_items": 0}, ["n_items", "0 is not an integer between 4 and 1201"]),
     "size in words": ({"n_users": "many"}, ["n_users", "'many' is not an integer"]),
-    "feature rows": ({"features": {"image": np.ones((3, 2))}}, ["features['image']", "3 rows for 4 items"]),
+    "feature rows": ({"features": {"image": np.ones((3, 2))}}, ["features['image']", "(3, 2), not (4, width)"]),
     "feature NaN": ({"features": {"image": np.full((4, 2), np.nan)}}, ["features['image'], row 0", "nan"]),
     "modality": ({"features": {"": np.ones((4, 2))}}, ["''", "not a name for a modality"]),
     "graph": ({"item_graphs": {"image": ItemGraph([[0], [4]], [1.0])}}, ["item_graphs['image'], row 0", "id 4"]),

@@ -316,13 +316,16 @@ FEATURES = {
     ),
     "too few rows": (
         features(image=b.features(3, 3)),
-        ["image_feat.npy", "3 rows for 4 items", "one row per item"],
+        ["image_feat.npy", "(3, 3), not (4, width)", "one row per item"],
     ),
-    "too many rows": (features(audio=b.features(3, 5)), ["audio_feat.npy", "5 rows for 4 items"]),
-    "one dimension": (features(image=np.ones(4)), ["image_feat.npy", "(4,)", "2-D"]),
+    "too many rows": (
+        features(audio=b.features(3, 5)),
+        ["audio_feat.npy", "(5, 3), not (4, width)"],
+    ),
+    "one dimension": (features(image=np.ones(4)), ["image_feat.npy", "(4,), not (4, width)"]),
     "three dimensions": (
         features(image=np.ones((4, 2, 2))),
-        ["image_feat.npy", "(4, 2, 2)", "2-D"],
+        ["image_feat.npy", "(4, 2, 2)", "one row"],
     ),
     "no columns": (features(image=np.ones((4, 0))), ["image_feat.npy", "(4, 0)", "width"]),
     "text": (features(image=np.full((4, 2), "x")), ["image_feat.npy", "<U1", 'astype("float32")']),
