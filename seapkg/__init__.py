@@ -17,7 +17,6 @@ _HOMES = {
     "seapkg.runs.run": ("Run",),
     "seapkg.runs.store": ("Store",),
     "seapkg.runs.train": ("train",),
-    "seapkg.studies": ("study",),
     "seapkg.models": ("systems",),
     "seapkg.studies": ("study",),
     "seapkg.training": ("TrainingConfig", "evaluate", "fit"),

@@ -1,7 +1,7 @@
 """Random broken files: each reads as what it is, or is refused in the package's own words; nothing
 in them is run.
 
-2 000 cases in all. A case is its number: the same one breaks the same file in the same way.
+1 000 cases in all. A case is its number: the same one breaks the same file in the same way.
 """
 
 import functools
@@ -33,7 +33,7 @@ from seapkg.runs.train import plan
 from seapkg.training import TrainingConfig, fit
 from seapkg.training.checkpoint import Checkpoint
 
-BATCHES, PER_BATCH = 20, 100  # of cases
+BATCHES, PER_BATCH = 10, 100  # of cases
 TOKENS = [
     "",
     " ",

@@ -4,6 +4,7 @@ here that is tried.
 `.ci/run` runs the notebooks with it as well.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -66,9 +67,7 @@ def test_processes_that_a_test_starts_stay_too():
 @pytest.mark.notebook
 @pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="reads Linux's list of sockets")
 def test_a_notebooks_kernel_stays_and_listens_on_loopback_alone(tmp_path):
-    """Its ports are ZeroMQ's, which no hook of Python sees: so they are looked up in the system's
-    list.
-    """
+    """No hook of Python sees the ports of ZeroMQ, so the test reads the system's list."""
     cells = [
         "import os, socket\nfrom sitecustomize import LeftTheMachine",
         f"try:\n    socket.create_connection(({ELSEWHERE!r}, 80), 1)\nexcept LeftTheMachine:\n    print('stays')",
@@ -76,10 +75,8 @@ def test_a_notebooks_kernel_stays_and_listens_on_loopback_alone(tmp_path):
     ]
     path = tmp_path / "00_sockets.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells]), path)
-    with notebooks.kernel_of_this_python() as kernel:
-        failure = notebooks.execute(
-            notebooks.Job(path, {}), tmp_path / "copy.ipynb", kernel=kernel, root=tmp_path
-        )
+    with notebooks.kernel_of_this_python(), contextlib.chdir(tmp_path):
+        failure = notebooks.execute(notebooks.Job(path, {}), tmp_path / "copy.ipynb")
     assert failure is None, failure
     said = [
         cell.outputs[0].text.strip()

@@ -76,7 +76,8 @@ from seapkg.runs.sweep import sweep
 from seapkg.runs.train import plan
 if __name__ == "__main__":
     options = {"max_epochs": 10**6, "patience": 10**6}
-    sweep([plan("bpr", "synthetic", seed=seed, **options) for seed in range(3)], Store(sys.argv[1]), workers=2)
+    plans = [plan("bpr", "synthetic", seed=seed, **options) for seed in range(3)]
+    sweep(plans, Store(sys.argv[1]), workers=2)
 """
 
 
