@@ -359,9 +359,8 @@ def test_settings_keep_what_stands_behind_the_first_equals_sign():
 
 def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
     endless = "--set", "patience=1000000", "max_epochs=1000000"
-    heard = {
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    }  # a job in the background ignores it
+    # a job in the background ignores the signal unless it is told not to
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     training = command(
         "train", "lightgcn", "--data", "synthetic", "--store", tmp_path, *endless, **heard
     )
@@ -388,7 +387,8 @@ def test_a_reader_that_leaves_early_is_no_error():
 
 def test_importing_the_package_imports_no_notebook_and_no_plotting():
     code = (
-        "import sys, seapkg; light = set(sys.modules); seapkg.train, seapkg.load, seapkg.fit, seapkg.Dataset;"
+        "import sys, seapkg; light = set(sys.modules);"
+        "seapkg.train, seapkg.load, seapkg.fit, seapkg.Dataset;"
         "heavy = {'matplotlib', 'papermill', 'jupyter_client', 'IPython', 'nbformat'};"
         "print(sorted(heavy & set(sys.modules)), 'torch' in light)"
     )

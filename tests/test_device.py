@@ -103,7 +103,7 @@ def test_the_peak_memory_of_the_process_is_in_megabytes():
 
 @pytest.mark.skipif(not STATUS.exists(), reason="reads the memory in use where Linux shows it")
 def test_a_training_in_a_library_call_leaves_the_settings_of_malloc_as_they_were(tmp_path):
-    """A freed array of 400 MB goes back to the system, which a process that keeps it would not do."""
+    """A freed array of 400 MB goes back to the system; a process with the settings keeps it."""
     code = """
 import sys, torch, seapkg
 from seapkg.device import _status_mb

@@ -1,8 +1,12 @@
 """What commands share: an option, tables to stdout, remarks to stderr."""
 
-import sys
+from __future__ import annotations
 
-import pandas as pd
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add_store(command) -> None:

@@ -78,11 +78,12 @@ NO_MEMORY = """
 import resource, sys
 import torch
 from seapkg.__main__ import main
-torch.ones(300, 300) @ torch.ones(300, 300)  # threads and their stacks are there before the limit is
-held = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize:")) * 1024
+torch.ones(300, 300) @ torch.ones(300, 300)  # starts the threads before the limit
+lines = [line.split() for line in open("/proc/self/status")]
+held = next(int(line[1]) for line in lines if line[0] == "VmSize:") * 1024
 resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]), resource.RLIM_INFINITY))
-command = ["train", "sea", "--data", "synthetic", "--device", "cpu", "--store", sys.argv[1], "--epochs", "1", "--set"]
-sys.exit(main([*command, *sys.argv[3:]]))
+command = "train sea --data synthetic --device cpu --epochs 1 --store".split()
+sys.exit(main([*command, sys.argv[1], "--set", *sys.argv[3:]]))
 """
 
 

@@ -27,7 +27,8 @@ for number in os.listdir("/proc/self/fd"):
     with suppress(OSError):  # closed since it was listed
         links.add(os.readlink(f"/proc/self/fd/{number}"))
 own = {link[8:-1] for link in links if link.startswith("socket:")}
-rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]]
+lists = [Path(f"/proc/self/net/{name}").read_text() for name in ("tcp", "tcp6")]
+rows = [row.split() for text in lists for row in text.splitlines()[1:]]
 places = {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in own}
 """
 
@@ -70,7 +71,8 @@ def test_a_notebooks_kernel_stays_and_listens_on_loopback_alone(tmp_path):
     """No hook of Python sees the ports of ZeroMQ, so the test reads the system's list."""
     cells = [
         "import os, socket\nfrom sitecustomize import LeftTheMachine",
-        f"try:\n    socket.create_connection(({ELSEWHERE!r}, 80), 1)\nexcept LeftTheMachine:\n    print('stays')",
+        f"try:\n    socket.create_connection(({ELSEWHERE!r}, 80), 1)\n"
+        "except LeftTheMachine:\n    print('stays')",
         f"{LISTENING}\nprint(sorted(places))",
     ]
     path = tmp_path / "00_sockets.ipynb"
