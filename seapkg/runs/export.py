@@ -10,6 +10,7 @@ import torch
 from seapkg.data import Dataset
 from seapkg.files import replacing
 from seapkg.models import Recommender
+from seapkg.runs.archive import STATE
 from seapkg.runs.recommend import dataset_of, restore, top_items
 from seapkg.runs.run import Run
 
@@ -28,6 +29,7 @@ def export(run: Run, folder: Path, k: int = 20, data: Dataset | None = None) -> 
     Raises:
         RequestError: where the run is a committed summary without its model.
     """
+    run.require(STATE)
     dataset = dataset_of(run, data)
     model = restore(run, dataset)
     folder.mkdir(parents=True, exist_ok=True)
