@@ -8,8 +8,7 @@ import seapkg
 from seapkg.errors import DataError, FailedRun, RequestError, TrainingFault
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan
-from seapkg.studies import definitions
-from seapkg.studies import plan as study_plan
+from seapkg.studies.base import Study, arms_of
 
 HERE = {"device": "cpu", "progress": False}
 WILD = {"learning_rate": 1e30, "max_epochs": 20, "embed_dim": 8}
@@ -50,16 +49,12 @@ def test_a_failed_run_is_tried_again_with_retry(store):
     assert store.failures() == {} and store.find(planned.spec).name == run.name
 
 
-def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, caplog, monkeypatch):
-    runs = definitions.changed_runs(
-        tiny(), "bpr", {"tame": {}, "wild": WILD}, [0], store=store, max_epochs=1
-    )
-    assert [len(group) for group in runs.values()] == [1, 0]
+def test_a_failed_run_is_missing_from_a_study_with_a_warning(store, caplog):
+    arms = arms_of("bpr", {"tame": {}, "wild": WILD})
+    results = Study("toy", arms, [tiny()], [0], len, max_epochs=1).runs(store)
+    assert results.counts()["runs"].tolist() == [1, 0]
     assert "left out" in caplog.text and "learning_rate" in caplog.text
-    assert len(store.failures()) == 1
-    planned = [plan("bpr", tiny(), **WILD), plan("bpr", tiny(), **WILD, seed=1)]
-    monkeypatch.setitem(study_plan.ASKS, "wild", lambda: planned)
-    assert study_plan.missing([("wild", {})], store) == {"wild": planned[1:]}
+    assert len(store.failures()) == 1 and "wild" in results.lacks()
 
 
 def test_a_mark_that_cannot_be_read_is_still_a_mark(store):

@@ -73,10 +73,8 @@ def test_a_notebooks_kernel_stays_and_listens_on_loopback_alone(tmp_path):
     ]
     path = tmp_path / "00_sockets.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells]), path)
-    with notebooks.kernel_of_this_python() as kernel:
-        failure = notebooks.execute(
-            notebooks.Job(path, {}), tmp_path / "copy.ipynb", kernel=kernel, root=tmp_path
-        )
+    with notebooks.kernel_of_this_python():
+        failure = notebooks.execute(notebooks.Job(path, {}), tmp_path / "copy.ipynb")
     assert failure is None, failure
     said = [
         cell.outputs[0].text.strip()
