@@ -28,4 +28,6 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source .ci/setup.sh
+# glibc keeps the large arrays that every training step frees, instead of fetching their pages anew.
+export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_TOP_PAD_=67108864
 exec "$python" -m seapkg.studies.notebooks "$profile" "${@:2}"

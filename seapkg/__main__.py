@@ -9,10 +9,11 @@ import logging
 import os
 import sys
 
-from seapkg.commands import data, listing, training
+from seapkg.commands import compare, data, listing, training
 from seapkg.commands.text import say
 from seapkg.errors import SeapkgError
 
+DESCRIPTION = "Train, compare and inspect multimodal recommenders."
 INTERRUPTED, BROKEN_PIPE = 130, 141  # as shells count them: 128 + the signal
 
 
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        say("interrupted; the same command continues from the last checkpoint, if there is one")
+        say("interrupted; the same command continues from its last checkpoint, if any")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,9 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of every command and its options."""
-    root = argparse.ArgumentParser(prog="seapkg", description=__doc__.split("\n")[0])
+    root = argparse.ArgumentParser(prog="seapkg", description=DESCRIPTION)
     commands = root.add_subparsers(required=True, metavar="COMMAND")
-    for group in (training, listing, data):
+    for group in (training, compare, listing, data):
         group.add(commands)
     return root
 

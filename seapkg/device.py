@@ -11,7 +11,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -75,10 +75,8 @@ def keep_freed_memory() -> None:
     so only the command line and worker processes call this. MALLOC_MMAP_MAX_,
     MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ in the environment do the same.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None:
+    set_option = _of_glibc("mallopt")
+    if set_option:
         set_option(M_MMAP_MAX, 0)  # large arrays come from the heap, which keeps them
         set_option(M_TRIM_THRESHOLD, 2**31 - 1)
         set_option(M_TOP_PAD, 64 << 20)
@@ -92,10 +90,9 @@ def forget_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     gc.collect()
-    if sys.platform.startswith("linux"):
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    trim = _of_glibc("malloc_trim")
+    if trim:
+        trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
@@ -151,6 +148,12 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     message = str(error).lower()
     return isinstance(error, RuntimeError) and any(m in message for m in OUT_OF_MEMORY_MESSAGES)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of the C library; None where it is not glibc."""
+    is_linux = sys.platform.startswith("linux")
+    return getattr(ctypes.CDLL(None), name, None) if is_linux else None
 
 
 def _amounts(error: BaseException) -> str:

@@ -14,10 +14,14 @@ import pandas as pd
 import pytest
 from tiny import tiny
 
+import seapkg
 from seapkg.__main__ import main, parser
 from seapkg.commands.training import planned_run, settings
 from seapkg.errors import RequestError
+from seapkg.models import Recommender
+from seapkg.models.bpr import BPR
 from seapkg.runs.store import Store
+from seapkg.runs.train import carry_out
 
 FIELDS = [
     "run", "model", "dataset", "seed", "epochs", "best_epoch", "valid", "test", "seconds_per_epoch",
@@ -302,6 +306,12 @@ def test_export_writes_vectors_and_the_best_items_of_every_user(store, tmp_path,
     assert rows[rows["user"] == 2]["item"].tolist() == best["item"].tolist()
 
 
+def test_a_model_whose_score_is_no_dot_product_exports_no_vectors(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(BPR, "scorer", lambda model: Recommender.scorer(model))
+    assert main(["export", "bpr", "--out", str(tmp_path), "--store", str(store)]) == 0
+    assert [path.suffix for path in tmp_path.iterdir()] == [".csv"]
+
+
 def test_export_of_a_committed_summary_says_that_it_has_no_model(store, tmp_path, capsys):
     shutil.copytree(store, tmp_path, dirs_exist_ok=True)
     (folder,) = tmp_path.iterdir()
@@ -310,17 +320,34 @@ def test_export_of_a_committed_summary_says_that_it_has_no_model(store, tmp_path
     assert "state.npz" in one_line(capsys.readouterr().err)
 
 
-def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys):
+def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys, monkeypatch):
+    def sweep(plans, store, workers):
+        for plan in plans:
+            carry_out(plan, store, progress=False)
+
+    monkeypatch.setattr("seapkg.runs.sweep.sweep", sweep)  # its workers take seconds to start
     ask = ["compare", "--data", str(folder), "--epochs", "1", "--store", str(tmp_path)]
     assert main([*ask, "--systems", "popularity,bpr,vbpr", "--seeds", "2"]) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split()[:2] == ["system", "seeds"] and len(rows) == 3
-    values = [float(row.split()[head.split().index("recall@20")]) for row in rows]
-    assert {row.split()[0]: row.split()[1] for row in rows} == {
-        "popularity": "1", "bpr": "2", "vbpr": "2"
-    }  # fmt: skip
-    assert values == sorted(values, reverse=True)
-    assert main([*ask, "--systems", "bprr"]) == 2
+    out = capsys.readouterr().out.replace(" ± ", "±")
+    head, *rows = (line.split() for line in out.splitlines())
+    assert head == ["model", "seeds", "recall@10", "recall@20", "ndcg@10", "ndcg@20"]
+    assert {row[0]: row[1] for row in rows} == {"popularity": "1", "bpr": "2", "vbpr": "2"}
+    assert {row[0]: "±" in row[3] for row in rows} == {
+        "popularity": False,
+        "bpr": True,
+        "vbpr": True,
+    }
+    means = [float(row[3].split("±")[0]) for row in rows]
+    assert means == sorted(means, reverse=True)
+
+
+def test_compare_takes_rows_and_systems_and_refuses_others(folder, tmp_path, capsys):
+    from seapkg.commands.compare import _labels
+
+    data = seapkg.load(folder)
+    assert _labels(data, "sea,bpr") == ["sea (released)", "sea (paper)", "bpr"]
+    assert _labels(data, "sea (paper)") == ["sea (paper)"]
+    assert main(["compare", "--data", str(folder), "--systems", "bprr"]) == 2
     assert "did you mean 'bpr'" in one_line(capsys.readouterr().err)
 
 
@@ -347,7 +374,7 @@ def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
     assert training.returncode == 130 and out == "" and "Traceback" not in seen + err
     assert (
         err.splitlines()[-1]
-        == "seapkg: interrupted; the same command continues from the last checkpoint, if there is one"
+        == "seapkg: interrupted; the same command continues from its last checkpoint, if any"
     )
     assert list(tmp_path.iterdir()) == []
 

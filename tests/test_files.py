@@ -93,7 +93,9 @@ def test_the_lock_file_exists_while_the_lock_is_held(tmp_path):
 
 
 def test_whoever_waited_holds_a_lock_that_the_next_one_meets(tmp_path):
-    """The first holder removes the lock file while the second waits: the third must meet the second."""
+    """The first holder removes the lock file while the second waits: the third must meet the
+    second.
+    """
     path = tmp_path / "lock"
     waits, holds, done = threading.Event(), threading.Event(), threading.Event()
 

@@ -19,7 +19,7 @@ def add(commands) -> None:
 
 def _add_get(actions) -> None:
     get = actions.add_parser("get", help="download a registered dataset")
-    get.add_argument("name", metavar="NAME", help="such as baby or lfm2k; data/README.md lists all")
+    get.add_argument("name", metavar="NAME", help="baby, sports, clothing, lfm2k or tiktok")
     get.add_argument("--features", default="original", help="original (default), surrogate or none")
     get.add_argument("--folder", metavar="DIR", help="where to put it; default: data/NAME")
     get.add_argument("--offline", action="store_true", help="only check the files that are there")
@@ -52,26 +52,30 @@ def _add_prepare(actions) -> None:
 
 def _check(options) -> None:
     from seapkg.data import describe, load
-    from seapkg.data.diagnosis import likeness, not_read, table_1, warnings_about
+    from seapkg.data.describe import feature_similarity, table_1, warnings_about
 
     data = load(options.data)
-    for table in (describe(data), table_1(data), likeness(data)):
+    for table in (describe(data), table_1(data), feature_similarity(data)):
         if len(table):
             print_table(table)
             print()
-    for warning in [*warnings_about(data), *not_read(data)]:
+    for warning in warnings_about(data):
         print(f"warning: {warning}")
 
 
 def _get(options) -> None:
+    from seapkg.data.catalogue import entry
     from seapkg.data.download import get
-    from seapkg.data.registry import entry
+    from seapkg.prepare.surrogate import make_surrogates
     from seapkg.runs.locations import data_root
 
     chosen = entry(options.name)
     folder = Path(options.folder) if options.folder else data_root() / options.name
+    say(f"{chosen.name}: {chosen.about}. Terms: {chosen.terms}.")
     say(f"features: {options.features}; into {folder}")
-    get(chosen, folder, features=options.features, offline=options.offline, say=say)
+    get(chosen, folder, features=options.features, offline=options.offline)
+    if options.features == "surrogate":
+        make_surrogates(chosen, folder)
     print(folder)
 
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from seapkg.commands.text import print_table, say
-from seapkg.commands.training import add_store
+from seapkg.commands.text import add_store, print_table, say
 
 
 def add(commands) -> None:
@@ -48,7 +47,8 @@ def _models(options) -> None:
     for name, system in systems().items():
         model = system.model
         needs = "item features" if model.needs_features else "interactions only"
-        print(f"{name}: {system.title} ({system.year}); needs {needs}")
+        year = f" ({system.year})" if system.year else ""
+        print(f"{name}: {system.title}{year}; needs {needs}")
         _print_options(model.config_class)
         trained = ", ".join(f"{key}={value}" for key, value in model.training_defaults.items())
         print(f"    trained by default with {trained}\n" if trained else "")

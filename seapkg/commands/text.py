@@ -1,8 +1,15 @@
-"""How commands write: tables to stdout, remarks to stderr."""
+"""What commands share: an option, tables to stdout, remarks to stderr."""
 
 import sys
 
 import pandas as pd
+
+
+def add_store(command) -> None:
+    """Adds the option --store."""
+    command.add_argument(
+        "--store", metavar="DIR", help="where runs live; default: $SEAPKG_STORE or results/runs"
+    )
 
 
 def print_table(table: pd.DataFrame) -> None:

@@ -1,24 +1,16 @@
-"""`train | compare | verify`: trains runs."""
+"""`train | verify`: trains runs."""
 
 import json
 from typing import Any
 
-from seapkg.commands.text import print_table, say
+from seapkg.commands.text import add_store, print_table, say
 from seapkg.errors import RequestError
 
 
 def add(commands) -> None:
     """Adds the commands."""
     _add_train(commands)
-    _add_compare(commands)
     _add_verify(commands)
-
-
-def add_store(command) -> None:
-    """Adds the option --store."""
-    command.add_argument(
-        "--store", metavar="DIR", help="where runs live; default: $SEAPKG_STORE or results/runs"
-    )
 
 
 def _add_train(commands) -> None:
@@ -39,26 +31,6 @@ def _add_train(commands) -> None:
     train.add_argument("--precision", default="exact", help="exact (default) or fast")
     add_store(train)
     train.set_defaults(command=_train)
-
-
-def _add_compare(commands) -> None:
-    compare = commands.add_parser("compare", help="the main table on a dataset of your own")
-    compare.add_argument("--data", required=True, metavar="DIR|NAME", help="a folder or a name")
-    compare.add_argument(
-        "--systems",
-        metavar="A,B",
-        help="names or rows of the table; default: all that can be trained",
-    )
-    compare.add_argument("--seeds", type=int, default=3, metavar="N", help="how many; default: 3")
-    compare.add_argument("--epochs", type=int, metavar="N", help="the most epochs of each run")
-    compare.add_argument(
-        "--tuned", action="store_true", help="use the options tuned for this dataset"
-    )
-    compare.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes; default: 1"
-    )
-    add_store(compare)
-    compare.set_defaults(command=_compare)
 
 
 def _add_verify(commands) -> None:
@@ -107,16 +79,8 @@ def tuned_options(model: str, dataset: str, values: dict[str, Any]) -> dict[str,
     from seapkg.runs.configure import configure
     from seapkg.runs.tuned import tuned
 
-    labels = find(model).labels
     config, _ = configure(model, values)
-    label = next(
-        (
-            label
-            for label, options in labels.items()
-            if all(getattr(config, name) == value for name, value in options.items())
-        ),
-        model,
-    )
+    label = f"{model} ({config.formulation})" if find(model).formulations else model
     options = tuned(dataset, label)
     if not options:
         say(f"no options of {label} were tuned on {dataset}; the defaults are used")
@@ -142,25 +106,6 @@ def settings(pairs: list[str], epochs: int | None = None) -> dict[str, str | int
     if "max_epochs" in values:
         raise RequestError("--epochs and --set max_epochs mean the same; give one of them")
     return {**values, "max_epochs": epochs}
-
-
-def _compare(options) -> None:
-    from seapkg.data import load
-    from seapkg.runs.compare import compare, comparison_plans
-    from seapkg.runs.store import Store
-    from seapkg.runs.sweep import sweep
-
-    data, store = load(options.data), Store(options.store)
-    systems = options.systems.split(",") if options.systems else None
-    plans = comparison_plans(
-        data, systems, options.seeds, epochs=options.epochs, use_tuned=options.tuned
-    )
-    every = [plan for group in plans.values() for plan in group]
-    sweep(every, store, workers=options.workers)
-    table = compare(plans, store)
-    if data.provenance:
-        say(f"{data.name}: {data.provenance}")
-    print_table(table)
 
 
 def _verify(options) -> int:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,10 +35,14 @@ FIT_FIELDS = ("epochs", "best_epoch", "valid", "test", *COSTS)
 
 _NUMBERS = ("epochs", "best_epoch", "seconds_per_epoch", "seconds_total", "peak_memory_mb")
 _Metrics = TypedDict("_Metrics", dict.fromkeys(METRICS, float | None))
+
+
 class _Data(TypedDict):
     source: str
     path: str | None
     provenance: str
+
+
 _Record = TypedDict(
     "_Record",
     {
@@ -164,16 +167,6 @@ def public_record(record: Mapping[str, Any]) -> bytes:
     return _json({**record, "data": {**data, "source": Path(data["source"]).name, "path": None}})
 
 
-def write_arrays(target: Path | BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays of any shape by name as a compressed .npz; unlike `np.savez`, no name is
-    special.
-    """
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-
-
 def _record(spec: RunSpec, fit: Any, dataset: Any) -> dict[str, Any]:
     source = Path(dataset.source)
     return {
@@ -213,7 +206,7 @@ def _curves(curves: list[dict[str, float]]) -> bytes:
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     stream = io.BytesIO()
-    write_arrays(stream, arrays)
+    np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
 

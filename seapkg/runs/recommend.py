@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from seapkg.data import Dataset, load
 from seapkg.errors import RequestError, SeapkgError
@@ -34,7 +33,7 @@ def recommend(run: RunFiles, user: int, k: int = 10, data: Dataset | None = None
         last = dataset.n_users - 1
         raise RequestError(f"no user {user} in {dataset.name}: ids go from 0 to {last}")
     model = restore(run, dataset)
-    table = pd.concat(top_items(model, dataset, k, users=torch.tensor([user])))
+    table = next(top_items(model, dataset, k, range(user, user + 1)))
     names = dataset.item_names
     table["name"] = [names[item] if names else "" for item in table["item"]]
     return table[["rank", "item", "name", "score"]]
@@ -73,42 +72,38 @@ def dataset_of(run: RunFiles, data: Dataset | None = None) -> Dataset:
 
 @torch.no_grad()
 def top_items(
-    model: Recommender, dataset: Dataset, k: int, users: Tensor | None = None
+    model: Recommender, dataset: Dataset, k: int, users: range | None = None
 ) -> Iterator[pd.DataFrame]:
-    """The `k` best items of each user outside training, as tables with the columns user, rank,
-    item, score.
+    """The `k` best items of each user outside training.
 
     Equal scores go to the lower item id. A user with fewer than `k` other items gets fewer rows.
 
     Args:
-        users: int64 [n]; all users where not given. They are scored in blocks, one table each.
+        users: consecutive ids; all users where not given.
+
+    Yields:
+        Tables with the columns user, rank, item, score, for a block of users each.
     """
     if k < 1:
         raise RequestError(f"k must be at least 1; it is {k}")
-    users = torch.arange(dataset.n_users) if users is None else users
+    users = users or range(dataset.n_users)
+    size = max(1, BLOCK_BYTES // (8 * dataset.n_items))
     score = model.scorer()
-    train = torch.from_numpy(dataset.train.copy())  # [n_train, 2]
-    for block in users.split(max(1, BLOCK_BYTES // (8 * dataset.n_items))):
-        scores = score(block).double()  # [block, n_items]
-        row_of_user = torch.full((dataset.n_users,), -1)
-        row_of_user[block] = torch.arange(len(block))
-        rows = row_of_user[train[:, 0]]
-        scores[rows[rows >= 0], train[rows >= 0, 1]] = -torch.inf
-        yield _table(block, *scores.sort(dim=1, descending=True, stable=True), k)
-
-
-def _table(users: Tensor, scores: Tensor, items: Tensor, k: int) -> pd.DataFrame:
-    """Rows of the first `k` columns of the sorted `scores` and `items`, [n_users, n_items] each."""
-    scores, items = scores[:, :k].numpy(), items[:, :k].numpy()
-    rows, columns = np.nonzero(np.isfinite(scores))
-    return pd.DataFrame(
-        {
-            "user": users.numpy()[rows],
-            "rank": columns + 1,
-            "item": items[rows, columns],
-            "score": scores[rows, columns],
-        }
-    )
+    for first in range(users.start, users.stop, size):
+        block = range(first, min(first + size, users.stop))
+        scores = score(torch.arange(block.start, block.stop)).double()  # [n_block, n_items]
+        pairs = dataset.train[np.isin(dataset.train[:, 0], block)]
+        scores[pairs[:, 0] - first, pairs[:, 1]] = -torch.inf
+        scores, items = scores.sort(dim=1, descending=True, stable=True)
+        rows, columns = scores[:, :k].isfinite().nonzero().T.numpy()
+        yield pd.DataFrame(
+            {
+                "user": rows + first,
+                "rank": columns + 1,
+                "item": items.numpy()[rows, columns],
+                "score": scores.numpy()[rows, columns],
+            }
+        )
 
 
 def _read_again(run: RunFiles) -> Dataset:

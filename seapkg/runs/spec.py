@@ -102,29 +102,33 @@ def results_version(model: str) -> int:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON types, in one form for equal values: 1.0 is 1, a tuple is a list, a dataclass
-    is a dictionary.
+    """`value` as JSON types, in one form for equal values.
+
+    1.0 becomes 1, a tuple a list, a dataclass a dictionary.
 
     Raises:
         RequestError: for a number that is not finite, and for a value of any other type.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: plain(getattr(value, name)) for name in names}
+    try:
+        text = json.dumps(value, default=_as_json_type, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"a run cannot be named by {value!r}: {error}") from None
+    return json.loads(text, parse_float=_as_number)
+
+
+def _as_json_type(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
+        return dict(value)
     if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        if not np.isfinite(value):
-            raise RequestError(f"an option must be a finite number, not {value}")
-        return int(value) if value.is_integer() else value
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    kind = type(value).__name__
-    raise RequestError(f"a run cannot be named by a value of type {kind}: {value!r}")
+        return value.item()
+    raise TypeError(f"its type is {type(value).__name__}")
+
+
+def _as_number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _defaults(model: str) -> dict[str, dict[str, Any]]:

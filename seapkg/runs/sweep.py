@@ -114,7 +114,5 @@ def _train(plan: Plan, store: Store, slots: SimpleQueue[ProcessPoolExecutor]) ->
 def _show(done: int, total: int, workers: int, failure: Failure | None) -> None:
     running = min(workers, total - done)
     line = f"runs: {done} done, {running} running, {total - done - running} left"
-    if failure:
-        line += f"; {failure.run} failed: {failure.reason}"
-    is_rewritten = sys.stderr.isatty() and not failure and done < total
-    print(line, end="\r" if is_rewritten else "\n", file=sys.stderr, flush=True)
+    note = f"; {failure.run} failed: {failure.reason}" if failure else ""
+    print(line + note, file=sys.stderr, flush=True)

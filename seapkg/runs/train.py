@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,10 @@ def get_or_train(
             f"{planned.spec.name} failed before: {reason}; with retry=True it is tried again"
         )
     if offline:
-        raise MissingRun(missing([planned.spec], store))
+        spec = planned.spec
+        raise MissingRun(
+            f"offline, and {spec.name} (seed {spec.seed}) is not in {store.root}: train it first"
+        )
     return carry_out(planned, store, device=device, progress=progress)
 
 
@@ -178,13 +181,6 @@ def train_files(
         checkpoint=checkpoint,
     )
     return archive.pack(spec, result, model=model, dataset=dataset)
-
-
-def missing(specs: Iterable[RunSpec], store: Store) -> str:
-    """The message of a `MissingRun`: lists the runs that are not in the store."""
-    names = [f"  {spec.name} (seed {spec.seed})" for spec in specs]
-    head = f"offline, and {len(names)} run(s) are not in {store.root}:"
-    return "\n".join([head, *names, "train without offline"])
 
 
 def _save(store: Store, spec: RunSpec, files: dict[str, bytes]) -> Run:

@@ -82,13 +82,14 @@ def _deviations(run: Run, trained: Fit, *, with_test: bool) -> pd.DataFrame:
     names = run.curves.columns.difference(["epoch", "seconds"], sort=False)
     recorded, again = run.curves[names], pd.DataFrame(trained.curves, columns=names)
     difference = (again - recorded).abs()  # not a number beyond the shorter of the two
-    largest = np.where(names.str.startswith("loss"), recorded.abs().max(), np.nan)
+    largest = np.maximum(recorded.abs().max(), 1e-3)  # a term near 0 is a difference of larger ones
+    is_loss = names.str.startswith("loss")
     table = pd.DataFrame(
         {
             "quantity": names,
             "deviation": difference.max().to_numpy(),
             "epoch": difference.fillna(0).idxmax().to_numpy() if len(difference) else -1,
-            "tolerance": np.where(np.isnan(largest), METRIC_TOLERANCE, LOSS_TOLERANCE * largest),
+            "tolerance": np.where(is_loss, LOSS_TOLERANCE * largest, METRIC_TOLERANCE),
         }
     )
     if with_test:
@@ -96,5 +97,6 @@ def _deviations(run: Run, trained: Fit, *, with_test: bool) -> pd.DataFrame:
             deviation = abs(trained.test[name] - run.test[name])
             row = (f"test/{name}", deviation, trained.best_epoch, METRIC_TOLERANCE)
             table.loc[len(table)] = row
-    table["deviation"] = table["deviation"].fillna(0.0)
+    unknown = np.inf if len(difference) else 0.0  # a quantity that is no longer there
+    table = table.fillna({"deviation": unknown})
     return table.sort_values("deviation", ascending=False, ignore_index=True)

@@ -15,7 +15,6 @@ from seapkg.analysis import similarity
 from seapkg.data import Dataset
 from seapkg.data.arrays import read_npz
 from seapkg.files import publish, temporary_folder
-from seapkg.runs import archive
 from seapkg.runs.archive import PARTS, PARTS_SAMPLE, STATE
 from seapkg.runs.run import Run
 from seapkg.studies import ablation
@@ -211,7 +210,7 @@ def _cache_folder(run: Run) -> Path:
 def _keep(folder: Path, table: pd.DataFrame, arrays: dict[str, np.ndarray]) -> Path:
     folder.parent.mkdir(exist_ok=True)
     with temporary_folder(folder.parent) as aside:
-        archive.write_arrays(aside / PARTS_SAMPLE, arrays)
+        np.savez_compressed(aside / PARTS_SAMPLE, **arrays)
         table.to_csv(aside / PARTS, index=False, lineterminator="\n")
         publish(aside, folder)
     return folder

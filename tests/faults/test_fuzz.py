@@ -1,4 +1,5 @@
-"""Random broken files: each reads as what it is, or is refused in the package's own words; nothing in them is run.
+"""Random broken files: each reads as what it is, or is refused in the package's own words; nothing
+in them is run.
 
 2 000 cases in all. A case is its number: the same one breaks the same file in the same way.
 """
@@ -236,7 +237,10 @@ def broken(random_, name: str, content: bytes) -> bytes:
 
 
 def check(read, right) -> bool:
-    """Whether `read()` refuses in the package's own words; else it must give what is `right`. All else fails here."""
+    """Whether `read()` refuses in the package's own words; else it must give what is `right`.
+
+    All else fails here.
+    """
     try:
         found = read()
     except SeapkgError as error:
@@ -248,7 +252,9 @@ def check(read, right) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """One right file of every kind that is read: data, a record, a published graph, a run and a checkpoint."""
+    """One right file of every kind that is read: data, a record, a published graph, a run and a
+    checkpoint.
+    """
     root = tmp_path_factory.mktemp("whole")
     for name in ("inter", "arrays"):
         (root / name).mkdir()

@@ -1,4 +1,6 @@
-"""The runner of the notebooks is killed: nothing half-written is left to be read, and what was trained is kept."""
+"""The runner of the notebooks is killed: nothing half-written is left to be read, and what was
+trained is kept.
+"""
 
 import os
 import signal

@@ -1,4 +1,6 @@
-"""Training is killed and started again: it goes on from its checkpoint and ends as if nothing had been."""
+"""Training is killed and started again: it goes on from its checkpoint and ends as if nothing had
+been.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""A disk that is full and memory that does not do: limits of the system, set on a process of its own."""
+"""A disk that is full and memory that does not do: limits of the system, set on a process of its
+own.
+"""
 
 import json
 import os
@@ -10,8 +12,8 @@ import pytest
 import torch
 from tiny import small, tiny
 
-from seapkg.errors import OutOfMemory, SeapkgError
 from seapkg.device import explained, in_blocks
+from seapkg.errors import OutOfMemory, SeapkgError
 from seapkg.models import build
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan

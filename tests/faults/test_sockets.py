@@ -1,4 +1,5 @@
-"""Nothing listens beyond loopback, nothing phones home: the suite runs with `loopback_only`, and here that is tried.
+"""Nothing listens beyond loopback, nothing phones home: the suite runs with `loopback_only`, and
+here that is tried.
 
 `.ci/run` runs the notebooks with it as well.
 """
@@ -65,7 +66,9 @@ def test_processes_that_a_test_starts_stay_too():
 @pytest.mark.notebook
 @pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="reads Linux's list of sockets")
 def test_a_notebooks_kernel_stays_and_listens_on_loopback_alone(tmp_path):
-    """Its ports are ZeroMQ's, which no hook of Python sees: so they are looked up in the system's list."""
+    """Its ports are ZeroMQ's, which no hook of Python sees: so they are looked up in the system's
+    list.
+    """
     cells = [
         "import os, socket\nfrom sitecustomize import LeftTheMachine",
         f"try:\n    socket.create_connection(({ELSEWHERE!r}, 80), 1)\nexcept LeftTheMachine:\n    print('stays')",

@@ -1,17 +1,14 @@
 """SEA against its slow twins and the specification's parameter list."""
 
 from copy import deepcopy
-from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
 from tiny import small, tiny
 from twins import Twin, log_density, to_float64
 
-import seapkg
 from seapkg.models import build
-from seapkg.models.sea import FORMULATIONS, SEA, SEAConfig, WideEncoder
+from seapkg.models.sea import FORMULATIONS, SEAConfig, WideEncoder
 from seapkg.models.separate import AlignmentHead
 from seapkg.training import TrainingConfig, fit
 
@@ -233,21 +230,6 @@ def steps_of_the_twin(twin, batches):
                 fits[name].step()
         main.step()
         yield [term.item() for term in terms.values()]
-
-
-def test_the_settings_in_the_readme_are_the_defaults():
-    text = (Path(seapkg.__file__).parent / "models" / "README.md").read_text(encoding="utf-8")
-    rows = [
-        line.strip("| ").split(" | ")
-        for line in text.split("## SEA")[1].split("## REARM")[0].splitlines()
-    ]
-    said = {}
-    for *_, options, values in (row for row in rows if len(row) == 4 and "`" in row[2]):
-        said |= dict(
-            zip(options.replace("`", "").split(", "), map(float, values.split(", ")), strict=True)
-        )
-    defaults = asdict(SEAConfig()) | SEA.training_defaults
-    assert len(said) == 13 and said == {option: defaults[option] for option in said}
 
 
 # Parts

@@ -3,14 +3,13 @@
 import dataclasses
 import json
 import string
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from fakes import spec
 
 from seapkg.errors import RequestError
+from seapkg.models import registry
 from seapkg.runs.configure import configure
 from seapkg.runs.spec import RunSpec, plain
 
@@ -50,18 +49,6 @@ def test_true_is_not_1_and_text_is_not_a_number():
 
 def test_close_numbers_make_different_keys():
     assert spec(x=0.1).key != spec(x=np.nextafter(0.1, 1)).key
-
-
-def test_the_key_is_the_same_in_another_process():
-    code = (
-        "from seapkg.runs.spec import RunSpec;"
-        "print(RunSpec('bpr', {'x': 0.1, 'y': 'z'}, {'max_epochs': 2}, 'toy', 'f' * 64, 3).key)"
-    )
-    elsewhere = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    here = RunSpec("bpr", {"y": "z", "x": 0.1}, {"max_epochs": 2}, "toy", "f" * 64, 3).key
-    assert elsewhere.stdout.strip() == here
 
 
 def test_a_spec_survives_json():
@@ -113,3 +100,12 @@ def test_a_changed_default_is_noticed():
     now = RunSpec("lightgcn", config, training, "toy", "f" * 64, 0)
     before = dataclasses.replace(now, config=now.config | {"n_layers": 7})
     assert now.differs_from(before) == ["n_layers"]
+
+
+def test_the_results_version_is_that_of_the_system_alone(monkeypatch):
+    before = {name: spec(name).key for name in ("bpr", "lightgcn")}
+    raised = dataclasses.replace(registry.find("bpr"), version=2)
+    monkeypatch.setitem(registry._REGISTER, "bpr", raised)
+    assert spec("bpr").results_version == 2 and spec("bpr").key != before["bpr"]
+    assert spec("lightgcn").key == before["lightgcn"]
+    assert dataclasses.replace(spec("bpr"), results_version=1).key == before["bpr"]

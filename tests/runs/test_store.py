@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seapkg.errors import BrokenFile, RequestError, SeapkgError
 from seapkg import files
+from seapkg.errors import BrokenFile, RequestError, SeapkgError
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 

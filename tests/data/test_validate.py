@@ -101,23 +101,23 @@ OBJECTS = np.array([{"a": 1}, None, 2], dtype=object)
 TABLE = {
     "text id": (
         changed_row("anna\t1\t5\t0"),
-        ["shop.inter, line 3", "user id 'anna'", "not an integer", "from 0"],
+        ["shop.inter, line 3", "userID 'anna'", "not an integer", "from 0"],
     ),
     "text item": (
         changed_row("0\tB00\t5\t0"),
-        ["shop.inter, line 3", "item id 'B00'", "not an integer"],
+        ["shop.inter, line 3", "itemID 'B00'", "not an integer"],
     ),
-    "fractional id": (changed_row("0.5\t1\t5\t0"), ["line 3", "user id '0.5'", "not an integer"]),
+    "fractional id": (changed_row("0.5\t1\t5\t0"), ["line 3", "userID '0.5'", "not an integer"]),
     "integer written as a fraction": (
         changed_row("0\t1.0\t5\t0"),
-        ["line 3", "item id '1.0'", "not an integer"],
+        ["line 3", "itemID '1.0'", "not an integer"],
     ),
     "scientific id": (changed_row("1e0\t1\t5\t0"), ["line 3", "'1e0' is not an integer"]),
     "truth value as id": (changed_row("True\t1\t5\t0"), ["line 3", "'True' is not an integer"]),
     "digits of another script": (changed_row("٣\t1\t5\t0"), ["line 3", "'٣'"]),
-    "NaN id": (changed_row("nan\t1\t5\t0"), ["line 3", "user id 'nan' is not an integer"]),
-    "no id": (changed_row("\t1\t5\t0"), ["line 3", "user id is missing", "Number users"]),
-    "no ids and no label": (changed_row("\t\t5\t"), ["line 3", "user id is missing"]),
+    "NaN id": (changed_row("nan\t1\t5\t0"), ["line 3", "userID 'nan' is not an integer"]),
+    "no id": (changed_row("\t1\t5\t0"), ["line 3", "userID '' is not an integer", "Number users"]),
+    "no ids and no label": (changed_row("\t\t5\t"), ["line 3", "userID '' is not an integer"]),
     "quoted id": (changed_row('"0"\t1\t5\t0'), ["line 3", "not an integer"]),
     "negative user": (
         changed_row("-1\t1\t5\t0"),
@@ -133,12 +133,15 @@ TABLE = {
     ),
     "absurd item": (
         changed_row("0\t1201\t5\t0"),
-        ["line 3", "item id 1201", "100 times", "number items from 0"],
+        ["line 3", "item id 1201", "100 times", "Number users and items from 0"],
     ),
-    "more digits than any id": (changed_row("9" * 30 + "\t1\t5\t0"), ["line 3", "absurdly large"]),
+    "more digits than any id": (
+        changed_row("9" * 30 + "\t1\t5\t0"),
+        ["line 3", "not an integer"],
+    ),
     "more digits than Python reads": (
         changed_row("9" * 5000 + "\t1\t5\t0"),
-        ["line 3", "9999...", "absurdly large"],
+        ["line 3", "not an integer"],
     ),
     "label out of range": (
         changed_row("0\t1\t5\t3"),
@@ -148,7 +151,7 @@ TABLE = {
     "label in words": (changed_row("0\t1\t5\ttrain"), ["line 3", "x_label 'train'", "0 for train"]),
     "pair twice in train": (
         changed_row("0\t0\t5\t0"),
-        ["line 3", "user 0, item 0", "first at", "line 2", "once"],
+        ["line 3", "pair [0, 0] occurs twice", "first at", "line 2", "once"],
     ),
     "pair in train and test": (
         changed_row("0\t0\t5\t2", 9),
@@ -168,7 +171,7 @@ TABLE = {
     ),
     "no label column": (
         table(header="userID\titemID\trating\tlabel"),
-        ["line 1", "column x_label is missing", "rating"],
+        ["line 1", "column x_label is missing or occurs twice", "rating"],
     ),
     "no user column": (
         table(header="user_id\titemID\trating\tx_label"),
@@ -176,7 +179,7 @@ TABLE = {
     ),
     "column twice": (
         table(header="userID\titemID\titemID\tx_label"),
-        ["column itemID occurs twice", "exactly one"],
+        ["column itemID is missing or occurs twice", "Name one"],
     ),
     "commas": (
         table("0,0,0", header="userID,itemID,x_label"),
@@ -184,20 +187,16 @@ TABLE = {
     ),
     "no rows": (
         lambda folder: b.write_inter(folder, []),
-        ["shop.inter", "header and no rows", "Add"],
+        ["shop.inter", "no rows under a header", "Add"],
     ),
     "no valid rows": (
         table(*b.inter_rows(valid=[])),
-        ["shop.inter", "the valid split has no pairs", "x_label"],
+        ["shop.inter", "there are no pairs", "x_label"],
     ),
-    "no test rows": (table(*b.inter_rows(test=[])), ["shop.inter", "the test split has no pairs"]),
+    "no test rows": (table(*b.inter_rows(test=[])), ["shop.inter", "there are no pairs"]),
     "no train rows": (
         table(*b.inter_rows(train=[])),
-        ["shop.inter", "the train split has no pairs"],
-    ),
-    "user without training": (
-        changed_row("4\t3\t5\t2", 9),
-        ["shop.inter", "2 of 5 users", "first is user 3", "valid"],
+        ["shop.inter", "there are no pairs"],
     ),
 }
 ARRAYS = {
@@ -230,15 +229,11 @@ ARRAYS = {
     ),
     "pair twice": (
         splits(valid=[(0, 2), (0, 2)]),
-        ["valid.npy, column 1", "user 0, item 2", "valid.npy, column 0"],
+        ["valid.npy, column 1", "[0, 2]", "valid.npy, column 0"],
     ),
     "pair in two splits": (
         splits(test=[(0, 3), (1, 1)]),
-        ["test.npy, column 1", "user 1, item 1", "train.npy, column 2"],
-    ),
-    "user without training": (
-        splits(test=[(0, 3), (3, 1)]),
-        ["train.npy", "1 of 4 users", "first is user 3"],
+        ["test.npy, column 1", "[1, 1]", "train.npy, column 2"],
     ),
     "rows are pairs": (
         file("train.npy", saved(np.array(b.TRAIN))),
@@ -250,11 +245,11 @@ ARRAYS = {
     ),
     "empty valid": (
         file("valid.npy", saved(np.zeros((2, 0), int))),
-        ["valid.npy", "valid split has no pairs"],
+        ["valid.npy", "there are no pairs"],
     ),
     "empty train": (
         file("train.npy", saved(np.zeros((2, 0), int))),
-        ["train.npy", "train split has no pairs"],
+        ["train.npy", "there are no pairs"],
     ),
     "missing valid": (
         without("valid.npy"),
@@ -279,15 +274,15 @@ FILES = {
     "empty npy": (file("test.npy", b""), ["test.npy", "cannot be read"]),
     "cut npy": (
         file("valid.npy", saved(np.array(b.VALID).T)[:-8]),
-        ["valid.npy", "48 bytes", "40 follow", "cut short"],
+        ["valid.npy", "cut short"],
     ),
     "absurd header": (
         file("train.npy", npy_header((2, 10**15))),
-        ["train.npy", str(10**15), "cut short"],
+        ["train.npy", "cut short"],
     ),
     "negative header": (
         file("train.npy", npy_header((-2, -3), rest=bytes(48))),
-        ["train.npy", "(-2, -3)", "damaged"],
+        ["train.npy", "damaged"],
     ),
     "empty inter": (file("shop.inter", b""), ["holds shop.inter, train.npy", "not both"]),
     "pickled features": (
@@ -296,7 +291,7 @@ FILES = {
     ),
     "absurd features": (
         file("image_feat.npy", npy_header((4, 10**15), "<f4")),
-        ["image_feat.npy", "claims shape"],
+        ["image_feat.npy", "cut short"],
     ),
     "graph is no archive": (
         file("item_knn.npz", b"text"),
@@ -321,24 +316,27 @@ FEATURES = {
     ),
     "too few rows": (
         features(image=b.features(3, 3)),
-        ["image_feat.npy", "3 rows for 4 items", "one row per item"],
+        ["image_feat.npy", "(3, 3), not (4, width)", "one row per item"],
     ),
-    "too many rows": (features(audio=b.features(3, 5)), ["audio_feat.npy", "5 rows for 4 items"]),
-    "one dimension": (features(image=np.ones(4)), ["image_feat.npy", "(4,)", "2-D"]),
+    "too many rows": (
+        features(audio=b.features(3, 5)),
+        ["audio_feat.npy", "(5, 3), not (4, width)"],
+    ),
+    "one dimension": (features(image=np.ones(4)), ["image_feat.npy", "(4,), not (4, width)"]),
     "three dimensions": (
         features(image=np.ones((4, 2, 2))),
-        ["image_feat.npy", "(4, 2, 2)", "2-D"],
+        ["image_feat.npy", "(4, 2, 2)", "one row"],
     ),
     "no columns": (features(image=np.ones((4, 0))), ["image_feat.npy", "(4, 0)", "width"]),
     "text": (features(image=np.full((4, 2), "x")), ["image_feat.npy", "<U1", 'astype("float32")']),
     "complex": (
         features(image=np.ones((4, 2), complex)),
-        ["image_feat.npy", "complex128", "real numbers"],
+        ["image_feat.npy", "complex128, not real"],
     ),
     "truth values": (features(image=np.ones((4, 2), bool)), ["image_feat.npy", "bool"]),
     "empty modality": (
         features(**{"": b.features(3)}),
-        ["_feat.npy", "modality is empty", "image_feat.npy"],
+        ["_feat.npy", "'' is not a name for a modality"],
     ),
     "odd modality": (
         features(**{"a.b": b.features(3)}),
@@ -348,17 +346,20 @@ FEATURES = {
 GRAPHS = {
     "source out of range": (
         graph(index=INDEX + 1),
-        ["item_knn.npz, image, edge 5", "3 -> 4", "0 to 3"],
+        ["item_knn.npz, image, edge 5", "item id 4", "0 to 3"],
     ),
     "negative": (
         graph(index=INDEX - 1),
-        ["item_knn.npz, image, edge 0", "-1 -> -1", "out of range"],
+        ["item_knn.npz, image, edge 0", "item id -1", "out of range"],
     ),
     "float index": (graph(index=INDEX + 0.0), ["item_knn.npz, image", "float64", "integers"]),
-    "index transposed": (graph(index=INDEX.T), ["item_knn.npz, image", "(8, 2)", "(2, n_edges)"]),
+    "index transposed": (
+        graph(index=INDEX.T),
+        ["item_knn.npz, image", "(8, 2), not (2, 8)"],
+    ),
     "cosine of another length": (
         graph(cosine=COSINE[:-1]),
-        ["item_knn.npz, image", "(7,) for 8 edges", "each edge"],
+        ["item_knn.npz, image", "(2, 8), not (2, 7)", "each edge"],
     ),
     "cosine not finite": (
         graph(cosine=COSINE * np.nan),
@@ -366,16 +367,19 @@ GRAPHS = {
     ),
     "text cosine": (
         graph(cosine=COSINE.astype(str)),
-        ["item_knn.npz, image", "cosines are <U", "one number"],
+        ["item_knn.npz, image", "numbers are <U", "astype"],
     ),
     "no edges": (
         graph(index=INDEX[:, :0], cosine=COSINE[:0]),
-        ["item_knn.npz, image", "no edges", "Leave it out"],
+        ["item_knn.npz, image", "there are no pairs"],
     ),
-    "edge twice": (graph(index=INDEX * 0), ["item_knn.npz, image", "0 -> 0 occurs twice", "once"]),
+    "edge twice": (
+        graph(index=INDEX * 0),
+        ["item_knn.npz, image, edge 1", "[0, 0] occurs twice", "once"],
+    ),
     "no cosine": (
         file("item_knn.npz", zipped(image_index=saved(INDEX))),
-        ["item_knn.npz", "image_cosine", "no other"],
+        ["item_knn.npz", "do not pair up: image_index", "no other"],
     ),
     "odd key": (
         file("item_knn.npz", zipped(image=saved(INDEX))),
@@ -387,35 +391,39 @@ GRAPHS = {
     ),
     "pickled": (
         file("item_knn.npz", zipped(a=saved(OBJECTS, allow_pickle=True))),
-        ["item_knn.npz, a.npy", "pickled"],
+        ["item_knn.npz", "Object arrays", "pickled"],
     ),
     "absurd": (
         file("item_knn.npz", zipped(a=npy_header((2, BIG)))),
-        ["item_knn.npz, a.npy", str(BIG), "cut short"],
+        ["item_knn.npz", "a.npy claims", str(BIG), "cut short"],
     ),
 }
 ITEMS = {
     "item missing": (
         items("itemID\tname\n0\ta\n1\tb\n3\td\n"),
-        ["items.tsv", "item 2 is not listed", "remove the file"],
+        ["items.tsv", "item 2 is missing", "remove the file"],
     ),
     "item twice": (
         items("itemID\tname\n0\ta\n1\tb\n1\tc\n2\tc\n3\td\n"),
-        ["items.tsv, line 4", "item id 1", "twice"],
+        ["items.tsv", "item 2 is missing, or an item before it is listed twice"],
     ),
     "out of range": (
         items("itemID\ttitle\n0\ta\n1\tb\n2\tc\n9\td\n"),
-        ["items.tsv, line 5", "item id 9", "0 to 3"],
+        ["items.tsv", "item 3 is missing"],
+    ),
+    "too few": (
+        items("itemID\tname\n0\ta\n1\tb\n"),
+        ["items.tsv", "2 names for 4 items", "one name per item"],
     ),
     "text id": (
         items("itemID\tname\nB0\ta\n"),
-        ["items.tsv, line 2", "item id 'B0'", "not an integer"],
+        ["items.tsv, line 2", "itemID 'B0'", "not an integer"],
     ),
     "no id column": (
         items("asin\tname\nB0\ta\n"),
         ["items.tsv, line 1", "column itemID is missing", "asin, name"],
     ),
-    "empty": (items(""), ["items.tsv", "empty"]),
+    "empty": (items(""), ["items.tsv", "no rows"]),
 }
 GROUPS = {
     "table": TABLE,
@@ -454,13 +462,13 @@ def test_the_row_of_a_split_is_the_line_of_the_file_even_where_splits_are_mixed(
 
 def test_blank_lines_do_not_shift_the_line_that_is_named(tmp_path):
     b.write_inter(tmp_path, ["", "  ", *b.inter_rows(), "", "2\tx\t5\t2"])
-    with pytest.raises(DataError, match="line 17: item id 'x' is not an integer"):
+    with pytest.raises(DataError, match="line 17: itemID 'x' is not an integer"):
         read_folder(tmp_path)
 
 
 def test_an_empty_table_is_named(tmp_path):
     (tmp_path / "shop.inter").write_bytes(b"\xef\xbb\xbf \n")
-    with pytest.raises(DataError, match="shop.inter: the file is empty"):
+    with pytest.raises(DataError, match="shop.inter: it has no rows under a header"):
         read_folder(tmp_path)
 
 
