@@ -80,15 +80,13 @@ def sample_angles(n: int, n_pairs: int, generator: np.random.Generator) -> np.nd
 
     Args:
         n: the dimension.
-        n_pairs: the number of pairs, >= 1.
+        n_pairs: the number of pairs.
         generator: the only source of randomness.
 
     Returns:
         Angles, float64 [n_pairs].
     """
     _checked_dimension(n)
-    if n_pairs < 1:
-        raise RequestError(f"n_pairs is {n_pairs}; draw at least one pair")
     x, y = generator.standard_normal((2, n_pairs, n))  # normal: no preferred direction
     return angles_between(x, y)
 
@@ -110,8 +108,6 @@ def effective_dimension(vectors: np.ndarray) -> float:
     """
     unit = _unit_rows(vectors)
     n_vectors = len(unit)
-    if n_vectors < 2:
-        raise RequestError("effective_dimension compares rows; give it at least two")
     all_pairs = np.sum((unit.T @ unit) ** 2)  # Σ cos² over all pairs, rows with themselves too
     mean_square = (all_pairs - n_vectors) / (n_vectors * (n_vectors - 1))
     return float(1 / mean_square) if mean_square > 0 else float("inf")

@@ -8,39 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-PAIRED_TESTS = {
-    "users": "paired t-test over users, each averaged over seeds",
-    "seeds": "paired t-test over seeds, each averaged over users",
-}
+LEVEL = 0.95  # of all confidence intervals
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and half the width of its confidence interval.
+    """A mean with its 95 % confidence interval.
 
     Attributes:
         mean: the mean of the values.
-        half_width: nan where there is only one value.
+        half_width: half the width of the interval; nan where there is only one value.
         n: the number of values.
-        level: the confidence level.
     """
 
     mean: float
     half_width: float
     n: int
-    level: float = 0.95
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of a - b, its confidence interval and the p-value of "no difference".
+    """The mean of a - b, its 95 % confidence interval and the p-value of "no difference".
 
     Attributes:
         mean, low, high: the mean difference and its interval.
-        p: the p-value of the test.
+        p: the p-value of Student's paired test.
         n_users, n_seeds: the numbers of users and seeds.
-        test: the name of the test.
-        level: the confidence level.
     """
 
     mean: float
@@ -49,16 +42,13 @@ class Difference:
     p: float
     n_users: int
     n_seeds: int
-    test: str = PAIRED_TESTS["users"]
-    level: float = 0.95
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """The mean of `values` and Student's t interval.
 
     Args:
         values: [n], finite, n >= 1.
-        level: the confidence level, between 0 and 1.
 
     Raises:
         ValueError: where `values` are empty, not finite or not one row.
@@ -66,12 +56,10 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     values = _finite(values, "values")
     if values.ndim != 1:
         raise ValueError(f"values need the shape [n]; their shape is {list(values.shape)}")
-    return Interval(float(values.mean()), _half_width(values, level), len(values), level)
+    return Interval(float(values.mean()), _half_width(values), len(values))
 
 
-def paired_difference(
-    a: np.ndarray, b: np.ndarray, level: float = 0.95, over: str = "users"
-) -> Difference:
+def paired_difference(a: np.ndarray, b: np.ndarray, over: str = "users") -> Difference:
     """Tests whether a is better than b, paired by user and seed.
 
     Over "users", a user's differences are averaged over the seeds first; the interval generalises
@@ -80,7 +68,6 @@ def paired_difference(
 
     Args:
         a, b: one metric, [n_seeds, n_users] or [n_users], same users and seeds in the same order.
-        level: the confidence level, between 0 and 1.
         over: "users" or "seeds".
 
     Raises:
@@ -89,20 +76,11 @@ def paired_difference(
     a, b = np.atleast_2d(_finite(a, "a")), np.atleast_2d(_finite(b, "b"))
     if a.shape != b.shape:
         raise ValueError(f"a and b need one shape [n_seeds, n_users]; given {a.shape}, {b.shape}")
-    if over not in PAIRED_TESTS:
-        raise ValueError(f"over is users or seeds; given {over!r}")
-    differences = (a - b).mean(axis=0 if over == "users" else 1)
-    mean, half_width = float(differences.mean()), _half_width(differences, level)
-    return Difference(
-        mean=mean,
-        low=mean - half_width,
-        high=mean + half_width,
-        p=_p_value(differences),
-        n_users=a.shape[1],
-        n_seeds=a.shape[0],
-        test=PAIRED_TESTS[over],
-        level=level,
-    )
+    differences = (a - b).mean(axis={"users": 0, "seeds": 1}[over])
+    mean, half_width = float(differences.mean()), _half_width(differences)
+    n_seeds, n_users = a.shape
+    ends = mean - half_width, mean + half_width
+    return Difference(mean, *ends, _p_value(differences), n_users, n_seeds)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -127,13 +105,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def _half_width(values: np.ndarray, level: float) -> float:
+def _half_width(values: np.ndarray) -> float:
     """t s / √n with n - 1 degrees of freedom."""
-    if not 0 < level < 1:
-        raise ValueError(f"level lies between 0 and 1, such as 0.95; given {level}")
     if len(values) < 2:
         return float("nan")
-    return float(stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values))
+    return float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
 
 
 def _p_value(differences: np.ndarray) -> float:

@@ -146,7 +146,6 @@ def compare(
     a: Iterable[Run],
     b: Iterable[Run],
     metric: str = "recall@20",
-    level: float = 0.95,
     over: str = "users",
 ) -> Difference:
     """Is `a` better than `b`? Test metrics paired by user and by seed; `a` and `b` hold the same seeds and data.
@@ -163,7 +162,7 @@ def compare(
     tables = [
         np.stack([run.per_user[metric] for run in runs]) for runs in (a, b)
     ]  # [n_seeds, n_users] each
-    return paired_difference(*tables, level=level, over=over)
+    return paired_difference(*tables, over=over)
 
 
 def costs_of_changes(runs: dict[str, list[Run]], metric: str = "recall@20") -> pd.DataFrame:

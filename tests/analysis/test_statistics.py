@@ -18,8 +18,8 @@ def test_interval_of_three_values_by_hand():
 
 def test_interval_equals_scipys():
     values = np.random.default_rng(0).normal(size=9)
-    low, high = stats.t.interval(0.9, 8, loc=values.mean(), scale=stats.sem(values))
-    interval = mean_interval(values, level=0.9)
+    low, high = stats.t.interval(0.95, 8, loc=values.mean(), scale=stats.sem(values))
+    interval = mean_interval(values)
     assert (
         interval.mean - interval.half_width,
         interval.mean + interval.half_width,
@@ -36,11 +36,6 @@ def test_interval_refuses_what_has_no_mean(values):
         mean_interval(values)
 
 
-def test_an_interval_needs_a_level_between_0_and_1():
-    with pytest.raises(ValueError, match="level"):
-        mean_interval([1.0, 2.0], level=95)
-
-
 def test_difference_by_hand():
     # differences by user, averaged over two seeds: 1, 2, 3
     a = np.array([[1.0, 2.0, 4.0], [1.0, 2.0, 2.0]])
@@ -53,7 +48,6 @@ def test_difference_by_hand():
     # t = 2 / (1 / sqrt(3)) = 3.4641 with 2 degrees of freedom: p = 1 - t / sqrt(t^2 + 2)
     assert difference.p == pytest.approx(1 - 3.4641016151377544 / math.sqrt(14), rel=1e-9)
     assert (difference.n_users, difference.n_seeds) == (3, 2)
-    assert "paired t-test" in difference.test
 
 
 def test_difference_has_a_direction():
@@ -104,14 +98,8 @@ def test_over_seeds_each_seed_is_averaged_over_users_first():
     assert difference.mean == 2.0
     assert difference.high - difference.mean == pytest.approx(12.706204736432095)
     assert difference.p == pytest.approx(stats.ttest_rel([1.0, 3.0], [0.0, 0.0]).pvalue)
-    assert "over seeds" in difference.test
 
 
 def test_one_seed_cannot_speak_of_other_seeds():
     difference = paired_difference(np.ones((1, 4)), np.zeros((1, 4)), over="seeds")
     assert difference.mean == 1.0 and math.isnan(difference.p) and math.isnan(difference.low)
-
-
-def test_over_nothing_else():
-    with pytest.raises(ValueError, match="users or seeds"):
-        paired_difference(np.ones((1, 4)), np.zeros((1, 4)), over="items")
