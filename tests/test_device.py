@@ -33,7 +33,7 @@ def test_a_device_that_is_not_there_is_refused_with_the_number_of_those_that_are
     monkeypatch, name, count
 ):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(RequestError, match=f"{name} is not there: torch sees {count}"):
+    with pytest.raises(RequestError, match=f"{name} is not available: torch sees {count}"):
         device.choose_device(name)
 
 

@@ -14,6 +14,9 @@ from torch import Tensor
 from seapkg.club import ConditionalFit, GaussianConditional
 from seapkg.errors import RequestError
 
+#: In the key of cached results; raised where a change of this code changes them.
+BOUNDS_VERSION = 1
+
 
 def correlation(information: float, dim: int) -> float:
     """The ρ >= 0 at which x and y share `information` nats."""

@@ -9,8 +9,8 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-#: Raised where a change moves the numbers of a probe; caches of probes depend on it.
-VERSION = 1
+#: In the key of cached results; raise it where a change of this module changes them.
+PROBES_VERSION = 1
 PENALTIES = np.logspace(-2, 4, 13)
 
 

@@ -14,7 +14,7 @@ from seapkg.errors import RequestError
 from seapkg.graph.interactions import inverse_root
 from seapkg.graph.sparse import SparseGraph, weighted_sum
 from seapkg.kernels.top_k import top_columns
-from seapkg.memory import in_blocks
+from seapkg.device import in_blocks
 
 log = logging.getLogger(__name__)
 

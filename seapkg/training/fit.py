@@ -14,13 +14,12 @@ from tqdm import tqdm
 from seapkg.device import (
     choose_device,
     describe_device,
+    explained,
     forget_peak_memory,
-    keep_freed_memory,
     peak_memory_mb,
     precision_context,
 )
 from seapkg.errors import TrainingFault
-from seapkg.memory import explained
 from seapkg.seeds import generator
 from seapkg.state import adam_state, flat, load_adam_state, under
 from seapkg.training.checkpoint import Checkpoint
@@ -104,13 +103,12 @@ def fit(
         checkpoint: where the state is kept between epochs; a training that was killed goes on from there, and ends
             with the metrics that it would have had (exactly so on a CPU with as many threads).
 
-    On Linux the process keeps the memory that training frees (`keep_freed_memory`), for speed. Raises TrainingFault
+    Raises TrainingFault
     when a loss term is not finite, naming the term and the epoch, OutOfMemory, and BrokenFile for a checkpoint that
     is whole and yet not of this training.
     """
     training = training or TrainingConfig(**model.training_options(model.config))
     target = choose_device(device)
-    keep_freed_memory()
     forget_peak_memory(target)
     started = time.perf_counter()
     with precision_context(precision), explained("training and evaluating", "lower embed_dim"):

@@ -26,6 +26,7 @@ from seapkg.errors import SeapkgError
 from seapkg.models import build
 from seapkg.models.vbpr import VBPRConfig
 from seapkg.prepare.surrogate import read_graph
+from seapkg.runs import archive
 from seapkg.runs.store import Store
 from seapkg.runs.train import plan
 from seapkg.training import TrainingConfig, fit
@@ -266,12 +267,8 @@ def whole(tmp_path_factory):
     checkpoint = store.checkpoint(spec)
     checkpoint.every = 0
     store.root.mkdir()
-    store.save(
-        spec,
-        fit(model, data, TRAINING, device="cpu", progress=False, checkpoint=checkpoint),
-        model=model,
-        dataset=data,
-    )
+    fitted = fit(model, data, TRAINING, device="cpu", progress=False, checkpoint=checkpoint)
+    store.save(spec, archive.pack(spec, fitted, model=model, dataset=data))
     return root
 
 

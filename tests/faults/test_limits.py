@@ -11,7 +11,7 @@ import torch
 from tiny import small, tiny
 
 from seapkg.errors import OutOfMemory, SeapkgError
-from seapkg.memory import explained, in_blocks
+from seapkg.device import explained, in_blocks
 from seapkg.models import build
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan
@@ -63,7 +63,7 @@ def test_a_run_that_cannot_be_written_goes_on_from_its_checkpoint(tmp_path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("seapkg.runs.archive.write", full)
+        patch.setattr("seapkg.runs.store._write", full)
         with pytest.raises(SeapkgError, match="No space left on device"):
             carry_out(planned, store, device="cpu", progress=False)
     with monkeypatch.context() as patch:

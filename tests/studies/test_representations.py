@@ -7,7 +7,8 @@ from tiny import tiny
 import seapkg
 from seapkg.analysis import similarity
 from seapkg.errors import RequestError
-from seapkg.runs.run import STATE, Run
+from seapkg.runs.archive import STATE
+from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.studies import representations as module
 from seapkg.studies.representations import measures, part_studies, part_study, sample, t_sne
