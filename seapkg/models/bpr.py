@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
 from seapkg.losses import embedding_norm
 from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss
 from seapkg.models.registry import system
-from seapkg.old_options import check_numbers
+from seapkg.options import configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class BPRConfig:
-    """`regularisation` weighs `embedding_norm` of the batch rows (MMRec's grid: 2, 1, .1, ... 1e-5)."""
+    """Options of matrix factorisation."""
 
-    embed_dim: int = 64
-    regularisation: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    regularisation: float = option(
+        1.0,
+        "Weight of the norms of the batch's embeddings.",
+        ge=0,
+        search=[2.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5],
+    )
 
 
 @system(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from seapkg.errors import RequestError
 from seapkg.graph import ItemGraphs, keep_edges, mean_of_layers, normalised_adjacency
 from seapkg.losses import bpr
 from seapkg.models.base import (
@@ -20,42 +17,44 @@ from seapkg.models.base import (
 )
 from seapkg.models.content import Content
 from seapkg.models.registry import system
-from seapkg.models.separate import Separating, Separation, SeparationConfig
-from seapkg.old_options import check_halves
+from seapkg.models.separate import Separating, Separation, SeparationConfig, check_halves
+from seapkg.options import configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class FREEDOMConfig(SeparationConfig):
-    """FREEDOM's options; separate learning is off unless `alignment` or `distancing` is set (Table 3).
+    """Options of FREEDOM; separate learning is off unless `alignment` or `distancing` is set."""
 
-    edge_dropout: share ρ of training edges left out each epoch, by degree.
-    content_loss_weight: λ of the BPR terms on projected features. At 0 the features act through the item graph
-        alone, and the whole content branch, whose gradient is zero, is left out (spec D.13).
-    content_in_score: add the projected features to the item vector; by default only when separation is on, which
-        could not change a ranking otherwise (spec A.10).
-    train_features: make the features themselves parameters, as published.
-    """
-
-    embed_dim: int = 64
-    n_layers: int = 2
-    n_item_layers: int = 1
-    n_neighbours: int = 10
-    image_weight: float = 0.1
-    edge_dropout: float = 0.8
-    content_loss_weight: float = 0.0
-    content_in_score: bool | None = None
-    train_features: bool = True
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
+    n_item_layers: int = option(1, "Layers on the item graph.", ge=0)
+    n_neighbours: int = option(10, "Neighbours of an item in the item graph.", ge=1)
+    image_weight: float = option(
+        0.1, "Share of the image in the item graph, where there are image and text.", ge=0, le=1
+    )
+    edge_dropout: float = option(
+        0.8, "Share of the training edges that each epoch prunes.", ge=0, lt=1, search=[0.8, 0.9]
+    )
+    content_loss_weight: float = option(
+        0.0,
+        "Weight of the ranking losses on projected features; 0 leaves the features to the graph.",
+        ge=0,
+        search=[0.0, 1e-5, 1e-4, 1e-3],
+    )
+    content_in_score: bool | None = option(
+        None, "Add the projected features to the item vector; by default only with separation."
+    )
+    train_features: bool = option(True, "Train the features themselves, as published.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_halves(self)
         if self.content_in_score is None:
             object.__setattr__(self, "content_in_score", self.separates)
-        if self.edge_dropout == 1:
-            raise RequestError("edge_dropout must be below 1: no edge would be left")
 
     @property
     def uses_content(self) -> bool:
+        """Whether the projected features enter the score or a loss term."""
         return self.content_in_score or self.separates or self.content_loss_weight != 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -17,19 +15,21 @@ from seapkg.models.base import (
     training_graph,
 )
 from seapkg.models.registry import system
-from seapkg.old_options import check_numbers
+from seapkg.options import configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class LightGCNConfig:
-    """`regularisation` weighs `embedding_norm` of the layer-0 batch rows (MMRec's grid: 1e-2 ... 1e-6)."""
+    """Options of LightGCN."""
 
-    embed_dim: int = 64
-    n_layers: int = 2
-    regularisation: float = 1e-4
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    n_layers: int = option(2, "Layers on the user-item graph.", ge=0, search=[1, 2, 3, 4])
+    regularisation: float = option(
+        1e-4,
+        "Weight of the norms of the batch's layer-0 embeddings.",
+        ge=0,
+        search=[1e-2, 1e-3, 1e-4, 1e-5, 1e-6],
+    )
 
 
 @system(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -30,31 +29,37 @@ from seapkg.models.base import (
     training_pairs,
 )
 from seapkg.models.registry import system
-from seapkg.old_options import check_numbers
+from seapkg.options import Range, configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class MICROConfig:
-    """MICRO's options (spec D.9).
+    """Options of MICRO."""
 
-    feature_graph_share: of the fixed kNN graph of the raw features; the rest is the graph of the projected ones.
-    contrast_weight, temperature: of the contrast of each modality's item representation with the fused one.
-    regularisation: weighs half the squared norms of the batch's final rows (three a pair), averaged over pairs.
-    train_features: make the features themselves parameters, as published.
-    """
-
-    embed_dim: int = 64
-    n_layers: int = 2
-    n_item_layers: int = 1
-    n_neighbours: int = 10
-    feature_graph_share: float = 0.9
-    contrast_weight: float = 0.03
-    temperature: float = 0.5
-    regularisation: float = 1e-5
-    train_features: bool = True
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
+    n_item_layers: int = option(1, "Layers on the item graphs.", ge=0)
+    n_neighbours: int = option(10, "Neighbours of an item in the item graphs.", ge=1)
+    feature_graph_share: float = option(
+        0.9,
+        "Share of the raw features' graph; the rest is the graph of the projected features.",
+        ge=0,
+        le=1,
+    )
+    contrast_weight: float = option(
+        0.03,
+        "Weight of the contrast between each modality and the fused items.",
+        ge=0,
+        search=Range(1e-3, 0.3, log=True),
+    )
+    temperature: float = option(0.5, "Temperature of the contrast.", gt=0)
+    regularisation: float = option(
+        1e-5,
+        "Weight of half the squared norms of the batch's final vectors.",
+        ge=0,
+        search=[1e-5, 1e-4, 1e-3, 1e-2],
+    )
+    train_features: bool = option(True, "Train the features themselves, as published.")
 
 
 @system(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from seapkg.models.base import Recommender
 from seapkg.models.registry import system
+from seapkg.options import configuration
 
 
-@dataclass(frozen=True)
+@configuration
 class PopularityConfig:
     """Popularity has nothing to set."""
 

@@ -7,8 +7,8 @@ settings for each dataset.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from seapkg.models.base import (
 from seapkg.models.meta_network import MetaNetwork, taken
 from seapkg.models.rearm_graphs import enhanced_item_graph, enhanced_user_graph
 from seapkg.models.registry import system
-from seapkg.old_options import check_choice, check_numbers
+from seapkg.options import Range, configuration, option, resolve
 
 FORMULATIONS = {
     "clean": {"train_meta": True, "train_user_interest": False, "dropped_attention": "skip"},
@@ -63,61 +63,85 @@ PRESETS = {
 WEIGHT_DECAY = {"baby": 5e-4, "sports": 0.05, "clothing": 1e-5}
 
 
-@dataclass(frozen=True)
+@configuration
 class REARMConfig:
-    """REARM's options; those that default to None take the value of the preset or of the formulation.
+    """Options of REARM; those that default to None follow the preset or the formulation."""
 
-    formulation: "clean" or "released".
-    preset: "baby", "sports" or "clothing", the model card's settings for that dataset; for another, one to start from.
-    rank: of the meta-network's transforms of each node.
-    self_dropout, cross_dropout: of the attention weights, within a modality and across.
-    user_image_weight, item_image_weight: share of the image in the feature graphs, where there are image and text.
-    user_co_weight, item_co_weight: share of co-occurrence in the enhanced graphs; the rest is feature similarity.
-    user_neighbours, item_neighbours: k of both kinds of graph.
-    n_layers, n_user_layers, n_item_layers: depth on the user-item, the user and the item graph.
-    temperature, contrast_weight: of the contrast across modalities. difference_weight: of the decorrelation.
-    attention, meta_network: False leaves the part out (for ablations).
-    train_meta: let gradients through the meta-network's first layer; the released code detaches its output.
-    train_user_interest: make the users' interest features parameters, users x width of them (as released), instead of
-        the mean of their items' raw features, which stays what it is.
-    dropped_attention: where an attention's dropout is 1, training sees nothing of it. At evaluation "skip" keeps to
-        that; "untrained" lets the weights, which never had a gradient, attend (as released).
-    train_features: make the items' features parameters (as released).
-    """
-
-    formulation: str = "clean"
-    preset: str = "baby"
-    embed_dim: int = 64
-    n_layers: int | None = None
-    n_user_layers: int | None = None
-    n_item_layers: int | None = None
-    user_neighbours: int | None = None
-    item_neighbours: int | None = None
-    user_image_weight: float | None = None
-    item_image_weight: float | None = None
-    user_co_weight: float | None = None
-    item_co_weight: float | None = None
-    attention: bool = True
-    self_dropout: float | None = None
-    cross_dropout: float | None = None
-    dropped_attention: str | None = None
-    meta_network: bool = True
-    rank: int | None = None
-    train_meta: bool | None = None
-    train_user_interest: bool | None = None
-    train_features: bool = True
-    temperature: float | None = None
-    contrast_weight: float | None = None
-    difference_weight: float | None = None
+    formulation: Literal["clean", "released"] = option(
+        "clean", "Mend what is questionable in the published code, or follow it."
+    )
+    preset: Literal["baby", "sports", "clothing"] = option(
+        "baby", "The model card's settings for that dataset."
+    )
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    n_layers: int | None = option(None, "Layers on the user-item graph.", ge=0)
+    n_user_layers: int | None = option(None, "Layers on the user graph.", ge=0)
+    n_item_layers: int | None = option(None, "Layers on the item graph.", ge=0)
+    user_neighbours: int | None = option(
+        None, "Neighbours of a user in both kinds of user graph.", ge=1
+    )
+    item_neighbours: int | None = option(
+        None, "Neighbours of an item in both kinds of item graph.", ge=1
+    )
+    user_image_weight: float | None = option(
+        None,
+        "Share of the image in the users' feature graph, where there are image and text.",
+        ge=0,
+        le=1,
+    )
+    item_image_weight: float | None = option(
+        None,
+        "Share of the image in the items' feature graph, where there are image and text.",
+        ge=0,
+        le=1,
+    )
+    user_co_weight: float | None = option(
+        None,
+        "Share of co-occurrence in the user graph; the rest is feature similarity.",
+        ge=0,
+        le=1,
+        search=[0.2, 0.4, 0.7, 0.9],
+    )
+    item_co_weight: float | None = option(
+        None,
+        "Share of co-occurrence in the item graph; the rest is feature similarity.",
+        ge=0,
+        le=1,
+    )
+    attention: bool = option(True, "Attend among coordinates; false is an ablation.")
+    self_dropout: float | None = option(
+        None, "Dropout of the attention weights within a modality.", ge=0, le=1
+    )
+    cross_dropout: float | None = option(
+        None, "Dropout of the attention weights across modalities.", ge=0, le=1
+    )
+    dropped_attention: Literal["skip", "untrained"] | None = option(
+        None, "At evaluation, an attention of dropout 1 stays off (clean) or attends untrained."
+    )
+    meta_network: bool = option(
+        True, "Transform each node by a meta-network; false is an ablation."
+    )
+    rank: int | None = option(None, "Rank of the meta-network's transforms.", ge=1)
+    train_meta: bool | None = option(
+        None, "Train the meta-network's first layer; the published code detaches its output."
+    )
+    train_user_interest: bool | None = option(
+        None, "Train users' interest features (released) instead of averaging their items'."
+    )
+    train_features: bool = option(True, "Train the items' features, as released.")
+    temperature: float | None = option(None, "Temperature of the contrast across modalities.", gt=0)
+    contrast_weight: float | None = option(
+        None,
+        "Weight of the contrast across modalities.",
+        ge=0,
+        search=Range(1e-6, 1e-2, log=True),
+    )
+    difference_weight: float | None = option(
+        None, "Weight of the decorrelation of modalities.", ge=0, search=Range(1e-6, 1e-2, log=True)
+    )
 
     def __post_init__(self) -> None:
-        check_choice("formulation", self.formulation, FORMULATIONS)
-        check_choice("preset", self.preset, PRESETS)
-        for option, value in (PRESETS[self.preset] | FORMULATIONS[self.formulation]).items():
-            if getattr(self, option) is None:
-                object.__setattr__(self, option, value)
-        check_choice("dropped_attention", self.dropped_attention, ["skip", "untrained"])
-        check_numbers(self)
+        resolve(self, PRESETS[self.preset] | FORMULATIONS[self.formulation])
 
 
 @system(

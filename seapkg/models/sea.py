@@ -7,7 +7,7 @@ what is otherwise than published in both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from seapkg.models.base import (
 )
 from seapkg.models.registry import system
 from seapkg.models.separate import AlignmentHead, Parts, Separating, Separation, SeparationConfig
-from seapkg.old_options import check_choice
+from seapkg.options import configuration, option, resolve
 
 FORMULATIONS = {
     "paper": {
@@ -46,58 +46,82 @@ VARIANTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@configuration
 class SEAConfig(SeparationConfig):
-    """SEA's options; those that default to None take the value of the formulation or the variant.
+    """Options of SEA; those that default to None follow the formulation or the variant."""
 
-    formulation: "paper" or "released".
-    variant: "a" (SEA itself), "b", "c", "d" (Table 4), or "without_alignment", "without_distancing", "without_all"
-        (Fig. 3); sets `alignment` and `distancing` where they are not given.
-    split: "after_gnn" halves the GNN's item output (the text); "before_gnn" halves a wide linear map of the features.
-    graph_weights: the modalities' shares in the item graph, "learned" (Eq. 11) or "fixed".
-    image_weight: share of the image graph at the start, where there are image and text; other sets share equally.
-    log_base: of the BPR loss, "e" or "2".
-    """
-
-    formulation: str = "paper"
-    variant: str = "a"
-    alignment: str | None = None
-    distancing: str | None = None
-    split: str | None = None
-    graph_weights: str | None = None
-    log_base: str | None = None
-    club_pairs: str | None = None
-    club_shared: bool | None = None
-    club_estimate: str | None = None
-    club_half: bool | None = None
-    club_clamp: bool | None = None
-    club_average: bool | None = None
-    l2_mean: bool | None = None
-    embed_dim: int = 64
-    encoder_width: int = 256
-    n_layers: int = 2
-    n_item_layers: int = 1
-    n_neighbours: int = 10
-    image_weight: float = 0.1
+    formulation: Literal["paper", "released"] = option(
+        "paper", "Follow the paper's text, or the published code."
+    )
+    variant: Literal[
+        "a", "b", "c", "d", "without_alignment", "without_distancing", "without_all"
+    ] = option(
+        "a", "SEAa to SEAd of Table 4, or an ablation of Fig. 3; sets alignment, distancing."
+    )
+    alignment: Literal["solosim", "info_nce", "positives", "none"] | None = option(
+        None, "Alignment of the generic parts; by default that of the variant."
+    )
+    distancing: Literal["club", "negative_l2", "orthogonal", "none"] | None = option(
+        None, "Distance of generic and unique parts; by default that of the variant."
+    )
+    alignment_weight: float = option(
+        0.1, "Weight α of the alignment.", ge=0, search=[0.005, 0.012, 0.05, 0.1, 0.3, 0.6, 1.0]
+    )
+    temperature: float = option(
+        0.2, "Temperature τ of the alignment.", gt=0, search=[0.046, 0.1, 0.2, 0.4]
+    )
+    distancing_weight: float = option(
+        0.01, "Weight β of the distancing.", ge=0, search=[0.002, 0.006, 0.02, 0.1]
+    )
+    split: Literal["after_gnn", "before_gnn"] | None = option(
+        None, "Split the GNN's output (paper), or a wide linear map of the features (released)."
+    )
+    graph_weights: Literal["learned", "fixed"] | None = option(
+        None, "Shares of the modalities in the item graph: learned (paper) or fixed (released)."
+    )
+    log_base: Literal["e", "2"] | None = option(
+        None, "Logarithm of the BPR loss: e (paper) or 2 (released)."
+    )
+    club_pairs: Literal["within", "across"] | None = option(
+        None, "Pairs of CLUB's fit: within a modality (paper) or across modalities (released)."
+    )
+    club_shared: bool | None = option(
+        None, "One CLUB network a modality (paper), or one for all (released)."
+    )
+    club_estimate: Literal["exact", "sampled"] | None = option(
+        None, "CLUB from all pairs (paper), or from one permutation (released)."
+    )
+    club_half: bool | None = option(None, "Halve the CLUB estimate once more (released).")
+    club_clamp: bool | None = option(None, "Cut the CLUB estimate off at 0 (released).")
+    club_average: bool | None = option(
+        None, "Add the modalities' CLUB terms (paper), or average them (released)."
+    )
+    l2_mean: bool | None = option(
+        None, "Add the coordinates of negative L2 (paper), or average them (released)."
+    )
+    embed_dim: int = option(64, "Width of the embeddings of each modality.", ge=1)
+    encoder_width: int = option(256, "Hidden units of the feature encoder.", ge=1)
+    n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
+    n_item_layers: int = option(1, "Layers on the item graph.", ge=0)
+    n_neighbours: int = option(10, "Neighbours of an item in the item graph.", ge=1)
+    image_weight: float = option(
+        0.1,
+        "Initial share of the image in the item graph, where there are image and text.",
+        ge=0,
+        le=1,
+    )
 
     def __post_init__(self) -> None:
-        check_choice("formulation", self.formulation, FORMULATIONS)
-        check_choice("variant", self.variant, VARIANTS)
         alignment, distancing = VARIANTS[self.variant]
         defaults = FORMULATIONS[self.formulation] | {
             "alignment": alignment,
             "distancing": distancing,
         }
-        for option, value in defaults.items():
-            if getattr(self, option) is None:
-                object.__setattr__(self, option, value)
+        resolve(self, defaults)
         if self.embed_dim % 2:
             raise RequestError(
-                f"embed_dim must be even, it is split in two halves; it is {self.embed_dim}"
+                f"option embed_dim must be even, it is split in two halves; it is {self.embed_dim}"
             )
-        check_choice("split", self.split, ["after_gnn", "before_gnn"])
-        check_choice("graph_weights", self.graph_weights, ["learned", "fixed"])
-        check_choice("log_base", self.log_base, ["e", "2"])
         super().__post_init__()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from seapkg.kernels.blocked_softmax import info_nce, solosim
 from seapkg.kernels.club_fit import ConditionalFit
 from seapkg.losses import negative_l2, orthogonality, positives
 from seapkg.models.base import Recommender
-from seapkg.old_options import check_choice, check_numbers
+from seapkg.options import configuration, option
 from seapkg.state import adam_state, flat, load_adam_state, under
 
 log = logging.getLogger(__name__)
@@ -30,41 +31,43 @@ ALIGNMENTS = {"solosim": solosim, "info_nce": info_nce, "positives": positives}
 DISTANCES = {"negative_l2": negative_l2, "orthogonal": orthogonality}
 
 
-@dataclass(frozen=True)
+@configuration
 class SeparationConfig:
-    """How generic parts are aligned (α, τ) and kept from unique ones (β). Weight 0 or "none" switches a part off.
+    """Options of separate learning; weight 0 or "none" switches a part off."""
 
-    alignment: "solosim" (Eq. 16), "info_nce" (both directions), "positives" (no negatives) or "none".
-    alignment_items: "all" items (the paper), or "batch": the positive items of the batch.
-    distancing: "club" (MIM, Eq. 15), "negative_l2" (Eq. 30), "orthogonal" (the paradigm the paper argues against) or
-        "none".
-    club_pairs: "within" fits q on the generic→unique pairs the bound is evaluated on; "across" on generic→generic
-        and unique→unique of two modalities, as the released code does (spec A.12.2).
-    club_shared: one network for all modalities, instead of one each.
-    club_estimate: "exact" (all pairs) or "sampled" (one permutation).
-    club_half, club_clamp: halve the estimate once more, cut it off at 0 (both as released).
-    club_average: average the modalities' terms (as released) instead of adding them (Eq. 19).
-    l2_mean: negative_l2 takes the mean over coordinates (as sketched in the released code) instead of the sum.
-    """
-
-    alignment: str = "none"
-    alignment_weight: float = 0.1
-    alignment_items: str = "all"
-    temperature: float = 0.2
-    head_hidden: int = 64
-    head_out: int = 32
-    distancing: str = "none"
-    distancing_weight: float = 0.01
-    club_pairs: str = "within"
-    club_shared: bool = False
-    club_estimate: str = "exact"
-    club_half: bool = False
-    club_clamp: bool = False
-    club_average: bool = False
-    l2_mean: bool = False
-    club_hidden: int = 8
-    club_steps: int = 50
-    club_learning_rate: float = 1e-4
+    alignment: Literal["solosim", "info_nce", "positives", "none"] = option(
+        "none", "Alignment of the generic parts: Solosim, InfoNCE, positive pairs only, or none."
+    )
+    alignment_weight: float = option(0.1, "Weight α of the alignment.", ge=0)
+    alignment_items: Literal["all", "batch"] = option(
+        "all", "Align all items, or the positive items of the batch."
+    )
+    temperature: float = option(0.2, "Temperature τ of the alignment.", gt=0)
+    head_hidden: int = option(64, "Hidden units of the alignment head.", ge=1)
+    head_out: int = option(32, "Output width of the alignment head.", ge=1)
+    distancing: Literal["club", "negative_l2", "orthogonal", "none"] = option(
+        "none", "Distance of generic and unique parts: CLUB, negative L2, orthogonality, or none."
+    )
+    distancing_weight: float = option(0.01, "Weight β of the distancing.", ge=0)
+    club_pairs: Literal["within", "across"] = option(
+        "within",
+        "Fit CLUB's network on generic and unique parts of a modality, or across modalities.",
+    )
+    club_shared: bool = option(False, "Use one CLUB network for all modalities.")
+    club_estimate: Literal["exact", "sampled"] = option(
+        "exact", "Estimate CLUB from all pairs, or from one permutation."
+    )
+    club_half: bool = option(False, "Halve the CLUB estimate once more, as released.")
+    club_clamp: bool = option(False, "Cut the CLUB estimate off at 0, as released.")
+    club_average: bool = option(
+        False, "Average the modalities' CLUB terms, as released, instead of adding them."
+    )
+    l2_mean: bool = option(
+        False, "Average the negative L2 distance over coordinates instead of adding them."
+    )
+    club_hidden: int = option(8, "Hidden units of CLUB's network.", ge=1)
+    club_steps: int = option(50, "Steps of CLUB's fit in each batch.", ge=0)
+    club_learning_rate: float = option(1e-4, "Learning rate of CLUB's fit.", gt=0)
 
     @property
     def aligns(self) -> bool:
@@ -79,16 +82,18 @@ class SeparationConfig:
         return self.aligns or self.distances
 
     def __post_init__(self) -> None:
-        check_choice("alignment", self.alignment, [*ALIGNMENTS, "none"])
-        check_choice("alignment_items", self.alignment_items, ["all", "batch"])
-        check_choice("distancing", self.distancing, ["club", "negative_l2", "orthogonal", "none"])
-        check_choice("club_pairs", self.club_pairs, ["within", "across"])
-        check_choice("club_estimate", self.club_estimate, ["exact", "sampled"])
-        check_numbers(self)
         if self.club_pairs == "across" and not self.club_shared:
             raise RequestError(
                 "club_pairs=across fits one network for all modalities: set club_shared=true as well"
             )
+
+
+def check_halves(config) -> None:
+    """Raises RequestError where an odd `embed_dim` would be split in a generic and a unique half."""
+    if config.embed_dim % 2 and config.separates:
+        raise RequestError(
+            f"option embed_dim must be even where it is split in two halves; it is {config.embed_dim}"
+        )
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -11,17 +9,21 @@ from seapkg.losses import embedding_norm
 from seapkg.models.base import embedding_table, ranking_loss, rows
 from seapkg.models.content import Content
 from seapkg.models.registry import system
-from seapkg.models.separate import Separating, Separation, SeparationConfig
-from seapkg.old_options import check_halves
+from seapkg.models.separate import Separating, Separation, SeparationConfig, check_halves
+from seapkg.options import configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class VBPRConfig(SeparationConfig):
-    """`regularisation` weighs `embedding_norm` of the final batch rows. Separate learning is off by default; with
-    `alignment` or `distancing` set, it acts on the halves of each modality's content (VBPR + SEA, Table 3)."""
+    """Options of VBPR; separate learning is off unless `alignment` or `distancing` is set."""
 
-    embed_dim: int = 64
-    regularisation: float = 0.1
+    embed_dim: int = option(64, "Width of the item embeddings and of the projected features.", ge=1)
+    regularisation: float = option(
+        0.1,
+        "Weight of the norms of the batch's final vectors.",
+        ge=0,
+        search=[2.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5],
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

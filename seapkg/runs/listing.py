@@ -1,12 +1,12 @@
 """What the command line lists: models with their options, finished runs, any table as text."""
 
-import dataclasses
 import inspect
 from typing import Any
 
 import pandas as pd
 
 from seapkg.models import find, systems
+from seapkg.options import Described, describe_options
 from seapkg.runs.run import Run
 from seapkg.training import TrainingConfig
 
@@ -58,18 +58,18 @@ def _model_text(name: str) -> str:
 
 
 def _options_text(config: Any) -> str:
-    fields = dataclasses.fields(config)
+    options = describe_options(type(config))
     return (
-        "\n".join(f"    {field.name} = {_default(field, config)}" for field in fields)
+        "\n".join(f"    {option.name} = {_default(option, config)}" for option in options)
         or "    no options"
     )
 
 
-def _default(field: dataclasses.Field, config: Any) -> str:
+def _default(option: Described, config: Any) -> str:
     """An option that is None in its class takes its value from the others: what it is where these are at their
     defaults."""
-    value = getattr(config, field.name)
-    return f"{value} (follows other options)" if field.default is None else str(value)
+    value = getattr(config, option.name)
+    return f"{value} (follows other options)" if option.default is None else str(value)
 
 
 def _first_sentence(model: type) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from seapkg.data.arrays import read_npz
 from seapkg.errors import BrokenFile, DataError, RequestError
-from seapkg.runs.spec import RESULTS_VERSION, RunSpec
+from seapkg.runs.spec import RunSpec, results_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,10 +156,11 @@ class Run:
 
     def _refuse_newer(self, spec: Any) -> None:
         version = spec.get("results_version") if isinstance(spec, dict) else None
-        if isinstance(version, int) and version > RESULTS_VERSION:
+        known = results_version(str(spec.get("model"))) if isinstance(spec, dict) else 1
+        if isinstance(version, int) and version > known:
             raise BrokenFile(
                 f"{self.folder} was made by a newer release of seapkg (results version {version}, this one knows "
-                f"{RESULTS_VERSION}): update seapkg, or choose another store; nothing need be deleted"
+                f"{known}): update seapkg, or choose another store; nothing need be deleted"
             )
 
     def _read_spec(self) -> RunSpec:

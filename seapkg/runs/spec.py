@@ -16,11 +16,6 @@ from seapkg.errors import RequestError
 from seapkg.models import systems
 from seapkg.training.config import TrainingConfig
 
-#: Raised whenever a change to the library, or to a default, can move a metric by more than the rounding of sums in
-#: another order does. It is in the key; the package version is not, so that a release which changes no result keeps
-#: every finished run.
-RESULTS_VERSION = 1
-
 KEY_LENGTH = 12
 PRECISIONS = ("exact", "fast")
 
@@ -36,9 +31,11 @@ class RunSpec:
     dataset_fingerprint: str
     seed: int
     precision: str = "exact"
-    results_version: int = RESULTS_VERSION
+    results_version: int | None = None  # by default that of the system, `System.version`
 
     def __post_init__(self):
+        if self.results_version is None:
+            object.__setattr__(self, "results_version", results_version(self.model))
         object.__setattr__(self, "config", plain(self.config))
         object.__setattr__(self, "training", plain(self.training))
         object.__setattr__(self, "seed", _seed(self.seed))
@@ -96,6 +93,11 @@ def plain(value: Any) -> Any:
     raise RequestError(
         f"a run cannot be named by a value of type {type(value).__name__}: {value!r}"
     )
+
+
+def results_version(model: str) -> int:
+    """The results version of a system; 1 for a model that is not (or no longer) here."""
+    return systems()[model].version if model in systems() else 1
 
 
 def _defaults(model: str) -> tuple[dict[str, Any], dict[str, Any]]:

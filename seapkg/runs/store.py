@@ -150,8 +150,8 @@ def _checked(run: Run, spec: RunSpec) -> Run:
     changed = spec.differs_from(run.spec)
     if changed:
         raise SeapkgError(
-            f"{run.folder} was made when {', '.join(changed)} had another default: raise RESULTS_VERSION in "
-            "seapkg/runs/spec.py, or put the default back"
+            f"{run.folder} was made when {', '.join(changed)} had another default: raise `version` in "
+            f"the @system decorator of {run.model}, or restore the default"
         )
     return run
 

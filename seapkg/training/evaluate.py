@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seapkg.errors import RequestError
 from seapkg.kernels.top_k import top_columns
 from seapkg.memory import in_blocks
-from seapkg.old_options import check_choice
 
 CUTOFFS = (10, 20)
 METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS)
@@ -36,7 +36,9 @@ class Ranking:
     """
 
     def __init__(self, dataset, split: str, *, mask: str = "train", device="cpu") -> None:
-        check_choice("mask", mask, ["train"] if split == "valid" else ["train", "train+valid"])
+        masks = ["train"] if split == "valid" else ["train", "train+valid"]
+        if mask not in masks:
+            raise RequestError(f"mask must be one of {', '.join(masks)}; it is {mask!r}")
         relevant = torch.from_numpy(getattr(dataset, split).copy()).to(device)
         masked = [dataset.train] if mask == "train" else [dataset.train, dataset.valid]
         hidden = torch.from_numpy(np.concatenate(masked)).to(device)
