@@ -170,8 +170,8 @@ class MetaNetwork(nn.Module):
     def _factor(network: nn.Sequential, key: Tensor, index: Tensor | None) -> Tensor:
         """The network's unit rows for the nodes `index`, plus their mean over all nodes. [b, dim rank]"""
         hidden, last = network[:2](key), network[2]
-        mean = mean_unit_row(hidden, last.weight, last.bias)
-        return unit_rows(last(taken(hidden, index))) + mean
+        of_nodes = unit_rows(last(taken(hidden, index)))
+        return of_nodes + mean_unit_row(hidden, last.weight, last.bias)
 
 
 def mean_of_unit_rows(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
