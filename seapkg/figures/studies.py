@@ -266,6 +266,3 @@ def matrices(named: dict[str, np.ndarray]) -> Figure:
             text = f"{value:.2f}".lstrip("0") if value else ""
             axes.text(column, row, text, ha="center", va="center", fontsize=6)
     return figure
-
-
-cost_panels = gain_panels  # the name that notebooks import today
