@@ -13,7 +13,12 @@ Sets up if needed, then runs every notebook and draws every figure and table.
 
 Figures and their index come to figures/PROFILE/.
 
-Options go to `python -m seapkg.studies.notebooks PROFILE`.
+Options go to `python -m seapkg.studies.notebooks PROFILE`; --help lists them. Among them:
+
+  --plan        list what would be trained, and how long; run nothing
+  --workers N   train in N processes, then run N notebooks at once (default: the cores, at most 4)
+  --offline     train nothing
+
 SEAPKG_TORCH_INDEX: the package index that set-up takes torch from.
 Exit codes: 0 done, 1 something failed, 2 the request is wrong.
 TEXT

@@ -64,14 +64,15 @@ def variances(table: pd.DataFrame) -> Figure:
     table = table[np.isfinite(table["variance"])]
     figure = Figure(figsize=(7.0, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
-    plot_groups(left, table, "n", "variance", "form", FORMS)
+    hollow = {"markersize": 5, "markerfacecolor": "none"}
+    plot_groups(left, table, "n", "variance", "form", FORMS, **hollow)
     simulated = table[table["form"] == "simulation"]
     whiskers = {"yerr": simulated["interval"], "fmt": "o", "markersize": 2.5, "capsize": 2}
     left.errorbar(simulated["n"], simulated["variance"], **whiskers, color=BLUE, label="simulation")
     exact = table[table["form"] == "exact"].set_index("n")["variance"]
     errors = 100 * (table["variance"] / table["n"].map(exact) - 1).abs()
     simple_forms = {form: FORMS[form] for form in FORMS if form != "exact"}
-    plot_groups(right, table.assign(error=errors), "n", "error", "form", simple_forms)
+    plot_groups(right, table.assign(error=errors), "n", "error", "form", simple_forms, **hollow)
     left.set_ylabel("variance of θ (radians²)")
     right.set_ylabel("error of the form (% of exact)")
     for axes in (left, right):

@@ -11,6 +11,7 @@ from seapkg.analysis.statistics import mean_interval
 from seapkg.figures.style import (
     PAPER_LOOK,
     axis_label,
+    edge_arrow,
     look,
     no_runs_yet,
     outer_legend,
@@ -63,7 +64,7 @@ def main_table_points(frame: pd.DataFrame, split: str = "test") -> Figure:
     if frame.empty:
         return no_runs_yet()
     metrics, datasets = frame["metric"].unique(), frame["dataset"].unique()
-    models = _models_in_order(frame)
+    models = list(frame["model"].unique())
     width = 0.8 + 2.4 * len(datasets)
     height = 0.5 + len(metrics) * (0.5 + 0.2 * len(models))
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -113,13 +114,6 @@ def _curve_panel(
         axes.plot([], [], color=colour, marker=marker, linestyle=line, label=model)
 
 
-def _models_in_order(frame: pd.DataFrame) -> list[str]:
-    """All models; first those of the dataset that has most of them, in its order."""
-    by_dataset = frame.groupby("dataset")["model"].unique()
-    longest = max(by_dataset, key=len)
-    return list(dict.fromkeys([*longest, *frame["model"]]))
-
-
 def _points_panel(axes: Axes, frame: pd.DataFrame, models: list[str]) -> None:
     axes.grid(axis="y", linewidth=0.3)
     axes.set_yticks(range(len(models)), models)
@@ -134,8 +128,7 @@ def _points_panel(axes: Axes, frame: pd.DataFrame, models: list[str]) -> None:
         return
     row, value = models.index("popularity"), popularity["value"].mean()
     if value < axes.get_xlim()[0] and not is_popularity.all():
-        place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7}
-        axes.annotate(f"◂ {value:.3f}", (0.01, row), **place)
+        edge_arrow(axes, value, row)
     else:
         _points_row(axes, popularity, row, look("popularity"))
 

@@ -22,6 +22,7 @@ from seapkg.figures.style import (
     SKY,
     VERMILLION,
     axis_label,
+    edge_arrow,
     label_rows,
     look,
     no_runs_yet,
@@ -67,13 +68,12 @@ def gain_panels(costs: pd.DataFrame, metric: str = "recall@20") -> Figure:
         _gain_panel(axes, rows.assign(row=rows["change"].map(changes.index)))
         axes.set_title(dataset)
     figure.supxlabel(f"gain in {axis_label(metric, 'test')} (right is better)")
-    outer_legend(figure, "upper center", ncols=min(2, len(datasets)))
+    outer_legend(figure, "upper center", ncols=min(2, len(datasets)), reverse=True)
     return figure
 
 
 def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
-    intervals = ["low, users", "high, users", "low, seeds", "high, seeds"]
-    reach = costs[["difference", *intervals]].abs().max(axis=1)
+    reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
     is_far = reach > FAR * median_low(reach)
     near = costs[~is_far]
     half_widths = near["high, users"] - near["difference"]
@@ -85,19 +85,10 @@ def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
     ends = (-near["high, seeds"], -near["low, seeds"])
     axes.hlines(near["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
     for row in costs[is_far].itertuples():
-        _arrow(axes, -row.difference, row.row)
+        edge_arrow(axes, -row.difference, row.row, right=row.difference < 0)
     axes.axvline(0, color="0.7", linewidth=1, zorder=0)
     axes.margins(x=0.1)
     axes.locator_params(axis="x", nbins=4)
-
-
-def _arrow(axes: Axes, gain: float, row: int) -> None:
-    """A number at the edge of the panel, with an arrow towards its place."""
-    side, x, text = "left", 0.02, f"◂ {gain:.3f}"
-    if gain > 0:
-        side, x, text = "right", 0.98, f"{gain:.3f} ▸"
-    edge = {"xycoords": ("axes fraction", "data"), "ha": side, "va": "center"}
-    axes.annotate(text, (x, row), fontsize=7, **edge)
 
 
 @style()
@@ -124,16 +115,12 @@ def sensitivity(
         row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
         rows_of_dataset = table[table["dataset"] == dataset]
         for axes, option in zip(row, options, strict=True):
-            _band(axes, unchanged.get(dataset, []))
+            if seeds := unchanged.get(dataset):
+                axes.axhspan(min(seeds), max(seeds), color="0.9", zorder=0)
             _option_panel(axes, rows_of_dataset[rows_of_dataset["option"] == option])
     for axes, option in zip(grid[-1], options, strict=True):
         axes.set_xlabel(option.replace("_", " "))
     return figure
-
-
-def _band(axes: Axes, values: list[float]) -> None:
-    if values:
-        axes.axhspan(min(values), max(values), color="0.9", zorder=0)
 
 
 def _option_panel(axes: Axes, rows: pd.DataFrame) -> None:
@@ -279,6 +266,3 @@ def matrices(named: dict[str, np.ndarray]) -> Figure:
             text = f"{value:.2f}".lstrip("0") if value else ""
             axes.text(column, row, text, ha="center", va="center", fontsize=6)
     return figure
-
-
-cost_panels = gain_panels  # the name that notebooks import today

@@ -105,18 +105,27 @@ def panels(
 
 
 def plot_groups(
-    axes: Axes, table: pd.DataFrame, x: str, y: str, by: str, looks: dict[str, tuple]
+    axes: Axes, table: pd.DataFrame, x: str, y: str, by: str, looks: dict[str, tuple], **more
 ) -> None:
     """Plots column `y` against `x`, one line per value of column `by`.
 
     Args:
         looks: value of `by` -> colour, marker and line style; values without a look are left out.
+        more: further options of `Axes.plot`.
     """
     for name, (colour, marker, line) in looks.items():
         rows = table[table[by] == name].sort_values(x)
         if len(rows):
             form = {"color": colour, "marker": marker, "linestyle": line}
-            axes.plot(rows[x], rows[y], label=name, **form)
+            axes.plot(rows[x], rows[y], label=name, **form, **more)
+
+
+def edge_arrow(axes: Axes, value: float, row: int, right: bool = False) -> None:
+    """Writes a number that lies outside a panel at its edge, with an arrow towards its place."""
+    text = f"{value:.3f} ▸" if right else f"◂ {value:.3f}"
+    place = (0.98, "right") if right else (0.02, "left")
+    edge = {"xycoords": ("axes fraction", "data"), "ha": place[1], "va": "center"}
+    axes.annotate(text, (place[0], row), fontsize=7, **edge)
 
 
 def label_rows(axes: Axes, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Linear content: one projection a modality, for the models that add features to an item's own table."""
+"""Linear content: one projection per modality, for models that add features to an item's embedding."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from seapkg.models.separate import Parts, Separation
 
 
 class Content(nn.Module):
-    """Per modality x_m ↦ W_m x_m, with one shared bias in the sum.
+    """Per modality x_m -> W_m x_m, and one shared bias for their sum.
 
-    The weights are drawn Xavier-normal as one matrix over all features side by side, for FREEDOM too, whose published
-    code has a linear layer of its own, with torch's default spread, for each modality. `trained` makes the features
-    themselves parameters.
+    The weights are drawn Xavier-normal as one matrix over all features side by side. FREEDOM's published code has one
+    linear layer per modality instead, with torch's default initialisation.
+
+    Args:
+        dataset: gives the features.
+        dim: width of the projections.
+        trained: make the features parameters.
     """
 
     def __init__(self, dataset, dim: int, *, trained: bool = False) -> None:
@@ -23,10 +27,9 @@ class Content(nn.Module):
         features = {name: feature_table(dataset, name) for name in dataset.modalities}
         widths = [table.shape[1] for table in features.values()]
         weight = nn.init.xavier_normal_(torch.empty(dim, sum(widths)))
-        blocks = zip(features, weight.split(widths, dim=1), strict=True)
-        self.weights = nn.ParameterDict(
-            {name: nn.Parameter(block.clone()) for name, block in blocks}
-        )
+        self.weights = nn.ParameterDict()
+        for name, block in zip(features, weight.split(widths, dim=1), strict=True):
+            self.weights[name] = nn.Parameter(block.clone())
         self.bias = nn.Parameter(torch.zeros(dim))
         self.tables = nn.ParameterDict()
         for name, table in features.items():
@@ -36,28 +39,26 @@ class Content(nn.Module):
                 self.register_buffer(f"features_{name}", table, persistent=False)
 
     def forward(self, items: Tensor | None = None) -> dict[str, Tensor]:
-        """Each modality's projection [n, dim] of `items`, or of all."""
-        return {
-            name: F.linear(self._rows(name, items), weight) for name, weight in self.weights.items()
-        }
+        """The projections [n, dim] of `items` (int64 [n], None for all), by modality."""
+        projections = {}
+        for name, weight in self.weights.items():
+            table = self.tables[name] if name in self.tables else getattr(self, f"features_{name}")
+            chosen = table if items is None else rows(table, items)
+            projections[name] = F.linear(chosen, weight)
+        return projections
 
     def fused(self, by_modality: dict[str, Tensor]) -> Tensor:
-        """The item's content: the modalities' projections added, plus the bias."""
+        """The item's content [n, dim]: the sum of the projections, plus the bias."""
         return sum(by_modality.values()) + self.bias
 
     def halves(self, separation: Separation, by_modality: dict[str, Tensor]) -> dict[str, Parts]:
-        """Each modality's projection split in a generic and a unique half."""
-        return {name: separation.split(name, *x.chunk(2, dim=1)) for name, x in by_modality.items()}
+        """The generic and unique halves of each projection [n_items, dim]."""
+        return separation.split(by_modality)
 
     def separate(
         self, separation: Separation, by_modality, positives: Tensor, generator
     ) -> dict[str, Tensor]:
-        """The separation terms of a batch; none when separation is off."""
+        """The separation terms of a batch with `positives` [batch]; none if separation is off."""
         if not separation.config.separates:
             return {}
-        items = positives.unique() if separation.config.alignment_items == "batch" else slice(None)
-        return separation.losses(self.halves(separation, by_modality), items, generator)
-
-    def _rows(self, name: str, items: Tensor | None) -> Tensor:
-        table = self.tables[name] if name in self.tables else getattr(self, f"features_{name}")
-        return table if items is None else rows(table, items)
+        return separation.losses(separation.split(by_modality), positives, generator)

@@ -19,7 +19,7 @@ from seapkg.graph import (
     row_normalised_adjacency,
     weighted_sum,
 )
-from seapkg.losses import grace
+from seapkg.kernels.blocked_softmax import grace
 from seapkg.models.base import (
     Recommender,
     batch_rows,

@@ -46,12 +46,16 @@ def study(name: str, **parameters: Any) -> Study:
     for parameter in parameters:
         if parameter not in there:
             hint = did_you_mean(parameter, there)
-            raise RequestError(f"{name} has no parameter {parameter!r}{hint}; it has {', '.join(there)}")
+            raise RequestError(
+                f"{name} has no parameter {parameter!r}{hint}; it has {', '.join(there)}"
+            )
     return make(**parameters)
 
 
 def studies() -> dict[str, tuple[Callable[..., Study], str]]:
-    """Name -> the function that makes the study, and the notebook that asks it, without its number."""
+    """Name -> the function that makes the study, and the notebook that asks it, without its
+    number.
+    """
     for module in MODULES:
         importlib.import_module(f"seapkg.studies.{module}")
     from seapkg.studies.base import DECLARED

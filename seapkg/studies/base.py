@@ -1,4 +1,6 @@
-"""A study is a value: arms x datasets x seeds, the runs these ask for, and the table made of them."""
+"""A study is a value: arms x datasets x seeds, the runs these ask for, and the table made of
+them.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,9 @@ class Study:
         return self.runs(store, offline=offline).table()
 
     def _cells(self) -> list[Cell]:
-        return [Cell(name, arm, self._plans(name, arm), []) for name in self.data for arm in self.arms]
+        return [
+            Cell(name, arm, self._plans(name, arm), []) for name in self.data for arm in self.arms
+        ]
 
     def _plans(self, name: str, arm: Arm) -> list[Plan]:
         data = self.data[name]
@@ -211,7 +215,9 @@ def declares(notebook: str) -> Callable:
 
 
 def rows() -> dict[str, tuple[System, dict[str, Any]]]:
-    """The rows of the main table, oldest publication first: label -> the system, and the options of the row."""
+    """The rows of the main table, oldest publication first: label -> the system, and the options
+    of the row.
+    """
     return {
         label: (system, options)
         for system in systems().values()

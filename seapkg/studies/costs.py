@@ -1,4 +1,6 @@
-"""What a training costs: seconds an epoch and peak memory, each training in a process of its own, measured once."""
+"""What a training costs: seconds an epoch and peak memory, each training in a process of its
+own, measured once.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,8 @@ def measure(
     """Trains some epochs by the command line and throws the run away.
 
     Returns:
-        seconds_per_epoch (the median, without evaluation), peak_memory_mb (of the whole process, or on CUDA of the
-        device's allocations) and device.
+        seconds_per_epoch (the median, without evaluation), peak_memory_mb (of the whole process, or
+        on CUDA of the device's allocations) and device.
 
     Raises:
         SeapkgError: where the command fails, with its last line.

@@ -1,4 +1,6 @@
-"""The main table (SEA Table 2): every system with the options that were chosen on the validation split."""
+"""The main table (SEA Table 2): every system with the options that were chosen on the validation
+split.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import Iterable
 
 from seapkg.runs.tuned import tuned
 from seapkg.studies import tables
-from seapkg.studies.base import Arm, Datasets, Seeds, Study, rows, declares
+from seapkg.studies.base import Arm, Datasets, Seeds, Study, declares, rows
 
 
 @declares("main_table")

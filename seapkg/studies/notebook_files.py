@@ -79,4 +79,3 @@ def _strip(cell: Any) -> None:
         cell.id = INJECTED
     if not tags(cell):
         cell.metadata.pop("tags", None)
-

@@ -1,10 +1,11 @@
 """Runs the notebooks of a profile: `python -m seapkg.studies.notebooks [smoke|laptop|paper]`.
 
-Each notebook runs in a fresh kernel of this Python; executed copies come to results/notebooks/PROFILE/. A failed
-notebook stops no other; at the end each failure is shown with its cell and traceback, and the exit code is 1.
+Each notebook runs in a fresh kernel of this Python; executed copies come to
+results/notebooks/PROFILE/. A failed notebook stops no other; at the end each failure is shown with
+its cell and traceback, and the exit code is 1.
 
-With several workers, the missing runs of all notebooks are trained in as many processes first. Notebooks that miss
-none run meanwhile, the others afterwards, as many at once as there are workers.
+With several workers, the missing runs of all notebooks are trained in as many processes first.
+Notebooks that miss none run meanwhile, the others afterwards, as many at once as there are workers.
 """
 
 from __future__ import annotations
@@ -150,15 +151,15 @@ def run(
         _say(f"{job.name} {'failed' if failure else 'ok'} after {seconds:.1f} s")
         return Outcome(job, seconds, failure)
 
-    lacking = _lacking(todo) if train and workers > 1 else {}
+    missing = _trainable(todo) if train and workers > 1 else {}
     threads = {"OMP_NUM_THREADS": "1"} if workers > 1 else {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.chdir(root))
         stack.enter_context(patch.dict(os.environ, threads))
         stack.enter_context(kernel_of_this_python())
         pool = stack.enter_context(ThreadPoolExecutor(workers))
-        futures = {job.name: pool.submit(run_one, job) for job in todo if not lacking.get(job.name)}
-        _train(lacking, workers)
+        futures = {job.name: pool.submit(run_one, job) for job in todo if not missing.get(job.name)}
+        _train(sum(missing.values(), []), workers)
         futures |= {job.name: pool.submit(run_one, job) for job in todo if job.name not in futures}
         return [futures[job.name].result() for job in todo]
 
@@ -194,7 +195,9 @@ def execute(job: Job, copy: Path) -> Failure | None:
 
 
 def report(outcomes: list[Outcome]) -> str:
-    """A line for each notebook, then each failure with the head of its cell and the end of its traceback."""
+    """A line for each notebook, then each failure with the head of its cell and the end of its
+    traceback.
+    """
     width = max((len(outcome.job.name) for outcome in outcomes), default=0)
     lines = []
     for outcome in outcomes:
@@ -226,16 +229,15 @@ def _asking(todo: list[Job]) -> list[tuple[str, dict[str, Any]]]:
     return [(job.name, job.all_parameters) for job in todo]
 
 
-def _lacking(todo: list[Job]) -> dict[str, list[plan.Plan]]:
-    """Notebook -> the runs that can be trained and are missing, each at the first notebook that asks for it."""
+def _trainable(todo: list[Job]) -> dict[str, list[plan.Plan]]:
+    """Notebook -> its missing runs whose data is here."""
     missing = plan.missing(_asking(todo), Store())
-    return {name: [p for p in plans if plan.can_train(p)] for name, plans in missing.items()}
+    return {name: list(filter(plan.can_train, plans)) for name, plans in missing.items()}
 
 
-def _train(lacking: dict[str, list[plan.Plan]], workers: int) -> None:
-    plans = [missing for missing_of_one in lacking.values() for missing in missing_of_one]
+def _train(plans: list[plan.Plan], workers: int) -> None:
     if plans:
-        _say(f"training {len(plans)} run(s) in {workers} processes ...")
+        _say(f"training the missing runs in {workers} processes ...")
         started = time.perf_counter()
         for failure in sweep(plans, Store(), workers=workers, progress=sys.stderr.isatty()):
             _say(f"{failure.run} failed: {failure.reason}")
@@ -254,7 +256,9 @@ def _parameters(path: Path, wanted: dict[str, Any], offline: bool) -> dict[str, 
 
 
 def _cell_number(source: str, job: Job) -> int | None:
-    """The cell's number in the notebook of the repository, which has no cell of injected parameters."""
+    """The cell's number in the notebook of the repository, which has no cell of injected
+    parameters.
+    """
     sources = [cell.source for cell in read(job.path).cells]
     return sources.index(source) if source in sources else None
 

@@ -1,4 +1,6 @@
-"""The papers' numbers as they were published: a reference to compare with, used for nothing else."""
+"""The papers' numbers as they were published: a reference to compare with, used for nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from seapkg.models.registry import find
 from seapkg.runs import locations
 from seapkg.runs.run import Run
 
-#: Main results, plug-in and variants: the tables of systems. Where several have a system, the first counts.
+#: Main results, plug-in and variants: the tables of systems. Where several have a system, the first
+#: counts.
 TABLES = ["2", "3", "4"]
 KEY = ["dataset", "system", "metric"]
 SEA_VARIANTS = {
@@ -23,7 +26,9 @@ SEA_VARIANTS = {
 
 
 def paper_numbers(path: str | Path | None = None) -> pd.DataFrame:
-    """The published metrics, with the columns dataset, system (in lower case), metric (as in a run) and paper."""
+    """The published metrics, with the columns dataset, system (in lower case), metric (as in a
+    run) and paper.
+    """
     table = _tables(path)
     table = table[table["table"].isin(TABLES)].sort_values("table", kind="stable")
     metric = table["metric"].str.replace("R@", "recall@").str.replace("N@", "ndcg@")
@@ -32,7 +37,9 @@ def paper_numbers(path: str | Path | None = None) -> pd.DataFrame:
 
 
 def paper_costs(path: str | Path | None = None) -> pd.DataFrame:
-    """SEA Table 5: dataset, system (as printed), seconds (an epoch, on the authors' GPU) and memory_gb."""
+    """SEA Table 5: dataset, system (as printed), seconds (an epoch, on the authors' GPU) and
+    memory_gb.
+    """
     table = _tables(path)
     wide = table[table["table"] == "5"].pivot(
         index=["dataset", "model"], columns="metric", values="value"
@@ -51,7 +58,9 @@ def paper_sizes(path: str | Path | None = None) -> dict[str, tuple[int, int, int
 
 
 def training_logs(path: str | Path | None = None) -> pd.DataFrame:
-    """The five published logs: dataset, model, epoch, train_seconds, train_loss, valid/..., test/..."""
+    """The five published logs: dataset, model, epoch, train_seconds, train_loss, valid/...,
+    test/...
+    """
     return pd.read_csv(_present(path, "training_logs.csv"))
 
 
@@ -70,7 +79,9 @@ def replay(log: pd.DataFrame, patience: int, monitor: str = "valid/recall@20") -
 
 
 def published_name(run: Run) -> str | None:
-    """What the paper's tables call the system that a run trained; None where they have no such system."""
+    """What the paper's tables call the system that a run trained; None where they have no such
+    system.
+    """
     parts = tuple(_in_use(run, part) for part in ("alignment", "distancing"))
     if run.model == "sea":
         return SEA_VARIANTS.get(parts)
@@ -82,10 +93,11 @@ def published_name(run: Run) -> str | None:
 
 
 def number(paper: pd.DataFrame, run: Run, metric: str) -> float:
-    """The value that `paper_numbers` has for the system and dataset of a run; nan where it has none."""
+    """The value that `paper_numbers` has for the system and dataset of a run; nan where it has
+    none.
+    """
     key = (run.dataset, (published_name(run) or "").lower(), metric)
-    rows = paper.loc[(paper[KEY] == key).all(axis=1), "paper"]
-    return float(rows.iloc[0]) if len(rows) else float("nan")
+    return float(paper.set_index(KEY)["paper"].get(key, float("nan")))
 
 
 def _tables(path: str | Path | None) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """Paper and code: the released SEA with one difference at a time changed towards the text.
 
-Two arms stand apart. "CLUB fitted at rate 3e-3" goes towards the published code, where CLUB's network has the model's
-own rate. "paper" is the text's formulation as a whole, but for Solosim, where the text contradicts itself, and
-patience, which it leaves open. docs/systems.md lists the differences.
+Two arms stand apart. "CLUB fitted at rate 3e-3" goes towards the published code, where CLUB's
+network has the model's own rate. "paper" is the text's formulation as a whole, but for Solosim,
+where the text contradicts itself, and patience, which it leaves open. docs/systems.md lists the
+differences.
 """
 
 from __future__ import annotations

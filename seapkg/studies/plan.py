@@ -19,21 +19,18 @@ Notebooks = Iterable[tuple[str, Mapping[str, Any]]]
 def missing(notebooks: Notebooks, store: Store) -> dict[str, list[Plan]]:
     """Notebook -> the plans whose runs are neither finished nor failed.
 
-    Each run is named once, by the first notebook that asks for it.
-
     Args:
         notebooks: names, each with all parameters that the notebook declares.
     """
-    todo: dict[str, list[Plan]] = {}
-    seen: set[str] = set()
-    for name, parameters in notebooks:
-        todo[name] = []
-        for study in studies_of(name, parameters).values():
-            for plan in study.missing(store):
-                if plan.spec.key not in seen and store.failure(plan.spec) is None:
-                    seen.add(plan.spec.key)
-                    todo[name].append(plan)
-    return todo
+    return {
+        name: [
+            plan
+            for study in studies_of(name, parameters).values()
+            for plan in study.missing(store)
+            if store.failure(plan.spec) is None
+        ]
+        for name, parameters in notebooks
+    }
 
 
 def can_train(plan: Plan) -> bool:
@@ -42,10 +39,15 @@ def can_train(plan: Plan) -> bool:
 
 
 def report(notebooks: Notebooks, store: Store) -> str:
-    """The missing runs, a line each, and the sum for each notebook."""
+    """The missing runs, a line each at the first notebook that asks for it, and the sum for each
+    notebook.
+    """
     finished = store.list()
+    seen: set[str] = set()
     lines = []
     for name, plans in missing(notebooks, store).items():
+        plans = [plan for plan in plans if plan.spec.key not in seen]
+        seen |= {plan.spec.key for plan in plans}
         trainable = [plan for plan in plans if can_train(plan)]
         absent = [plan.spec.dataset for plan in plans if not can_train(plan)]
         seconds = [estimate(plan, finished) for plan in trainable]
@@ -62,8 +64,8 @@ def report(notebooks: Notebooks, store: Store) -> str:
 def estimate(plan: Plan, finished: list[Run]) -> float | None:
     """Seconds that a plan may take: the median of the finished runs most like it; None without any.
 
-    These are the runs of its model on its dataset with most of its options, on whatever machine they ran. A run that
-    reached a lower limit of epochs than the plan's does not count.
+    These are the runs of its model on its dataset with most of its options, on whatever machine
+    they ran. A run that reached a lower limit of epochs than the plan's does not count.
     """
     spec, limit = plan.spec, plan.training.max_epochs
     wanted = {**spec.config, **spec.training}

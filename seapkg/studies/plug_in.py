@@ -1,7 +1,7 @@
 """Plug-in (SEA Table 3): separate learning inside other systems.
 
-FREEDOM as published keeps the features out of its score, where separation could not change a ranking. So the features
-in the score, without separation, are an arm of their own.
+FREEDOM as published keeps the features out of its score, where separation could not change a
+ranking. So the features in the score, without separation, are an arm of their own.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ CHANGES = {
 
 
 @declares("plug_in")
-def plug_in(
-    datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None
-) -> Study:
+def plug_in(datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None) -> Study:
     """VBPR and FREEDOM alone and with separate learning; each system is a family."""
     families = [arms_of(system, changes, family=system) for system, changes in CHANGES.items()]
     arms = tuple(arm for family in families for arm in family)

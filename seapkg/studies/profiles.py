@@ -1,4 +1,6 @@
-"""Profiles: notebooks/profiles/NAME.yaml holds the parameters that each notebook gets beyond its own."""
+"""Profiles: notebooks/profiles/NAME.yaml holds the parameters that each notebook gets beyond its
+own.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Publishes results: `python -m seapkg.studies.publish`.
 
-Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/, with what was probed
-and measured of them, and writes README.md's table. Runs of the profile `smoke` are left out: they are trained
-wherever it runs.
+Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/,
+with what was probed and measured of them, and writes README.md's table. Runs of the profile `smoke`
+are left out: they are trained wherever it runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from seapkg.analysis.statistics import mean_interval
 from seapkg.data.catalogue import KNOWN
 from seapkg.errors import SeapkgError
 from seapkg.runs import cache, locations
@@ -88,7 +87,9 @@ def probes_of(runs: list[Run], store: Store) -> dict[str, Any]:
 
 
 def results_table(results: Results, metrics: tuple[str, ...] = METRICS) -> str:
-    """Markdown: a row a dataset and system, with the mean ± half the 95 % interval and the paper's number."""
+    """Markdown: a row a dataset and system, with the mean ± half the 95 % interval and the
+    paper's number.
+    """
     heads = [metric.replace("recall", "R").replace("ndcg", "N") for metric in metrics]
     columns = [name for head in heads for name in (head, f"paper, {head}")]
     lines = [["data", "system", "seeds", *columns], ["---", "---", *["---:"] * (1 + len(columns))]]

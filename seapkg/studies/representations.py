@@ -1,4 +1,6 @@
-"""How the item parts of a trained model relate (SEA Figs. 5 and 6): measured on all items, a sample kept for a picture."""
+"""How the item parts of a trained model relate (SEA Figs. 5 and 6): measured on all items, a
+sample kept for a picture.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def part_study(run: Run, data: Dataset | None = None) -> PartStudy:
 
 
 def part_studies(results: Results) -> dict[tuple[str, str], dict[Run, PartStudy]]:
-    """(dataset, label) -> each run that has measures, or a model and data to measure, with what was measured."""
+    """(dataset, label) -> each run that has measures, or a model and data to measure, with what
+    was measured.
+    """
     studied = {}
     for cell in results.cells:
         data = results.study.data[cell.dataset]
@@ -93,7 +97,9 @@ def measures_table(results: Results) -> pd.DataFrame:
 
 
 def measured_in(run: Run) -> Path | None:
-    """The folder with the measures of a run: its own where it is a committed summary, else beside the store."""
+    """The folder with the measures of a run: its own where it is a committed summary, else
+    beside the store.
+    """
     for folder in (run.folder, _cache_folder(run)):
         if (folder / PARTS).is_file() and (folder / PARTS_SAMPLE).is_file():
             return folder
@@ -101,9 +107,11 @@ def measured_in(run: Run) -> Path | None:
 
 
 def measures(parts: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Compares the same part of two modalities, and the generic and the unique part of one modality.
+    """Compares the same part of two modalities, and the generic and the unique part of one
+    modality.
 
-    The measures are those of `seapkg.analysis.similarity`, and the silhouette of the two parts as clusters of unit
+    The measures are those of `seapkg.analysis.similarity`, and the silhouette of the two parts as
+    clusters of unit
     rows: 0 where they are mixed, 1 where they are apart.
 
     Args:

@@ -1,4 +1,5 @@
-"""Many runs as tidy tables: curves, values by seed, means beside the paper's numbers, and differences.
+"""Many runs as tidy tables: curves, values by seed, means beside the paper's numbers, and
+differences.
 
 Runs come as pairs (label, run), which is what iterating over a study's `Results` gives.
 """
@@ -54,7 +55,9 @@ SIGNIFICANT = ["loss", "gain"]
 
 
 def curves(runs: Labelled) -> pd.DataFrame:
-    """Training curves: a row a run, epoch and metric, with run, model, seed, epoch, metric and value."""
+    """Training curves: a row a run, epoch and metric, with run, model, seed, epoch, metric and
+    value.
+    """
     columns = ["run", "model", "seed", "epoch", "metric", "value"]
     tables = [pd.DataFrame(columns=columns)]
     for label, run in runs:
@@ -74,7 +77,8 @@ def by_seed(
 
     Args:
         runs: pairs (label, run); the label becomes the column `model`.
-        paper: the table of `paper_numbers()`, read where it is not given; compared with the test split alone.
+        paper: the table of `paper_numbers()`, read where it is not given; compared with the test
+            split alone.
     """
     paper = paper_numbers() if paper is None else paper
     rows = []
@@ -101,9 +105,9 @@ def main_table(
 ) -> pd.DataFrame:
     """A row a dataset, model and metric, with the columns `MAIN`.
 
-    `interval` is the half width of the 95 % interval of the mean over seeds, nan for a single seed. `verdict` says
-    where the mean lies: "within" that interval of the paper's number, "above" or "below" it; "one seed" cannot tell;
-    "" where the paper has no number.
+    `interval` is the half width of the 95 % interval of the mean over seeds, nan for a single seed.
+    `verdict` says where the mean lies: "within" that interval of the paper's number, "above" or
+    "below" it; "one seed" cannot tell; "" where the paper has no number.
 
     Raises:
         RequestError: where one label has two runs of a seed, which must not be averaged.
@@ -144,7 +148,8 @@ def with_not_run(
     """`main_table` with rows for what was not run, on its datasets and on the paper's.
 
     Args:
-        systems: rows of the main table, such as "bpr" and "sea (released)". One without a run gets the paper's number
+        systems: rows of the main table, such as "bpr" and "sea (released)". One without a run gets
+            the paper's number
             and the verdict "not run".
     """
     paper = paper_numbers() if paper is None else paper
@@ -199,7 +204,9 @@ def compare(
     pairs = [sorted(runs, key=lambda run: run.seed) for runs in (a, b)]
     seeds = [[run.seed for run in runs] for runs in pairs]
     if seeds[0] != seeds[1] or not seeds[0]:
-        raise RequestError(f"a comparison pairs runs by seed; the seeds are {seeds[0]} and {seeds[1]}")
+        raise RequestError(
+            f"a comparison pairs runs by seed; the seeds are {seeds[0]} and {seeds[1]}"
+        )
     if len({run.spec.dataset_fingerprint for runs in pairs for run in runs}) > 1:
         raise RequestError("a comparison pairs users; these runs are on different data")
     stacked = [np.stack([run.per_user[metric] for run in runs]) for runs in pairs]
@@ -209,11 +216,13 @@ def compare(
 def differences(
     results: Results, arms: Sequence[str] | None = None, metric: str = "recall@20"
 ) -> pd.DataFrame:
-    """What a system loses by each change: the reference minus each other arm, with the columns `DIFFERENCES`.
+    """What a system loses by each change: the reference minus each other arm, with the columns
+    `DIFFERENCES`.
 
-    Arms are compared within their family, on the seeds that both have. All rows are one family for Holm's correction.
-    A difference counts as a "loss" or a "gain" where both corrected p-values are below .05; else the verdict is
-    "not shown", or "one seed". Named families stand in a column `system`.
+    Arms are compared within their family, on the seeds that both have. All rows are one family for
+    Holm's correction. A difference counts as a "loss" or a "gain" where both corrected p-values are
+    below .05; else the verdict is "not shown", or "one seed". Named families stand in a column
+    `system`.
 
     Args:
         arms: labels, the reference first; all arms of a family where they are not given.
@@ -291,7 +300,11 @@ def _difference(reference: list[Run], changed: list[Run], metric: str) -> dict[s
     }
     found = {over: compare(reference, changed, metric, over) for over in OVER}
     for over, value in found.items():
-        row |= {f"low, {over}": value.low, f"high, {over}": value.high, f"Holm's p, {over}": value.p}
+        row |= {
+            f"low, {over}": value.low,
+            f"high, {over}": value.high,
+            f"Holm's p, {over}": value.p,
+        }
     return row | {"difference": found["users"].mean}
 
 
