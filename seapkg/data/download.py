@@ -24,7 +24,7 @@ AGAIN = "Remove the file and get it again"
 
 
 def get(entry: Entry, folder: Path, *, features: str = "original", offline: bool = False) -> None:
-    """Fetches what is missing in `folder`; files that are there already are checked and kept.
+    """Fetches what is missing in `folder`; files that are there already are only checked.
 
     Several processes may fill the same folder: each waits for the one before it.
 

@@ -40,11 +40,11 @@ def synthetic(
     taste -= np.log(np.exp(taste).mean(axis=0))  # so that only the next line makes items popular
     rank = rng.permutation(n_items)
     appeal = taste - POPULARITY_EXPONENT * np.log(rank + POPULARITY_OFFSET)
-    return Dataset.from_arrays(
+    return Dataset(  # without the warning of `from_arrays`: its unpopular items are meant
+        "synthetic",
+        n_users,
+        n_items,
         **_histories(appeal, rng),
-        name="synthetic",
-        n_users=n_users,
-        n_items=n_items,
         features=features,
         factors=factors,
         provenance="synthetic",

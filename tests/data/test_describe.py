@@ -37,7 +37,7 @@ def test_origin_and_fingerprint_are_shown():
     }  # fmt: skip
 
 
-def test_unknown_provenance_and_missing_features_are_said():
+def test_unknown_provenance_and_missing_features_are_named():
     origin = about(shop(item_names="abcde"), "dataset")
     assert (origin["provenance"], origin["modalities"], origin["item names"]) == (
         "unknown",
@@ -189,7 +189,7 @@ def spoiled(rows=(), columns=(), same=(), factor=1.0):
 
 
 @pytest.mark.parametrize(
-    ("features", "said"),
+    ("features", "complaint"),
     [
         (spoiled(rows=[5]), "image features: 1 of 200 rows are constant"),
         (spoiled(columns=[2, 3]), "image features: 2 of 8 columns are constant"),
@@ -197,9 +197,9 @@ def spoiled(rows=(), columns=(), same=(), factor=1.0):
         (spoiled(factor=1e4), "image features: the norm of row 7 is"),
     ],
 )
-def test_each_fault_of_features_is_said_alone(features, said):
+def test_each_fault_of_features_is_named_alone(features, complaint):
     (warning,) = warnings_about(crowd(features))
-    assert warning.startswith(said)
+    assert warning.startswith(complaint)
 
 
 def test_a_few_duplicates_and_a_large_norm_are_let_pass():
@@ -207,7 +207,7 @@ def test_a_few_duplicates_and_a_large_norm_are_let_pass():
 
 
 @pytest.mark.parametrize(("idle", "n_warnings"), [(2, 0), (3, 1)])
-def test_more_than_one_item_in_a_hundred_without_training_pairs_is_said(idle, n_warnings):
+def test_more_than_one_item_in_a_hundred_without_training_pairs_is_named(idle, n_warnings):
     train = [(item // 20, item) for item in range(200 - idle)]
     warnings = warnings_about(crowd(train=train))
     assert len(warnings) == n_warnings and all(

@@ -1,4 +1,4 @@
-"""`data get` against a server on this machine: what arrives, what is refused, and what is kept."""
+"""`data get` against a server on this machine: what arrives, what is refused, and what is recorded."""
 
 import hashlib
 import io
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
     """Sends `server.answers`: path -> bytes, or a status; keeps the path of every request."""
 
     def do_GET(self):
-        self.server.asked.append(self.path)
+        self.server.requests.append(self.path)
         answer = self.server.answers.get(self.path, 404)
         self.send_response(answer if isinstance(answer, int) else 200)
         body = b"no" if isinstance(answer, int) else answer
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.promised_more = [], 0
+    server.requests, server.promised_more = [], 0
     server.answers = {f"/{name}": body for name, body in BODIES.items()}
     server.answers["/image_feat.npy"] = FEATURES
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -106,22 +106,22 @@ def test_every_file_arrives_with_the_right_bytes_and_can_be_loaded(server, tmp_p
 
 def test_what_is_there_is_not_downloaded_again(server, tmp_path):
     get(shop(server), tmp_path)
-    server.asked.clear()
+    server.requests.clear()
     get(shop(server), tmp_path)
     get(shop(server), tmp_path, offline=True)
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_features_can_be_left_out(server, tmp_path):
     get(shop(server), tmp_path, features="none")
-    assert "/image_feat.npy" not in server.asked and load(tmp_path).modalities == ()
+    assert "/image_feat.npy" not in server.requests and load(tmp_path).modalities == ()
 
 
 def test_mirrors_are_tried_in_order(server, tmp_path):
     server.answers |= {"/second": FEATURES, "/image_feat.npy": 404}
     mirrors = (f"{server.url}/first", f"{server.url}/second")
     get(shop(server, mirrors=mirrors), tmp_path)
-    assert server.asked[-3:] == ["/image_feat.npy", "/first", "/second"]
+    assert server.requests[-3:] == ["/image_feat.npy", "/first", "/second"]
     assert read_record(tmp_path)["image_feat.npy"].origin == f"{server.url}/second"
 
 
@@ -168,7 +168,7 @@ def test_without_a_sum_what_is_no_array_of_the_registered_rows_is_refused(
 def test_offline_downloads_nothing_and_says_what_is_missing(server, tmp_path):
     missing = "train.npy, valid.npy, test.npy, image_feat.npy missing"
     assert missing in fails(shop(server), tmp_path, offline=True)
-    assert server.asked == [] and names(tmp_path) == set()
+    assert server.requests == [] and names(tmp_path) == set()
 
 
 def test_without_a_registered_sum_the_first_is_recorded_and_later_files_must_have_it(
@@ -195,7 +195,7 @@ def test_a_file_that_changed_in_the_folder_is_refused_and_left_alone(server, tmp
 def test_a_file_placed_by_hand_is_checked_against_its_registered_sum(server, tmp_path):
     (tmp_path / "image_feat.npy").write_bytes(FEATURES)
     get(shop(server), tmp_path)
-    assert "/image_feat.npy" not in server.asked
+    assert "/image_feat.npy" not in server.requests
     (tmp_path / "image_feat.npy").write_bytes(FEATURES[:-1] + b"?")
     with pytest.raises(DataError, match="image_feat.npy: its sha256 is not the expected"):
         get(shop(server), tmp_path)
@@ -234,7 +234,7 @@ def test_features_that_there_are_not_are_refused(server, tmp_path):
 def test_many_that_want_the_same_folder_fetch_each_file_once(server, tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: get(shop(server), tmp_path), range(8)))
-    assert sorted(server.asked) == ["/image_feat.npy", "/test.npy", "/train.npy", "/valid.npy"]
+    assert sorted(server.requests) == ["/image_feat.npy", "/test.npy", "/train.npy", "/valid.npy"]
 
 
 def test_the_registry_is_sound():
