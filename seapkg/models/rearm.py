@@ -151,6 +151,8 @@ class REARMConfig:
     year=2025,
     source="ACM MM 2025",
     formulations=("clean",),
+    colour="blue",
+    marker="<",
 )
 class REARM(Recommender):
     """Items and users look at their like before they look at each other: enhanced item and user graphs, attention among

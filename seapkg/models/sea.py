@@ -234,6 +234,8 @@ class _ReadHalves(torch.autograd.Function):
     year=2024,
     source="arXiv:2406.08270",
     formulations=("released", "paper"),
+    colour="vermillion",
+    marker="o",
 )
 class SEA(Separating):
     """Per modality m: a user table Q_m and an item encoder F_m; both propagated on the user-item graph, layers added;

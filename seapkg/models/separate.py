@@ -20,7 +20,6 @@ from seapkg.club import ConditionalFit, GaussianConditional, club_exact, club_sa
 from seapkg.errors import RequestError
 from seapkg.models.base import Recommender
 from seapkg.options import configuration, option
-from seapkg.state import adam_state, load_adam_state, under
 
 log = logging.getLogger(__name__)
 
@@ -199,17 +198,9 @@ class Separation(nn.Module):
         for name, fit in self._running_fits().items():
             fit.fit(self._fit_pairs(name), self.config.club_steps)
 
-    def fit_state(self) -> dict[str, Tensor]:
-        """The moments of the fits' Adam, "network/quantity"; nothing before the first fit."""
-        return {
-            f"{name}/{key}": value
-            for name, fit in (self._fits or {}).items()
-            for key, value in adam_state(fit.optimiser).items()
-        }
-
-    def load_fit_state(self, state: dict[str, Tensor]) -> None:
-        for name, fit in self._running_fits().items() if state else ():
-            load_adam_state(fit.optimiser, under(name, state))
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimiser of each network's fit."""
+        return {name: fit.optimiser for name, fit in self._running_fits().items()}
 
     def _running_fits(self) -> dict[str, ConditionalFit]:
         if self._fits is None:
@@ -276,15 +267,30 @@ class Separation(nn.Module):
 
 
 class Separating(Recommender):
-    """A recommender that has a `Separation` as `self.separation`: its second optimiser is that of the CLUB fits."""
+    """A recommender with a `Separation`, whose auxiliary optimisers fit CLUB's networks."""
 
     separation: Separation
 
     def fit_auxiliary(self) -> None:
         self.separation.fit_conditionals()
 
-    def auxiliary_state(self) -> dict[str, Tensor]:
-        return self.separation.fit_state()
+    def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return self.separation.optimisers()
 
-    def load_auxiliary_state(self, state: dict[str, Tensor]) -> None:
-        self.separation.load_fit_state(state)
+    def content_parts(self, by_modality: dict[str, Tensor]) -> dict[str, Parts]:
+        """Splits each modality's content [n_items, dim] in a generic and a unique half."""
+        return {
+            name: self.separation.split(name, *content.chunk(2, dim=1))
+            for name, content in by_modality.items()
+        }
+
+    def separation_terms(self, parts: dict[str, Parts], positives: Tensor) -> dict[str, Tensor]:
+        """The separation terms of a batch.
+
+        Args:
+            parts: modality -> parts of all items.
+            positives: int64 [batch], the items to align where `alignment_items` is "batch".
+        """
+        every_item = self.config.alignment_items == "all"
+        items = slice(None) if every_item else positives.unique()
+        return self.separation.losses(parts, items, self.generator)
