@@ -50,7 +50,8 @@ class MixedGraph:
 
     def __call__(self, x: Tensor) -> Tensor:
         """`x`: [n, dim]. Returns [n, dim]."""
-        return self.fixed_share * self.fixed(x) + (1 - self.fixed_share) * self.learned(x)
+        learned = self.learned(x)
+        return self.fixed_share * self.fixed(x) + (1 - self.fixed_share) * learned
 
     def settled(self) -> SparseGraph:
         """The same graph without a gradient, as one sparse matrix."""

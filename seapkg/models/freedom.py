@@ -136,14 +136,15 @@ class FREEDOM(Separating):
             loss = self._content_loss(batch[0], by_modality, positives, negatives)
             terms["content"] = config.content_loss_weight * loss
         if config.separates:
-            terms |= self.separation_terms(self.content_parts(by_modality), positives)
+            parts = self.separation.split(by_modality)
+            terms |= self.separation.losses(parts, positives, self.generator)
         return terms
 
     def parts(self) -> dict[str, Tensor]:
         """The halves of the projected features; empty where these are left out."""
         if self.content is None:
             return {}
-        return self.separation.named(self.content_parts(self.content()))
+        return self.separation.named(self.separation.split(self.content()))
 
     def _propagate(
         self, graph: SparseGraph, by_modality: dict[str, Tensor] | None

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from seapkg.data.dataset import Dataset
 from seapkg.graph import SparseGraph, item_graph, mean_of_layers, row_normalised_adjacency
 from seapkg.graph.learned import MixedGraph, learned_graph
-from seapkg.losses import grace
+from seapkg.kernels.blocked_softmax import grace
 from seapkg.models.base import (
     Recommender,
     batch_rows,

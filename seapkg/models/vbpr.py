@@ -82,11 +82,12 @@ class VBPR(Separating):
         by_modality = self.content()  # separation reads all items: modality -> [n_items, d]
         content = rows(self.content.fused(by_modality), items)
         terms = self._ranking_terms(users, items, content)
-        return terms | self.separation_terms(self.content_parts(by_modality), positives)
+        parts = self.separation.split(by_modality)
+        return terms | self.separation.losses(parts, positives, self.generator)
 
     def parts(self) -> dict[str, Tensor]:
         """The halves of each modality's content, and what the alignment heads make of them."""
-        return self.separation.named(self.content_parts(self.content()))
+        return self.separation.named(self.separation.split(self.content()))
 
     def _ranking_terms(self, users: Tensor, items: Tensor, content: Tensor) -> dict[str, Tensor]:
         """BPR and its regularisation, from users [batch], items [2 batch], content [2 batch, d]."""
