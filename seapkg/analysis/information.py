@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from seapkg.club import ConditionalFit, GaussianConditional
+from seapkg.club import GaussianConditional
+from seapkg.kernels.club_fit import ConditionalFit
 from seapkg.errors import RequestError
 
 

@@ -1,1 +1,1 @@
-"""Kernels: fast forms of equations. Each names its plain twin and is tested equal to it."""
+"""Kernels: fast forms of equations. Each file names its plain twin first and is tested equal to it."""

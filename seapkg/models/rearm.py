@@ -1,8 +1,7 @@
 """REARM: "Refining Contrastive Learning and Homography Relations for Multi-Modal Recommendation" (ACM MM 2025).
 
-Two formulations, one switch: "clean", and "released" as the authors' code has it. Where the code is questionable each
-point is an option of its own whose default depends on the formulation (spec B.6); PRESETS has the model card's
-settings for each dataset.
+Two formulations: "clean", and "released" as in the authors' code. Where that code is questionable, each point is an
+option whose default depends on the formulation. PRESETS has the model card's settings for each dataset.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seapkg.errors import RequestError
 from seapkg.graph import SparseGraph, mean_graph, mean_of_layers
-from seapkg.losses import difference, solosim
-from seapkg.models.attention import DimensionAttention
+from seapkg.kernels.blocked_softmax import solosim
+from seapkg.kernels.keep_mask import HIGHEST_RATE
+from seapkg.losses import difference
 from seapkg.models.base import (
     Recommender,
     feature_table,
@@ -26,8 +27,7 @@ from seapkg.models.base import (
     training_pairs,
     unit_rows,
 )
-from seapkg.models.meta_network import MetaNetwork, taken
-from seapkg.models.rearm_graphs import enhanced_item_graph, enhanced_user_graph
+from seapkg.models.rearm_parts import DimensionAttention, MetaNetwork, enhanced_graph, taken
 from seapkg.models.registry import system
 from seapkg.options import Range, configuration, option, resolve
 
@@ -39,7 +39,7 @@ FORMULATIONS = {
         "dropped_attention": "untrained",
     },
 }
-#: The model card's settings (spec B.5). `weight_decay` is the training's.
+#: The model card's settings. `weight_decay` is an option of the training.
 PRESETS = {
     "baby": {
         "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.6, "user_image_weight": 0.2,
@@ -108,6 +108,10 @@ class REARMConfig:
         ge=0,
         le=1,
     )
+    co_occurrence_ties: Literal["lowest", "random"] = option(
+        "lowest",
+        "Equal co-occurrence counts: the lowest ids, or a random choice from a fixed seed.",
+    )
     attention: bool = option(True, "Attend among coordinates; false is an ablation.")
     self_dropout: float | None = option(
         None, "Dropout of the attention weights within a modality.", ge=0, le=1
@@ -142,6 +146,12 @@ class REARMConfig:
 
     def __post_init__(self) -> None:
         resolve(self, PRESETS[self.preset] | FORMULATIONS[self.formulation])
+        for name in ("self_dropout", "cross_dropout"):
+            rate = getattr(self, name)
+            if HIGHEST_RATE < rate < 1:
+                raise RequestError(
+                    f"option {name} must be at most 255/256, or 1 to drop all; it is {rate}"
+                )
 
 
 @system(
@@ -151,12 +161,39 @@ class REARMConfig:
     year=2025,
     source="ACM MM 2025",
     formulations=("clean",),
+    colour="blue",
+    marker="<",
 )
 class REARM(Recommender):
-    """Items and users look at their like before they look at each other: enhanced item and user graphs, attention among
-    the coordinates of the items' modalities, the user-item graph, and a meta-network's transform of each node (spec B).
+    """Homography graphs, attention among coordinates and a meta-network on top of the user-item graph.
 
-    Any number of modalities: each is read across by the next, the last by the first; of two, each by the other.
+    Equations (B1 to B18 in docs/equations.md; [a ‖ b] is side by side, φ a PReLU, LN a layer norm):
+
+    - B4: G_s = β C_s + (1 - β) K_s, co-occurrence and feature similarity among users or among items.
+    - B7: Z_s = unit rows of G_s^n [E_s ‖ F_s], with ids E and projected features F; the last layer alone.
+    - B9: h_m = φ(LN(z_m + Att(z_m, z_m))) within a modality, items only.
+    - B10: c_m = φ(LN(h_m + Att(h_m', h_m))) across modalities m' and m, items only.
+    - B12: M, O = the mean over layers l of Â^l [φ(z), c] and of Â^l [ids].
+    - B13: g = T̃ᵀ R̃ᵀ O, a low-rank transform that the meta-network makes from M.
+    - B14: e = [φ(M_v) + O ‖ φ(M_t) + O ‖ φ(g) + O].
+    - B18: L = L_BPR + λ_cl L_contrast + λ_df L_difference.
+
+    Of more than two modalities, each is read across by the next and the last by the first.
+
+    Differences from the published code, in both formulations:
+
+    - kNN graphs: ties go to the lowest id and each item is its own first neighbour; published is whatever top-k
+      returns. Given item graphs (`baby`, `sports`) replace those of the features.
+    - Co-occurrence: ties at the k-th place go to the lowest id, which makes low ids hubs (on Baby 99 % of users have
+      such a tie); `co_occurrence_ties` = "random" draws among them. Lists are not cut at 200 first.
+    - A node without co-occurrence gets the most active nodes by training pairs alone; the published counts include
+      held-out pairs.
+    - An attention with dropout 1 has no gradient and stands still; published, weight decay shrinks it.
+    - The attention's output bias is left out; the layer norm removes it.
+    - Early stopping compares metrics without rounding; published, they are rounded to four digits.
+
+    The "clean" formulation also differs in `train_meta`, `train_user_interest`, `dropped_attention`, and in the
+    negatives: the published sampler never draws a held-out item.
     """
 
     config_class = REARMConfig
@@ -165,19 +202,40 @@ class REARM(Recommender):
 
     @classmethod
     def training_options(cls, config: REARMConfig) -> dict:
-        own = cls.training_defaults | {"weight_decay": WEIGHT_DECAY[config.preset]}
-        return own | ({"negatives": "never_held_out"} if config.formulation == "released" else {})
+        options = cls.training_defaults | {"weight_decay": WEIGHT_DECAY[config.preset]}
+        if config.formulation == "released":
+            options["negatives"] = "never_held_out"
+        return options
 
     def __init__(self, dataset, config: REARMConfig = REARMConfig()) -> None:
         super().__init__(dataset, config)
-        self.modalities, dim = dataset.modalities, config.embed_dim
+        names, dim = dataset.modalities, config.embed_dim
+        self.modalities = names
         self.users = nn.Parameter(0.1 * torch.randn(dataset.n_users, dim))
         self.items = nn.Parameter(0.1 * torch.randn(dataset.n_items, dim))
-        pairs = training_pairs(dataset)
         self.graph = training_graph(dataset)
+        pairs = training_pairs(dataset)
         self.mean_of_items = mean_graph(pairs, dataset.n_users, dataset.n_items)
-        self.user_graph = enhanced_user_graph(dataset, pairs, self.mean_of_items, config)
-        self.item_graph = enhanced_item_graph(dataset, pairs, config)
+        self.user_graph = enhanced_graph("user", dataset, config, self.mean_of_items)
+        self.item_graph = enhanced_graph("item", dataset, config, self.mean_of_items)
+        self._add_features(dataset)
+        widths = [dataset.features[name].shape[1] for name in names]
+        self.item_projections = _projections(names, widths, dim)
+        self.user_projections = _projections(names, widths, dim)
+        if config.attention:
+            self.within = nn.ModuleDict({name: DimensionAttention() for name in names})
+            self.across = nn.ModuleDict({name: DimensionAttention() for name in names})
+            self.norm = nn.LayerNorm(dim)
+        self.activation = nn.PReLU()
+        if config.meta_network:
+            shape = len(names) * dim, dim, config.rank
+            self.meta = nn.ModuleDict()
+            for side in ("user", "item"):
+                self.meta[side] = MetaNetwork(*shape, config.train_meta)
+
+    def _add_features(self, dataset) -> None:
+        """Features as parameters where they are trained, else as buffers."""
+        config = self.config
         self.features, self.user_features = nn.ParameterDict(), nn.ParameterDict()
         for name in self.modalities:
             table = feature_table(dataset, name)
@@ -187,159 +245,138 @@ class REARM(Recommender):
                 self.user_features[name] = nn.Parameter(self.mean_of_items(table))
             if not (config.train_features and config.train_user_interest):
                 self.register_buffer(f"features_{name}", table, persistent=False)
-        widths = {name: dataset.features[name].shape[1] for name in self.modalities}
-        self.item_projections = nn.ModuleDict(
-            {name: _projection(width, dim) for name, width in widths.items()}
-        )
-        self.user_projections = nn.ModuleDict(
-            {name: _projection(width, dim) for name, width in widths.items()}
-        )
-        if config.attention:
-            self.within = nn.ModuleDict({name: DimensionAttention() for name in self.modalities})
-            self.across = nn.ModuleDict({name: DimensionAttention() for name in self.modalities})
-            self.norm = nn.LayerNorm(dim)
-        self.activation = nn.PReLU()
-        if config.meta_network:
-            shape = len(widths) * dim, dim, config.rank
-            self.meta = nn.ModuleDict(
-                {side: MetaNetwork(*shape, config.train_meta) for side in ("user", "item")}
-            )
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        content, own = self._by_side(self._propagate(dropout=False))
-        return tuple(self._final(side, content[side], own[side]) for side in ("user", "item"))
+        nodes = self._propagate(dropout=False)
+        return self._final("user", *nodes["user"]), self._final("item", *nodes["item"])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        content, own = self._by_side(self._propagate(dropout=True))
+        """B18. Arguments: int64 [batch]."""
+        config = self.config
+        nodes = self._propagate(dropout=True)
         items = torch.cat([positives, negatives])
-        final_users = self._final("user", content["user"], own["user"], users)
-        final_items = self._final("item", content["item"], own["item"], items)
+        final_users = self._final("user", *nodes["user"], users)
+        final_items = self._final("item", *nodes["item"], items)
         terms = {"bpr": ranking_loss(final_users, *final_items.chunk(2))}
-        if self.config.contrast_weight and len(self.modalities) > 1:
-            found = self._contrast(content["user"], users.unique()) + self._contrast(
-                content["item"], items.unique()
-            )
-            terms["contrast"] = self.config.contrast_weight * found
-        if self.config.difference_weight and len(self.modalities) > 1:
-            found = self._difference(content["user"], users) + self._difference(
-                content["item"], positives
-            )
-            terms["difference"] = self.config.difference_weight * found
+        of_users, of_items = nodes["user"][0], nodes["item"][0]
+        several = len(self.modalities) > 1
+        if config.contrast_weight and several:
+            contrast = self._contrast(of_users, users.unique())
+            contrast = contrast + self._contrast(of_items, items.unique())
+            terms["contrast"] = config.contrast_weight * contrast
+        if config.difference_weight and several:
+            correlation = self._difference(of_users, users)
+            correlation = correlation + self._difference(of_items, positives)
+            terms["difference"] = config.difference_weight * correlation
         return terms
 
     def parts(self) -> dict[str, Tensor]:
-        """Per modality "whole", the items' propagated representation: [n_items, d]."""
-        content, _ = self._propagate(dropout=False)
-        parts = content[self.n_users :].chunk(len(self.modalities), dim=1)
-        return {f"{name}/whole": part for name, part in zip(self.modalities, parts, strict=True)}
+        """Per modality "whole", the propagated representation of the items: [n_items, d]."""
+        content, _ = self._propagate(dropout=False)["item"]
+        parts = zip(self.modalities, self._by_modality(content), strict=True)
+        return {f"{name}/whole": part for name, part in parts}
 
-    def _by_side(self, nodes: tuple[Tensor, ...]) -> list[dict[str, Tensor]]:
-        sizes = [self.n_users, self.n_items]
-        return [dict(zip(("user", "item"), part.split(sizes), strict=True)) for part in nodes]
-
-    def _propagate(self, dropout: bool) -> tuple[Tensor, Tensor]:
-        """(B6) to (B12): the nodes' modalities side by side [N, M d], and their own vectors [N, d]."""
-        users = self._on_graph(
-            self.user_graph, self.config.n_user_layers, self.users, self._user_content()
-        )
-        items = self._on_graph(
-            self.item_graph, self.config.n_item_layers, self.items, self._item_content()
-        )
-        own_users, *of_users = users.chunk(1 + len(self.modalities), dim=1)
-        own_items, *of_items = items.chunk(1 + len(self.modalities), dim=1)
-        of_users = [self.activation(part) for part in of_users]
-        of_items = (
-            self._attend(of_items, dropout)
-            if self.config.attention
-            else [self.activation(x) for x in of_items]
-        )
-        nodes = [
-            torch.cat(pair)
-            for pair in zip([own_users, *of_users], [own_items, *of_items], strict=True)
-        ]
-        mean = mean_of_layers(self.graph, torch.cat(nodes, dim=1), self.config.n_layers)
-        return mean[:, self.config.embed_dim :], mean[:, : self.config.embed_dim]
-
-    def _on_graph(
-        self, graph: SparseGraph, n_layers: int, own: Tensor, modalities: list[Tensor]
-    ) -> Tensor:
-        """(B7): the last layer alone, rows scaled to unit norm over all coordinates together. [n, (1 + M) d]"""
-        x = torch.cat([own, *modalities], dim=1)
-        for _ in range(n_layers):
-            x = graph(x)
-        return unit_rows(x)
+    def _propagate(self, dropout: bool) -> dict[str, tuple[Tensor, Tensor]]:
+        """B6-B12. Per side the modalities side by side M [n, M d], and the propagated ids O [n, d]."""
+        config, dim = self.config, self.config.embed_dim
+        users = [self.users, *self._user_content()]
+        items = [self.items, *self._item_content()]
+        user_ids, *users = _on_graph(self.user_graph, config.n_user_layers, users)
+        item_ids, *items = _on_graph(self.item_graph, config.n_item_layers, items)
+        users = [self.activation(part) for part in users]
+        if config.attention:
+            items = self._attend(items, dropout)
+        else:
+            items = [self.activation(part) for part in items]
+        pairs = zip([user_ids, *users], [item_ids, *items], strict=True)
+        nodes = torch.cat([torch.cat(pair) for pair in pairs], dim=1)  # [N, (1 + M) d]
+        nodes = mean_of_layers(self.graph, nodes, config.n_layers)
+        of_users, of_items = nodes.split([self.n_users, self.n_items])
+        return {
+            "user": (of_users[:, dim:], of_users[:, :dim]),
+            "item": (of_items[:, dim:], of_items[:, :dim]),
+        }
 
     def _item_content(self) -> list[Tensor]:
-        return [self.item_projections[name](self._features(name)) for name in self.modalities]
+        """B6 for items: projected features, [n_items, d] each."""
+        content = []
+        for name, projection in self.item_projections.items():
+            trained = name in self.features
+            content.append(projection(self.features[name] if trained else self._fixed(name)))
+        return content
 
     def _user_content(self) -> list[Tensor]:
-        """The users' interest, projected. The mean of projected features is the projected mean, so that users x width
-        numbers are held only where they are trained."""
+        """B1, B6 for users: projected interests, [n_users, d] each.
+
+        Unless they are trained, the projected mean is computed as the mean of projected features, which holds no
+        n_users x width numbers.
+        """
+        layers = self.user_projections
         if self.config.train_user_interest:
-            return [
-                self.user_projections[name](self.user_features[name]) for name in self.modalities
-            ]
-        layers = [self.user_projections[name] for name in self.modalities]
-        projected = [
-            F.linear(getattr(self, f"features_{n}"), x.weight)
-            for n, x in zip(self.modalities, layers, strict=True)
-        ]
-        means = self.mean_of_items(torch.cat(projected, dim=1)).chunk(len(layers), dim=1)
-        return [mean + layer.bias for mean, layer in zip(means, layers, strict=True)]
+            return [layer(self.user_features[name]) for name, layer in layers.items()]
+        projected = [F.linear(self._fixed(name), layer.weight) for name, layer in layers.items()]
+        means = self._by_modality(self.mean_of_items(torch.cat(projected, dim=1)))
+        return [mean + layer.bias for mean, layer in zip(means, layers.values(), strict=True)]
 
     def _attend(self, items: list[Tensor], dropout: bool) -> list[Tensor]:
-        """(B9), (B10): each modality's coordinates attend to themselves, then are read by the next modality's."""
-        rates = self.config.self_dropout, self.config.cross_dropout
-        first = [
-            self._refine(self.within[name], x, x, rates[0], dropout)
-            for name, x in zip(self.modalities, items, strict=True)
-        ]
-        readers = first[1:] + first[:1]
-        return [
-            self._refine(self.across[name], reader, x, rates[1], dropout)
-            for name, reader, x in zip(self.modalities, readers, first, strict=True)
-        ]
+        """B9, B10: coordinates attend within each modality, then the next modality reads it."""
+        config = self.config
+        within = zip(self.within.values(), items, items, strict=True)
+        items = [self._refine(*part, config.self_dropout, dropout) for part in within]
+        across = zip(self.across.values(), items[1:] + items[:1], items, strict=True)
+        return [self._refine(*part, config.cross_dropout, dropout) for part in across]
 
     def _refine(
         self, attention: DimensionAttention, x: Tensor, y: Tensor, rate: float, dropout: bool
     ) -> Tensor:
-        """φ(LN(y + Att(x, y))): the residual follows what is read."""
+        """φ(LN(y + Att(x, y))): the residual is that of what is read. `x`, `y`: [n, d]."""
         if not dropout:
             rate = 1.0 if rate == 1 and self.config.dropped_attention == "skip" else 0.0
         return self.activation(self.norm(y + attention(x, y, rate, self.generator)))
 
     def _final(
-        self, side: str, content: Tensor, own: Tensor, index: Tensor | None = None
+        self, side: str, content: Tensor, ids: Tensor, index: Tensor | None = None
     ) -> Tensor:
-        """(B13), (B14) for the nodes `index` of one side, or all: [n, (M + 1) d]; without the meta-network [n, M d]."""
-        own_rows = taken(own, index)
-        parts = [
-            self.activation(part) + own_rows
-            for part in taken(content, index).chunk(len(self.modalities), dim=1)
-        ]
+        """B13, B14 for the nodes `index` of one side, or all: [n, (M + 1) d]."""
+        ids = taken(ids, index)
+        modalities = self._by_modality(taken(content, index))
+        parts = [self.activation(part) + ids for part in modalities]
         if self.config.meta_network:
-            parts.append(self.activation(self.meta[side](content, own_rows, index)) + own_rows)
+            shared = self.meta[side](content, ids, index)
+            parts.append(self.activation(shared) + ids)
         return torch.cat(parts, dim=1)
 
     def _contrast(self, content: Tensor, nodes: Tensor) -> Tensor:
-        """(B16) over distinct nodes: from the earlier modality of each pair to the later one."""
+        """B16 over distinct `nodes` [n]: from the earlier modality of each pair to the later one."""
         if len(nodes) < 2:
             return content.sum() * 0
-        views = [
-            unit_rows(part) for part in rows(content, nodes).chunk(len(self.modalities), dim=1)
-        ]
+        views = [unit_rows(part) for part in self._by_modality(rows(content, nodes))]
         return sum(solosim(a, b, self.config.temperature) for a, b in combinations(views, 2))
 
     def _difference(self, content: Tensor, nodes: Tensor) -> Tensor:
-        """(B17) over the batch's rows, repeats kept."""
-        parts = rows(content, nodes).chunk(len(self.modalities), dim=1)
+        """B17 over the batch's `nodes` [batch], repeats included."""
+        parts = self._by_modality(rows(content, nodes))
         return sum(difference(a, b) for a, b in combinations(parts, 2))
 
-    def _features(self, name: str) -> Tensor:
-        return self.features[name] if name in self.features else getattr(self, f"features_{name}")
+    def _by_modality(self, content: Tensor) -> list[Tensor]:
+        """[n, M d] as M tensors [n, d]."""
+        return list(content.chunk(len(self.modalities), dim=1))
+
+    def _fixed(self, name: str) -> Tensor:
+        return getattr(self, f"features_{name}")
 
 
-def _projection(width: int, dim: int) -> nn.Linear:
-    layer = nn.Linear(width, dim)
-    nn.init.xavier_normal_(layer.weight)
-    return layer
+def _on_graph(graph: SparseGraph, n_layers: int, parts: list[Tensor]) -> tuple[Tensor, ...]:
+    """B7: the last layer alone, rows of unit norm over all parts [n, d] together."""
+    x = torch.cat(parts, dim=1)
+    for _ in range(n_layers):
+        x = graph(x)
+    return unit_rows(x).chunk(len(parts), dim=1)
+
+
+def _projections(names: tuple[str, ...], widths: list[int], dim: int) -> nn.ModuleDict:
+    projections = nn.ModuleDict()
+    for name, width in zip(names, widths, strict=True):
+        projections[name] = nn.Linear(width, dim)
+        nn.init.xavier_normal_(projections[name].weight)
+    return projections

@@ -100,28 +100,6 @@ def gradients(ours, theirs, inputs) -> list[tuple]:
     return [torch.autograd.grad(output, inputs, **options) for output in (ours, theirs)]
 
 
-def test_folding_the_wide_map_changes_neither_outputs_nor_gradients():
-    """At odd width, with an alignment head: against the layers applied one after another."""
-    torch.manual_seed(0)
-    encoder, head = WideEncoder(7, small("sea")).double(), AlignmentHead(3, 5, 4).double()
-    features = torch.randn(9, 7, dtype=torch.float64)
-    content, parts = encoder.with_parts(features, head)
-    ours = [content, parts.generic, parts.unique, parts.hidden]
-    wide = encoder.wide(features)
-    theirs = [
-        encoder.second(torch.nn.functional.leaky_relu(encoder.first(wide))),
-        encoder.to_generic(wide[:, :3]),
-        encoder.to_unique(wide[:, 3:]),
-        head.first(wide[:, :3]),
-    ]
-    torch.testing.assert_close(content, encoder(features), rtol=0, atol=1e-12)
-    weights = [torch.randn_like(x) for x in theirs]
-    sums = [sum((w * x).sum() for w, x in zip(weights, xs, strict=True)) for xs in (ours, theirs)]
-    mine, oracles = gradients(*sums, [*encoder.parameters(), head.first.weight])
-    for value, oracle in zip([*ours, *mine], [*theirs, *oracles], strict=True):
-        torch.testing.assert_close(value, oracle, rtol=0, atol=1e-12)
-
-
 # Parameters
 
 

@@ -1,10 +1,10 @@
-"""The mean of unit rows without the rows, against the rows."""
+"""The mean of unit rows without the rows, against its twin."""
 
 import pytest
 import torch
 
-from seapkg.models.base import unit_rows
-from seapkg.models.meta_network import mean_unit_row
+from seapkg.kernels.mean_unit_row import mean_unit_row
+from seapkg.models.rearm_parts import mean_of_unit_rows
 
 
 def made(n=11, width=5, dim=7, dtype=torch.float64, seed=0) -> list[torch.Tensor]:
@@ -15,14 +15,10 @@ def made(n=11, width=5, dim=7, dtype=torch.float64, seed=0) -> list[torch.Tensor
     ]
 
 
-def of_the_rows(x, weight, bias):
-    return unit_rows(x @ weight.T + bias).mean(dim=0)
-
-
 @pytest.mark.parametrize("dim", [1, 7])
-def test_the_mean_and_its_gradients_are_those_of_the_rows(dim):
+def test_the_mean_and_its_gradients_are_those_mean_of_unit_rows(dim):
     inputs = made(dim=dim)
-    ours, theirs = mean_unit_row(*inputs), of_the_rows(*inputs)
+    ours, theirs = mean_unit_row(*inputs), mean_of_unit_rows(*inputs)
     torch.testing.assert_close(ours, theirs)
     weight = torch.arange(1.0, dim + 1).double()
     for mine, other in zip(
@@ -36,7 +32,7 @@ def test_rows_of_zeros_stay_so():
     with torch.no_grad():
         x[3:6], bias[:] = 0, 0
     ours = mean_unit_row(x, weight, bias)
-    torch.testing.assert_close(ours, of_the_rows(x, weight, bias))
+    torch.testing.assert_close(ours, mean_of_unit_rows(x, weight, bias))
     assert all(g.isfinite().all() for g in torch.autograd.grad(ours.sum(), [x, weight, bias]))
 
 
@@ -68,5 +64,5 @@ def test_in_float32_a_row_that_the_weights_all_but_take_to_zero_is_finite(width)
 
 def test_in_float32_the_mean_is_that_of_float64_to_its_precision():
     inputs = made(n=2000, width=192, dim=192, dtype=torch.float32)
-    expected = of_the_rows(*(tensor.double() for tensor in inputs))
+    expected = mean_of_unit_rows(*(tensor.double() for tensor in inputs))
     torch.testing.assert_close(mean_unit_row(*inputs).double(), expected, rtol=1e-4, atol=1e-6)
