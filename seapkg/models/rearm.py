@@ -161,6 +161,8 @@ class REARMConfig:
     year=2025,
     source="ACM MM 2025",
     formulations=("clean",),
+    colour="blue",
+    marker="<",
 )
 class REARM(Recommender):
     """Homography graphs, attention among coordinates and a meta-network on top of the user-item graph.

@@ -207,6 +207,8 @@ def read_halves(
     year=2024,
     source="arXiv:2406.08270",
     formulations=("released", "paper"),
+    colour="vermillion",
+    marker="o",
 )
 class SEA(Separating):
     """Separate learning of generic and unique item parts on a user-item and an item-item graph.
