@@ -1,9 +1,8 @@
-"""The style of all figures: sizes, the colours of Okabe and Ito, and the look of each system."""
+"""The style of all figures: sizes, colours, and the look of each system."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle
 from zlib import crc32
 
 import matplotlib
@@ -12,12 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from seapkg.models.registry import systems
+from seapkg.models.registry import COLOURS, MARKERS, systems
 
-#: The palette of Okabe and Ito, which colour-blind readers can tell apart.
-COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = COLOURS
-MARKERS = "os^vDPX<>p*hd8H"
+BLACK, BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = COLOURS.values()
 
 RC = {
     "figure.figsize": (3.5, 2.5),
@@ -59,20 +55,10 @@ def look(label: str) -> tuple[str, str]:
     """
     name = re.split(r"[ ,(]", label.lower())[0]
     name = "sea" if name in SEA_VARIANTS else name
+    if name in systems():
+        return systems()[name].look
     number = crc32(name.encode())
-    unregistered = (COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
-    return _registered_looks().get(name, unregistered)
-
-
-def _registered_looks() -> dict[str, tuple[str, str]]:
-    """System -> colour and marker; a system that chose none takes the next free marker."""
-    chosen = {system.marker for system in systems().values()}
-    free = [marker for marker in MARKERS if marker not in chosen]
-    defaults = zip(cycle(COLOURS), cycle(free), strict=False)
-    return {
-        name: (system.colour, system.marker) if system.marker else next(defaults)
-        for name, system in systems().items()
-    }
+    return list(COLOURS.values())[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
 
 
 def axis_label(metric: str, split: str = "") -> str:

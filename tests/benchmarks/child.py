@@ -25,9 +25,9 @@ from seapkg.device import (
 from seapkg.models import build
 from seapkg.runs.configure import configure
 from seapkg.seeds import generator
+from seapkg.training.batches import Batches
 from seapkg.training.config import TrainingConfig
 from seapkg.training.evaluate import Ranking, evaluate_ranking
-from seapkg.training.fit import _Batches
 
 N_WARM_UP = 2
 
@@ -63,7 +63,7 @@ def training_steps(job: dict) -> dict:
     steps = PublishedSEA(model, dataset) if is_published else model
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=1e-4, fused=None if is_published else True)
-    batches = _Batches(dataset, TrainingConfig(batch_size=job["batch_size"]), 0, device)
+    batches = Batches(dataset, TrainingConfig(batch_size=job["batch_size"]), 0, device)
     forget_peak_memory(device)
     clock.last = clock._now()
     model.begin_epoch(generator(0, "model", device))

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seapkg.figures.style import BLUE, COLOURS, VERMILLION, style
+from seapkg.figures.style import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, style
 
-PARTS = ["forward", "backward", "auxiliary fit", "adam"]
+PARTS = {"forward": BLACK, "backward": ORANGE, "auxiliary fit": SKY, "adam": GREEN}
 CASES = {
     "a, all items": {"variant": "a"},
     "b, batch items": {"variant": "b", "alignment_items": "batch"},
@@ -35,7 +35,7 @@ def figure(frame: pd.DataFrame) -> Figure:
     for case, (form, colour) in LOOKS.items():
         rows = frame[frame["case"] == case]
         _line(memory, rows, "peak_mb", case, form, colour)
-        for part, part_colour in zip(PARTS, COLOURS, strict=False):
+        for part, part_colour in PARTS.items():
             if rows[part].max() > 1e-4:
                 _line(time, rows, part, f"{part}, {case}", form, part_colour)
     for axes, title in ((time, "seconds per step"), (memory, "peak memory, MB")):

@@ -4,47 +4,17 @@ import matplotlib
 import pytest
 
 from seapkg.figures import style
-from seapkg.models.registry import System
+from seapkg.models.registry import find
+
+LABELS = ["sea", "SEA", "sea (released), n_layers=1", "sea, n_layers=1", "SEAa"]
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    """Registers two systems with a look and two without."""
-    looks = {
-        "bpr": ("#E69F00", "D"),
-        "plain": (None, None),
-        "sea": ("#D55E00", "o"),
-        "x": (None, None),
-    }
-    known = {
-        name: System(name, name, "title", 2020, object, colour=colour, marker=marker)
-        for name, (colour, marker) in looks.items()
-    }
-    monkeypatch.setattr(style, "systems", lambda: known)
+@pytest.mark.parametrize("label", LABELS)
+def test_formulations_and_variants_look_like_their_system(label):
+    assert style.look(label) == find("sea").look
 
 
-def test_the_palette_is_okabe_and_itos():
-    assert len(set(style.COLOURS)) == 8 and style.COLOURS[6] == "#D55E00"
-
-
-@pytest.mark.parametrize(
-    "label", ["sea", "SEA", "sea (released), n_layers=1", "sea, n_layers=1", "SEAa"]
-)
-def test_formulations_and_variants_look_like_their_system(registry, label):
-    assert style.look(label) == ("#D55E00", "o")
-
-
-def test_systems_without_a_look_take_markers_that_nobody_chose(registry):
-    looks = [style.look(name) for name in ("bpr", "plain", "sea", "x")]
-    assert len({marker for _, marker in looks}) == 4
-
-
-def test_every_registered_system_has_a_look_of_its_own():
-    looks = [style.look(name) for name in style.systems()]
-    assert len(set(looks)) == len(looks)
-
-
-def test_a_name_that_is_not_registered_has_one_look(registry):
+def test_a_name_that_is_not_registered_has_one_look():
     assert style.look("stranger") == style.look("stranger, dim=8")
 
 
