@@ -306,7 +306,9 @@ def test_huge_features_are_named_where_they_are_the_cause():
     splits = DATASET.train, DATASET.valid, DATASET.test
     dataset = DATASET.from_arrays(*splits, n_items=16, features=features)
     model = build("vbpr", dataset, small("vbpr", regularisation=1e3), seed=0)
-    with pytest.raises(TrainingFault, match="features of text reach [0-9]e.1[89].*scale them") as caught:
+    with pytest.raises(
+        TrainingFault, match="features of text reach [0-9]e.1[89].*scale them"
+    ) as caught:
         fit(model, dataset, TrainingConfig(max_epochs=30), device="cpu", progress=False)
     assert "temperature" not in str(caught.value)
 

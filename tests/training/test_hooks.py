@@ -1,4 +1,4 @@
-"""The hooks of a recommender, each used by a toy model: when the trainer calls them and what it keeps."""
+"""The hooks of a recommender: a toy model for each, and a resumed training."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from tiny import tiny
 from torch import nn
 
-from seapkg.models.base import Recommender, embedding_table, ranking_loss, rows
+from seapkg.models.base import Recommender, embedding_table, rows
 from seapkg.training import TrainingConfig, evaluate, fit
 from seapkg.training.checkpoint import Checkpoint
 
