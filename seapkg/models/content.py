@@ -13,8 +13,8 @@ from seapkg.models.separate import Parts, Separation
 class Content(nn.Module):
     """Per modality x_m -> W_m x_m, and one shared bias for their sum.
 
-    The weights are drawn Xavier-normal as one matrix over all features side by side. FREEDOM's published code has one
-    linear layer per modality instead, with torch's default initialisation.
+    The weights are drawn Xavier-normal as one matrix over all features side by side. FREEDOM's
+    published code has one linear layer per modality instead, with torch's default initialisation.
 
     Args:
         dataset: gives the features.

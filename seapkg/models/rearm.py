@@ -1,7 +1,10 @@
-"""REARM: "Refining Contrastive Learning and Homography Relations for Multi-Modal Recommendation" (ACM MM 2025).
+"""REARM (ACM MM 2025).
 
-Two formulations: "clean", and "released" as in the authors' code. Where that code is questionable, each point is an
-option whose default depends on the formulation. PRESETS has the model card's settings for each dataset.
+"Refining Contrastive Learning and Homography Relations for Multi-Modal Recommendation".
+
+Two formulations: "clean", and "released" as in the authors' code. Where that code is questionable,
+each point is an option whose default depends on the formulation. PRESETS has the model card's
+settings for each dataset.
 """
 
 from __future__ import annotations
@@ -42,22 +45,22 @@ FORMULATIONS = {
 #: The model card's settings. `weight_decay` is an option of the training.
 PRESETS = {
     "baby": {
-        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.6, "user_image_weight": 0.2,
-        "item_image_weight": 0.0, "user_co_weight": 0.4, "item_co_weight": 0.2, "user_neighbours": 40,
-        "item_neighbours": 10, "n_user_layers": 1, "n_item_layers": 1, "temperature": 0.6,
-        "contrast_weight": 5e-6, "difference_weight": 5e-5,
+        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.6,
+        "user_image_weight": 0.2, "item_image_weight": 0.0, "user_co_weight": 0.4,
+        "item_co_weight": 0.2, "user_neighbours": 40, "item_neighbours": 10, "n_user_layers": 1,
+        "n_item_layers": 1, "temperature": 0.6, "contrast_weight": 5e-6, "difference_weight": 5e-5,
     },
     "sports": {
-        "n_layers": 5, "rank": 7, "self_dropout": 1.0, "cross_dropout": 0.2, "user_image_weight": 0.0,
-        "item_image_weight": 0.2, "user_co_weight": 0.9, "item_co_weight": 0.2, "user_neighbours": 25,
-        "item_neighbours": 5, "n_user_layers": 2, "n_item_layers": 2, "temperature": 1.5,
-        "contrast_weight": 1e-3, "difference_weight": 5e-4,
+        "n_layers": 5, "rank": 7, "self_dropout": 1.0, "cross_dropout": 0.2,
+        "user_image_weight": 0.0, "item_image_weight": 0.2, "user_co_weight": 0.9,
+        "item_co_weight": 0.2, "user_neighbours": 25, "item_neighbours": 5, "n_user_layers": 2,
+        "n_item_layers": 2, "temperature": 1.5, "contrast_weight": 1e-3, "difference_weight": 5e-4,
     },
     "clothing": {
-        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.1, "user_image_weight": 0.1,
-        "item_image_weight": 0.1, "user_co_weight": 0.7, "item_co_weight": 0.1, "user_neighbours": 45,
-        "item_neighbours": 10, "n_user_layers": 1, "n_item_layers": 1, "temperature": 0.03,
-        "contrast_weight": 1e-6, "difference_weight": 1e-5,
+        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.1,
+        "user_image_weight": 0.1, "item_image_weight": 0.1, "user_co_weight": 0.7,
+        "item_co_weight": 0.1, "user_neighbours": 45, "item_neighbours": 10, "n_user_layers": 1,
+        "n_item_layers": 1, "temperature": 0.03, "contrast_weight": 1e-6, "difference_weight": 1e-5,
     },
 }  # fmt: skip
 WEIGHT_DECAY = {"baby": 5e-4, "sports": 0.05, "clothing": 1e-5}
@@ -163,35 +166,43 @@ class REARMConfig:
     formulations=("clean",),
 )
 class REARM(Recommender):
-    """Homography graphs, attention among coordinates and a meta-network on top of the user-item graph.
+    """Homography graphs, attention among coordinates and a meta-network on the user-item graph.
 
-    Equations (B1 to B18 in docs/equations.md; [a ‖ b] is side by side, φ a PReLU, LN a layer norm):
+    Users and items propagate on graphs of their own kind first. Of more than two modalities, each
+    is read across by the next one and the last by the first. [a ‖ b] is side by side, φ a PReLU,
+    LN a layer norm; numbers are those of docs/equations.md.
 
-    - B4: G_s = β C_s + (1 - β) K_s, co-occurrence and feature similarity among users or among items.
-    - B7: Z_s = unit rows of G_s^n [E_s ‖ F_s], with ids E and projected features F; the last layer alone.
-    - B9: h_m = φ(LN(z_m + Att(z_m, z_m))) within a modality, items only.
-    - B10: c_m = φ(LN(h_m + Att(h_m', h_m))) across modalities m' and m, items only.
-    - B12: M, O = the mean over layers l of Â^l [φ(z), c] and of Â^l [ids].
-    - B13: g = T̃ᵀ R̃ᵀ O, a low-rank transform that the meta-network makes from M.
-    - B14: e = [φ(M_v) + O ‖ φ(M_t) + O ‖ φ(g) + O].
-    - B18: L = L_BPR + λ_cl L_contrast + λ_df L_difference.
-
-    Of more than two modalities, each is read across by the next and the last by the first.
+    Equations:
+        G = β C + (1 - β) K, co-occurrence and feature similarity    (B2-B4)
+        [o ‖ z_v ‖ z_t] = unit rows of G^n [E ‖ F_v ‖ F_t]           (B6, B7)
+        h_m = φ(LN(z_m + Att(z_m, z_m))), items only                 (B8, B9)
+        c_m = φ(LN(h_m + Att(h_m', h_m))), items only                (B10)
+        M, O = mean over layers l of Â^l [φ(z_u) ; c_i], Â^l o       (B11, B12)
+        g = T̃ᵀ R̃ᵀ O, factors from the meta-network of M              (B13)
+        e = [φ(M_v) + O ‖ φ(M_t) + O ‖ φ(g) + O]                     (B14)
+        L = L_BPR + λ_cl L_contrast + λ_df L_difference              (B15-B18)
 
     Differences from the published code, in both formulations:
+        * kNN graphs: ties go to the lowest id and each item is its own first neighbour; published
+          is whatever top-k returns. Given item graphs (`baby`, `sports`) replace those of the
+          features.
+        * Co-occurrence: ties at the k-th place go to the lowest id, which makes low ids hubs (on
+          Baby 99 % of users have such a tie). `co_occurrence_ties` = "random" draws among them.
+        * Lists of co-occurrence are not cut at 200 first.
+        * A node without co-occurrence gets the nodes with most training pairs; the published
+          counts of users include held-out pairs.
+        * An attention with dropout 1 has no gradient and stands still; published, weight decay
+          shrinks it.
+        * The output bias of the attention is left out, as the layer norm removes it.
+        * Early stopping compares unrounded metrics; published ones have four digits.
 
-    - kNN graphs: ties go to the lowest id and each item is its own first neighbour; published is whatever top-k
-      returns. Given item graphs (`baby`, `sports`) replace those of the features.
-    - Co-occurrence: ties at the k-th place go to the lowest id, which makes low ids hubs (on Baby 99 % of users have
-      such a tie); `co_occurrence_ties` = "random" draws among them. Lists are not cut at 200 first.
-    - A node without co-occurrence gets the most active nodes by training pairs alone; the published counts include
-      held-out pairs.
-    - An attention with dropout 1 has no gradient and stands still; published, weight decay shrinks it.
-    - The attention's output bias is left out; the layer norm removes it.
-    - Early stopping compares metrics without rounding; published, they are rounded to four digits.
-
-    The "clean" formulation also differs in `train_meta`, `train_user_interest`, `dropped_attention`, and in the
-    negatives: the published sampler never draws a held-out item.
+    Differences of the "clean" formulation:
+        * `train_meta`: the meta-network's first layer is trained; published, it is detached.
+        * `train_user_interest`: users' interests stay the mean of their items' features;
+          published, they are n_users x width parameters.
+        * `dropped_attention`: an attention with dropout 1 stays off at evaluation; published, its
+          untrained weights attend.
+        * Negatives may be held-out items; the published sampler never draws these, which is a leak.
     """
 
     config_class = REARMConfig
@@ -275,7 +286,7 @@ class REARM(Recommender):
         return {f"{name}/whole": part for name, part in parts}
 
     def _propagate(self, dropout: bool) -> dict[str, tuple[Tensor, Tensor]]:
-        """B6-B12. Per side the modalities side by side M [n, M d], and the propagated ids O [n, d]."""
+        """B6-B12. Per side M, the modalities side by side [n, M d], and O, the ids [n, d]."""
         config, dim = self.config, self.config.embed_dim
         users = [self.users, *self._user_content()]
         items = [self.items, *self._item_content()]
@@ -306,8 +317,8 @@ class REARM(Recommender):
     def _user_content(self) -> list[Tensor]:
         """B1, B6 for users: projected interests, [n_users, d] each.
 
-        Unless they are trained, the projected mean is computed as the mean of projected features, which holds no
-        n_users x width numbers.
+        Unless they are trained, the projected mean is computed as the mean of projected features,
+        which holds no n_users x width numbers.
         """
         layers = self.user_projections
         if self.config.train_user_interest:
@@ -345,7 +356,7 @@ class REARM(Recommender):
         return torch.cat(parts, dim=1)
 
     def _contrast(self, content: Tensor, nodes: Tensor) -> Tensor:
-        """B16 over distinct `nodes` [n]: from the earlier modality of each pair to the later one."""
+        """B16 over distinct `nodes` [n]: the earlier modality of each pair gives the rows."""
         if len(nodes) < 2:
             return content.sum() * 0
         views = [unit_rows(part) for part in self._by_modality(rows(content, nodes))]
