@@ -11,7 +11,7 @@ from seapkg.data.records import MADE, RECORD, check_content, check_sum, read_rec
 from seapkg.data.registry import Entry, RemoteFile
 from seapkg.data.transfer import Patience, check_space, fetch
 from seapkg.errors import DataError, RequestError
-from seapkg.locks import locked
+from seapkg.files import locked
 from seapkg.prepare.surrogate import read_graph, surrogate_features
 
 ORIGINAL, SURROGATE, NONE = FEATURES = ("original", "surrogate", "none")

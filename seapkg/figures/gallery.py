@@ -17,8 +17,7 @@ from seapkg.data import Dataset
 from seapkg.data.catalogue import Known
 from seapkg.errors import RequestError, SeapkgError
 from seapkg.figures import main
-from seapkg.files import replacing, write_text
-from seapkg.locks import locked
+from seapkg.files import locked, replacing, write_text
 from seapkg.runs import locations
 from seapkg.runs.run import Run
 from seapkg.studies.profiles import PROFILES

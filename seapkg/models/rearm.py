@@ -23,13 +23,13 @@ from seapkg.kernels.keep_mask import HIGHEST_RATE
 from seapkg.losses import difference
 from seapkg.models.base import (
     Recommender,
-    feature_table,
     ranking_loss,
     rows,
     training_graph,
     training_pairs,
     unit_rows,
 )
+from seapkg.models.features import FeatureTables
 from seapkg.models.rearm_parts import DimensionAttention, MetaNetwork, enhanced_graph, taken
 from seapkg.models.registry import system
 from seapkg.options import Range, configuration, option, resolve
@@ -164,6 +164,8 @@ class REARMConfig:
     year=2025,
     source="ACM MM 2025",
     formulations=("clean",),
+    colour="blue",
+    marker="<",
 )
 class REARM(Recommender):
     """Homography graphs, attention among coordinates and a meta-network on the user-item graph.
@@ -227,10 +229,16 @@ class REARM(Recommender):
         self.mean_of_items = mean_graph(pairs, dataset.n_users, dataset.n_items)
         self.user_graph = enhanced_graph("user", dataset, config, self.mean_of_items)
         self.item_graph = enhanced_graph("item", dataset, config, self.mean_of_items)
-        self._add_features(dataset)
-        widths = [dataset.features[name].shape[1] for name in names]
-        self.item_projections = _projections(names, widths, dim)
-        self.user_projections = _projections(names, widths, dim)
+        fixed = FeatureTables(dataset)
+        self.features = FeatureTables(dataset, trained=True) if config.train_features else fixed
+        self.raw_features, self.user_features = None, nn.ParameterDict()
+        if config.train_user_interest:
+            for name in names:
+                self.user_features[name] = nn.Parameter(self.mean_of_items(fixed[name]))
+        else:
+            self.raw_features = fixed
+        self.item_projections = _projections(fixed.widths_by_name, dim)
+        self.user_projections = _projections(fixed.widths_by_name, dim)
         if config.attention:
             self.within = nn.ModuleDict({name: DimensionAttention() for name in names})
             self.across = nn.ModuleDict({name: DimensionAttention() for name in names})
@@ -241,19 +249,6 @@ class REARM(Recommender):
             self.meta = nn.ModuleDict()
             for side in ("user", "item"):
                 self.meta[side] = MetaNetwork(*shape, config.train_meta)
-
-    def _add_features(self, dataset) -> None:
-        """Features as parameters where they are trained, else as buffers."""
-        config = self.config
-        self.features, self.user_features = nn.ParameterDict(), nn.ParameterDict()
-        for name in self.modalities:
-            table = feature_table(dataset, name)
-            if config.train_features:
-                self.features[name] = nn.Parameter(table.clone())
-            if config.train_user_interest:
-                self.user_features[name] = nn.Parameter(self.mean_of_items(table))
-            if not (config.train_features and config.train_user_interest):
-                self.register_buffer(f"features_{name}", table, persistent=False)
 
     def embed(self) -> tuple[Tensor, Tensor]:
         nodes = self._propagate(dropout=False)
@@ -289,7 +284,8 @@ class REARM(Recommender):
         """B6-B12. Per side M, the modalities side by side [n, M d], and O, the ids [n, d]."""
         config, dim = self.config, self.config.embed_dim
         users = [self.users, *self._user_content()]
-        items = [self.items, *self._item_content()]
+        content = self.item_projections.items()  # B6
+        items = [self.items, *(layer(self.features[name]) for name, layer in content)]
         user_ids, *users = _on_graph(self.user_graph, config.n_user_layers, users)
         item_ids, *items = _on_graph(self.item_graph, config.n_item_layers, items)
         users = [self.activation(part) for part in users]
@@ -306,14 +302,6 @@ class REARM(Recommender):
             "item": (of_items[:, dim:], of_items[:, :dim]),
         }
 
-    def _item_content(self) -> list[Tensor]:
-        """B6 for items: projected features, [n_items, d] each."""
-        content = []
-        for name, projection in self.item_projections.items():
-            trained = name in self.features
-            content.append(projection(self.features[name] if trained else self._fixed(name)))
-        return content
-
     def _user_content(self) -> list[Tensor]:
         """B1, B6 for users: projected interests, [n_users, d] each.
 
@@ -323,7 +311,8 @@ class REARM(Recommender):
         layers = self.user_projections
         if self.config.train_user_interest:
             return [layer(self.user_features[name]) for name, layer in layers.items()]
-        projected = [F.linear(self._fixed(name), layer.weight) for name, layer in layers.items()]
+        raw = self.raw_features
+        projected = [F.linear(raw[name], layer.weight) for name, layer in layers.items()]
         means = self._by_modality(self.mean_of_items(torch.cat(projected, dim=1)))
         return [mean + layer.bias for mean, layer in zip(means, layers.values(), strict=True)]
 
@@ -371,9 +360,6 @@ class REARM(Recommender):
         """[n, M d] as M tensors [n, d]."""
         return list(content.chunk(len(self.modalities), dim=1))
 
-    def _fixed(self, name: str) -> Tensor:
-        return getattr(self, f"features_{name}")
-
 
 def _on_graph(graph: SparseGraph, n_layers: int, parts: list[Tensor]) -> tuple[Tensor, ...]:
     """B7: the last layer alone, rows of unit norm over all parts [n, d] together."""
@@ -383,9 +369,9 @@ def _on_graph(graph: SparseGraph, n_layers: int, parts: list[Tensor]) -> tuple[T
     return unit_rows(x).chunk(len(parts), dim=1)
 
 
-def _projections(names: tuple[str, ...], widths: list[int], dim: int) -> nn.ModuleDict:
-    projections = nn.ModuleDict()
-    for name, width in zip(names, widths, strict=True):
-        projections[name] = nn.Linear(width, dim)
-        nn.init.xavier_normal_(projections[name].weight)
-    return projections
+def _projections(widths: dict[str, int], dim: int) -> nn.ModuleDict:
+    layers = nn.ModuleDict()
+    for name, width in widths.items():
+        layers[name] = nn.Linear(width, dim)
+        nn.init.xavier_normal_(layers[name].weight)
+    return layers

@@ -19,11 +19,11 @@ from seapkg.models.base import (
     RECOMPUTED_ROWS,
     batch_rows,
     embedding_table,
-    feature_table,
     ranking_loss,
     recomputed,
     training_graph,
 )
+from seapkg.models.features import FeatureTables
 from seapkg.models.registry import system
 from seapkg.models.separate import (
     Alignment,
@@ -223,6 +223,8 @@ def read_halves(
     year=2024,
     source="arXiv:2406.08270",
     formulations=("released", "paper"),
+    colour="vermillion",
+    marker="o",
 )
 class SEA(Separating):
     """Separate learning of generic and unique item parts on a user-item and an item-item graph.
@@ -275,9 +277,8 @@ class SEA(Separating):
         super().__init__(dataset, config)
         self.modalities = dataset.modalities
         self.splits_early = config.split == "before_gnn"
-        widths = {name: dataset.features[name].shape[1] for name in self.modalities}
-        for name in self.modalities:
-            self.register_buffer(f"features_{name}", feature_table(dataset, name), persistent=False)
+        self.features = FeatureTables(dataset)
+        widths = self.features.widths_by_name
         dim, half = config.embed_dim, config.embed_dim // 2
         self.users = nn.ParameterDict()
         for name in self.modalities:
@@ -316,7 +317,7 @@ class SEA(Separating):
         """Per modality the propagated nodes [N, d] and, if asked for, the parts (Eq. 13)."""
         content, parts = {}, {}
         for name, encoder in self.encoders.items():
-            features = getattr(self, f"features_{name}")
+            features = self.features[name]
             if with_parts and self.splits_early:
                 head = self.separation.head(name)
                 content[name], parts[name] = encoder.with_parts(features, head)

@@ -22,7 +22,6 @@ from seapkg.kernels.club_fit import ConditionalFit
 from seapkg.losses import negative_l2, orthogonality, positives
 from seapkg.models.base import Recommender
 from seapkg.options import configuration, option
-from seapkg.state import adam_state, flat, load_adam_state, under
 
 log = logging.getLogger(__name__)
 
@@ -147,9 +146,9 @@ class AlignmentHead(nn.Module):
 class Separation(nn.Module):
     """Alignment of generic parts and distancing of generic from unique parts (SEA Eq. 13-16, 30).
 
-    Args: head_widths: modality -> input width of its alignment head. In each pair of modalities the
-        later one gives
-            the rows of Solosim (text, as published), the earlier one the columns (image).
+    Args:
+        head_widths: modality -> input width of its alignment head. In each pair of modalities the
+            later one gives the rows of Solosim (text, as published), the earlier one the columns.
         part_width: width of the generic and unique parts.
         config: which terms there are, and their weights.
     """
@@ -221,18 +220,9 @@ class Separation(nn.Module):
             for name, fit in self._running_fits().items():
                 fit.fit(self._fit_pairs(name), self.config.club_steps)
 
-    def fit_state(self) -> dict[str, Tensor]:
-        """The moments of the fits' optimisers as "network/quantity"; empty before the first fit."""
-        state = {}
-        for name, fit in self._fits.items():
-            state |= flat(name, adam_state(fit.optimiser))
-        return state
-
-    def load_fit_state(self, state: dict[str, Tensor]) -> None:
-        """Restores what `fit_state` returned."""
-        if state:
-            for name, fit in self._running_fits().items():
-                load_adam_state(fit.optimiser, under(name, state))
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimiser of each network's fit."""
+        return {name: fit.optimiser for name, fit in self._running_fits().items()}
 
     def _running_fits(self) -> dict[str, ConditionalFit]:
         """The fits, made when they are first needed: by then the networks are on their device."""
@@ -289,15 +279,12 @@ class Separation(nn.Module):
 
 
 class Separating(Recommender):
-    """A recommender with a `Separation`, whose second optimiser fits CLUB's networks."""
+    """A recommender with a `Separation`, whose auxiliary optimisers fit CLUB's networks."""
 
     separation: Separation
 
     def fit_auxiliary(self) -> None:
         self.separation.fit_conditionals()
 
-    def auxiliary_state(self) -> dict[str, Tensor]:
-        return self.separation.fit_state()
-
-    def load_auxiliary_state(self, state: dict[str, Tensor]) -> None:
-        self.separation.load_fit_state(state)
+    def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return self.separation.optimisers()

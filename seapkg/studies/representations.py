@@ -15,9 +15,11 @@ from sklearn.metrics import silhouette_score
 
 from seapkg.analysis import similarity
 from seapkg.data import Dataset
-from seapkg.runs import archive, atomic
+from seapkg.files import temporary_folder
+from seapkg.runs import archive
 from seapkg.runs.recommend import restore
-from seapkg.runs.run import PARTS, PARTS_SAMPLE, STATE, Run
+from seapkg.runs.archive import PARTS, PARTS_SAMPLE, STATE
+from seapkg.runs.run import Run
 
 COLUMNS = ["a", "b", "measure", "value"]
 N_SAMPLED = 200
@@ -122,7 +124,7 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 def _keep(folder: Path, table: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
     """Both files, each put into place whole; the measures last."""
-    with atomic.folder(folder.parent) as aside:
+    with temporary_folder(folder.parent) as aside:
         archive.write_arrays(aside / PARTS_SAMPLE, arrays)
         table.to_csv(aside / PARTS, index=False, lineterminator="\n")
         for name in (PARTS_SAMPLE, PARTS):

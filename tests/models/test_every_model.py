@@ -302,8 +302,3 @@ def test_features_one_wide_are_wide_enough(name):
 @every_model
 def test_a_model_is_found_by_its_name(name):
     assert model_class(name) is MODELS[name]
-
-
-def test_an_unknown_model_is_an_error_that_lists_the_known_and_guesses():
-    with pytest.raises(RequestError, match="did you mean 'lightgcn'.*popularity, bpr, lightgcn"):
-        model_class("lightgnc")

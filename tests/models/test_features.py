@@ -1,22 +1,23 @@
-"""Content: one projection a modality, against the single projection of the concatenated features."""
+"""Feature tables by name; their projections against one projection of all features."""
 
 import math
 
 import numpy as np
+import pytest
 import torch
 from tiny import tiny
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
-from seapkg.models.content import Content
-from seapkg.models.separate import Separation, SeparationConfig
+from seapkg.errors import DataError
+from seapkg.models.features import FeatureTables, LinearContent, check_modality_names
 
 DATASET = tiny("image", "text", "audio")
 
 
-def content(**options) -> Content:
+def content(**options) -> LinearContent:
     torch.manual_seed(0)
-    return Content(DATASET, 6, **options)
+    return LinearContent(DATASET, 6, **options)
 
 
 def table(name: str) -> torch.Tensor:
@@ -46,7 +47,7 @@ def test_weights_are_drawn_xavier_normal_as_one_matrix_and_the_bias_is_zero():
     features = {"image": random.normal(size=(3, 700)), "text": random.normal(size=(3, 300))}
     dataset = Dataset.from_arrays([(0, 0)], [(0, 1)], [(0, 2)], features=features)
     torch.manual_seed(0)
-    module = Content(dataset, 64)
+    module = LinearContent(dataset, 64)
     expected = math.sqrt(2 / (64 + 1000))
     for weight in module.weights.values():  # 19 200 weights or more: a relative error of 1/200
         assert abs(weight.std().item() / expected - 1) < 4 / math.sqrt(2 * 19_200)
@@ -69,19 +70,27 @@ def test_features_that_are_not_trained_are_no_parameters_and_not_saved():
         "weights.text",
         "weights.audio",
     }
-    assert not [name for name in module.state_dict() if "features" in name]
+    assert not [name for name in module.state_dict() if "tables" in name]
 
 
-def test_halves_are_the_two_halves_of_each_projection():
-    module, by_modality = content(), content()()
-    separation = Separation(dict.fromkeys(DATASET.modalities, 3), 3, SeparationConfig())
-    halves = module.halves(separation, by_modality)
-    for name, part in halves.items():
-        torch.testing.assert_close(torch.cat([part.generic, part.unique], dim=1), by_modality[name])
-        assert part.generic.shape == part.unique.shape == (16, 3)
+@pytest.mark.parametrize("trained", [False, True])
+def test_tables_are_the_features_by_name_and_only_trained_ones_are_saved(trained):
+    tables = FeatureTables(DATASET, trained=trained)
+    assert list(tables) == ["image", "text", "audio"]
+    assert tables.widths_by_name == {"image": 7, "text": 5, "audio": 3}
+    assert all(torch.equal(tables[name], table(name)) for name in tables)
+    saved = ["image", "text", "audio"] if trained else []
+    assert list(tables.state_dict()) == [name for name, _ in tables.named_parameters()] == saved
 
 
-def test_without_separation_there_are_no_terms():
-    separation = Separation(dict.fromkeys(DATASET.modalities, 3), 3, SeparationConfig())
-    module = content()
-    assert module.separate(separation, module(), torch.tensor([1]), None) == {}
+def test_fixed_tables_share_the_datasets_memory_and_trained_ones_do_not():
+    fixed, trained = FeatureTables(DATASET), FeatureTables(DATASET, trained=True)
+    address = torch.from_numpy(DATASET.features["text"]).data_ptr()
+    assert fixed["text"].data_ptr() == address != trained["text"].data_ptr()
+
+
+@pytest.mark.parametrize("name", ["items", "type", "forward", "widths_by_name"])
+def test_a_name_that_torch_needs_is_refused(name):
+    dataset = Dataset.from_arrays([(0, 0)], [(0, 1)], [(0, 2)], features={name: np.ones((3, 2))})
+    with pytest.raises(DataError, match=name):
+        check_modality_names(dataset)

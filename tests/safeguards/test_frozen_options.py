@@ -1,6 +1,6 @@
 """Option names and defaults are frozen: a default that moves would answer a request with old runs.
 
-python tests/safeguards/test_options.py     # records options.json anew, for a change that is meant
+python tests/safeguards/test_frozen_options.py     # records options.json anew, for a change that is meant
 """
 
 import json
@@ -31,7 +31,7 @@ def defaults(config_class):
 
 
 def test_every_system_is_recorded():
-    assert list(RECORDED) == list(options_now()), f"run python {FILE.parent}/test_options.py"
+    assert list(RECORDED) == list(options_now()), f"run python {FILE.parent}/test_frozen_options.py"
 
 
 @pytest.mark.parametrize("owner", RECORDED)
@@ -40,7 +40,7 @@ def test_names_and_defaults_are_as_recorded(owner):
     assert found == recorded, (
         f"{owner}: options or defaults differ from options.json. Where the results change, raise "
         f"`version` of {owner} in its @system decorator. A new option must keep, by its default, "
-        f"what was before. Then record: python tests/safeguards/test_options.py"
+        f"what was before. Then record: python tests/safeguards/test_frozen_options.py"
     )
 
 
