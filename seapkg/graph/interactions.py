@@ -22,15 +22,16 @@ def interaction_degrees(pairs: Tensor, n_users: int, n_items: int) -> tuple[Tens
     Returns:
         Float [n_users] and [n_items].
     """
-    users = torch.bincount(pairs[:, 0], minlength=n_users).float()
-    items = torch.bincount(pairs[:, 1], minlength=n_items).float()
-    return users, items
+    users, items = pairs.T
+    user_degrees = torch.bincount(users, minlength=n_users).float()
+    return user_degrees, torch.bincount(items, minlength=n_items).float()
 
 
 def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
     """1 / sqrt(d_u d_i) of each pair (SEA Eq. 6). `pairs`: int64 [n, 2]. Returns float [n]."""
-    users, items = interaction_degrees(pairs, n_users, n_items)
-    return inverse_root(users)[pairs[:, 0]] * inverse_root(items)[pairs[:, 1]]
+    user_degrees, item_degrees = interaction_degrees(pairs, n_users, n_items)
+    users, items = pairs.T
+    return inverse_root(user_degrees)[users] * inverse_root(item_degrees)[items]
 
 
 def inverse_root(degrees: Tensor) -> Tensor:
@@ -50,11 +51,12 @@ def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGra
     Returns:
         A graph [n_users + n_items, n_users + n_items].
     """
-    weights = edge_weights(pairs, n_users, n_items)
-    users, items = pairs[:, 0], pairs[:, 1] + n_users
-    rows, columns = torch.cat([users, items]), torch.cat([items, users])
+    weights = edge_weights(pairs, n_users, n_items).repeat(2)
+    users, items = pairs.T
+    nodes = torch.stack([users, items + n_users])  # [2, n]
+    rows, columns = nodes.flatten(), nodes.flip(0).flatten()  # both directions
     shape = n_users + n_items, n_users + n_items
-    return SparseGraph(rows, columns, torch.cat([weights, weights]), shape, symmetric=True)
+    return SparseGraph(rows, columns, weights, shape, symmetric=True)
 
 
 def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -68,7 +70,8 @@ def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> Spars
         A graph [n_users + n_items, n_users + n_items].
     """
     n_nodes = n_users + n_items
-    users, items = pairs[:, 0], pairs[:, 1] + n_users
+    users, items = pairs.T
+    items = items + n_users
     nodes = torch.arange(n_nodes, device=pairs.device)
     rows, columns = torch.cat([users, items, nodes]), torch.cat([items, users, nodes])
     degrees = torch.bincount(rows).float()
@@ -85,7 +88,7 @@ def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
     Returns:
         A graph [n_users, n_items].
     """
-    users, items = pairs[:, 0], pairs[:, 1]
+    users, items = pairs.T
     counts = torch.bincount(users, minlength=n_users).float()
     return SparseGraph(users, items, 1 / counts[users], (n_users, n_items))
 

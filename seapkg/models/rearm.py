@@ -262,7 +262,7 @@ class REARM(Recommender):
         final_users = self._final("user", *nodes["user"], users)
         final_items = self._final("item", *nodes["item"], items)
         terms = {"bpr": ranking_loss(final_users, *final_items.chunk(2))}
-        of_users, of_items = nodes["user"][0], nodes["item"][0]
+        of_users, of_items = nodes["user"][1], nodes["item"][1]
         several = len(self.modalities) > 1
         if config.contrast_weight and several:
             contrast = self._contrast(of_users, users.unique())
@@ -276,12 +276,12 @@ class REARM(Recommender):
 
     def parts(self) -> dict[str, Tensor]:
         """Per modality "whole", the propagated representation of the items: [n_items, d]."""
-        content, _ = self._propagate(dropout=False)["item"]
+        _, content = self._propagate(dropout=False)["item"]
         parts = zip(self.modalities, self._by_modality(content), strict=True)
         return {f"{name}/whole": part for name, part in parts}
 
     def _propagate(self, dropout: bool) -> dict[str, tuple[Tensor, Tensor]]:
-        """B6-B12. Per side M, the modalities side by side [n, M d], and O, the ids [n, d]."""
+        """B6-B12. Per side the ids O [n, d], and M, the modalities side by side [n, M d]."""
         config, dim = self.config, self.config.embed_dim
         users = [self.users, *self._user_content()]
         content = self.item_projections.items()  # B6
@@ -297,10 +297,8 @@ class REARM(Recommender):
         nodes = torch.cat([torch.cat(pair) for pair in pairs], dim=1)  # [N, (1 + M) d]
         nodes = mean_of_layers(self.graph, nodes, config.n_layers)
         of_users, of_items = nodes.split([self.n_users, self.n_items])
-        return {
-            "user": (of_users[:, dim:], of_users[:, :dim]),
-            "item": (of_items[:, dim:], of_items[:, :dim]),
-        }
+        widths = [dim, nodes.shape[1] - dim]
+        return {"user": of_users.split(widths, dim=1), "item": of_items.split(widths, dim=1)}
 
     def _user_content(self) -> list[Tensor]:
         """B1, B6 for users: projected interests, [n_users, d] each.
@@ -333,7 +331,7 @@ class REARM(Recommender):
         return self.activation(self.norm(y + attention(x, y, rate, self.generator)))
 
     def _final(
-        self, side: str, content: Tensor, ids: Tensor, index: Tensor | None = None
+        self, side: str, ids: Tensor, content: Tensor, index: Tensor | None = None
     ) -> Tensor:
         """B13, B14 for the nodes `index` of one side, or all: [n, (M + 1) d]."""
         ids = taken(ids, index)
