@@ -1,8 +1,9 @@
-"""CLUB: an upper bound on the mutual information of two parts, and the fit of its conditional (SEA Eq. 14, 15).
+"""CLUB: an upper bound on mutual information, and the fit of its conditional (SEA Eq. 14, 15).
 
-q(y|x) is a Gaussian whose mean and log-variance are small networks of x. The bound is the mean log-likelihood of
-matched pairs minus that of unmatched pairs. It is an upper bound if q is closer to the joint distribution of the
-pairs than to the product of their marginals (Theorem 2). A q that was fitted on other pairs need not be.
+q(y|x) is a Gaussian whose mean and log-variance are small networks of x. The bound is the mean
+log-likelihood of matched pairs minus that of unmatched pairs. It is an upper bound if q is closer
+to the joint distribution of the pairs than to the product of their marginals (Theorem 2). A q that
+was fitted on other pairs need not be.
 
 Models fit q with the fast form in `seapkg.kernels.club_fit`.
 """
@@ -14,10 +15,12 @@ from torch import Tensor, nn
 
 
 class GaussianConditional(nn.Module):
-    """q(y|x) = N(μ(x), diag e^ℓ(x)): two networks dim -> hidden -> dim with ReLU, ℓ ends in tanh (SEA Eq. 15).
+    """q(y|x) = N(μ(x), diag e^ℓ(x)), μ and ℓ networks dim -> hidden -> dim with ReLU (SEA Eq. 15).
 
-    The networks are stacked: index 0 is the mean, 1 the log-variance. The main loss does not train them;
-    `ConditionalFit` does.
+    ℓ ends in a tanh.
+
+    The networks are stacked: index 0 is the mean, 1 the log-variance. The main loss does not train
+    them; `ConditionalFit` does.
 
     Args:
         dim: width of x and y.
@@ -42,16 +45,16 @@ class GaussianConditional(nn.Module):
 
 
 def negative_log_likelihood(q: GaussianConditional, x: Tensor, y: Tensor) -> Tensor:
-    """The mean over pairs of -ln q(y|x) without its constant: the loss of the fit. `x, y`: [n, dim]."""
+    """The fit's loss: the mean of -ln q(y|x) without its constant. `x, y`: [n, dim]."""
     mean, log_variance = q(x)
     squares = (mean - y).square()
     return (squares * (-log_variance).exp() + log_variance).sum(dim=1).mean() / 2
 
 
 def club_sampled(q: GaussianConditional, x: Tensor, y: Tensor, permutation: Tensor) -> Tensor:
-    """Variational CLUB (SEA Eq. 15) with one unmatched partner per item: the mean of ln q(y|x) - ln q(y'|x).
+    """Variational CLUB (SEA Eq. 15) with one unmatched partner y' per item.
 
-    The log-variance itself cancels in this difference.
+    This is the mean of ln q(y|x) - ln q(y'|x), in which the log-variance itself cancels.
 
     Args:
         q: the conditional.
@@ -67,9 +70,10 @@ def club_sampled(q: GaussianConditional, x: Tensor, y: Tensor, permutation: Tens
 
 
 def club_exact(q: GaussianConditional, x: Tensor, y: Tensor) -> Tensor:
-    """Variational CLUB (SEA Eq. 15) with all n partners of each item: the expectation of `club_sampled`.
+    """Variational CLUB (SEA Eq. 15) with all n partners: the expectation of `club_sampled`.
 
-    No pair is formed, as the mean over j of (μ - y_j)² is μ² - 2 μ mean(y) + mean(y²). Centred values keep precision.
+    No pair is formed, as the mean over j of (μ - y_j)² is μ² - 2 μ mean(y) + mean(y²). Centred
+    values keep precision.
 
     Args:
         q: the conditional.

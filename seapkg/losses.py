@@ -1,7 +1,7 @@
-"""The losses, as plainly as the papers write them: ranking, alignment of two views, separation of two parts.
+"""The losses as the papers write them: ranking, alignment of views, separation of parts.
 
-Views are [n_items, dim] with rows of unit norm; row i of both belongs to item i. `temperature` is τ > 0.
-Models call the fast forms of the softmax losses in `seapkg.kernels.blocked_softmax`.
+Views are [n_items, dim] with rows of unit norm; row i of both belongs to item i. `temperature` is τ
+> 0. Models call the fast forms of the softmax losses in `seapkg.kernels.blocked_softmax`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def bpr(positive_scores: Tensor, negative_scores: Tensor, log_base: str = "e") -
 
 
 def embedding_norm(*rows: Tensor) -> Tensor:
-    """MMRec's "EmbLoss": the sum of the Frobenius norms of `rows`, each [batch, dim], over the batch size."""
+    """MMRec's "EmbLoss": the Frobenius norms of `rows`, [batch, dim] each, over the batch size."""
     return sum(torch.linalg.vector_norm(part) for part in rows) / rows[-1].shape[0]
 
 
 def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """Solosim alignment (SEA Eq. 16): the mean over i of -log softmax_j(a_i·b_j / τ) at j = i.
 
-    This is InfoNCE in one direction, with all other items as negatives. The published code has text in `a` and
-    image in `b`.
+    This is InfoNCE in one direction, with all other items as negatives. The published code has text
+    in `a` and image in `b`.
 
     Args:
         a, b: [n, dim], rows of unit norm.
@@ -45,14 +45,15 @@ def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """InfoNCE in both directions: the mean of `solosim(a, b)` and `solosim(b, a)`. `a, b`: [n, dim]."""
+    """InfoNCE: the mean of `solosim` in both directions. `a, b`: [n, dim], rows of unit norm."""
     return (solosim(a, b, temperature) + solosim(b, a, temperature)) / 2
 
 
 def grace(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """MICRO's contrast, after GRACE: `solosim` with the other rows of `a` as further negatives.
 
-    The mean over i of -log e^(a_i·b_i/τ) / (Σ_j e^(a_i·b_j/τ) + Σ_{j≠i} e^(a_i·a_j/τ)). `a, b`: [n, dim].
+    The mean over i of -log e^(a_i·b_i/τ) / (Σ_j e^(a_i·b_j/τ) + Σ_{j≠i} e^(a_i·a_j/τ)). `a, b`: [n,
+    dim].
     """
     between = a @ b.T / temperature  # [n, n]
     within = (a @ a.T / temperature).fill_diagonal_(-torch.inf)  # no row is its own negative
@@ -61,12 +62,19 @@ def grace(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
 
 def positives(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """Alignment without negatives, as SEA's introduction describes it: the mean of -a_i·b_i / τ. `a, b`: [n, dim]."""
+    """The mean of -a_i·b_i / τ: alignment without negatives, as in SEA's introduction.
+
+    Args:
+        a, b: [n, dim], rows of unit norm.
+        temperature: τ.
+    """
     return -(a * b).sum(dim=1).mean() / temperature
 
 
 def negative_l2(generic: Tensor, unique: Tensor) -> Tensor:
-    """Negative distance (SEA Eq. 30) of one modality: minus the mean over items of ||u - g||². Unbounded below.
+    """Negative distance (SEA Eq. 30) of one modality: minus the mean over items of ||u - g||².
+
+    It has no lower bound.
 
     Args:
         generic, unique: [n_items, dim].
@@ -86,10 +94,10 @@ def orthogonality(generic: Tensor, unique: Tensor) -> Tensor:
 
 
 def difference(a: Tensor, b: Tensor) -> Tensor:
-    """REARM's decorrelation of two views: the mean square of the dim x dim cross-products of their columns.
+    """REARM's decorrelation of two views: the mean square of their columns' inner products (B17).
 
-    Columns are centred, then rows are divided by their norm, which counts as a constant. The sum over rows stands
-    inside the square, so the value grows with the square of their number.
+    Columns are centred, then rows are divided by their norm, which counts as a constant. The sum
+    over rows stands inside the square, so the value grows with the square of their number.
 
     Args:
         a, b: [batch, dim].

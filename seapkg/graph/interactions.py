@@ -22,15 +22,16 @@ def interaction_degrees(pairs: Tensor, n_users: int, n_items: int) -> tuple[Tens
     Returns:
         Float [n_users] and [n_items].
     """
-    users = torch.bincount(pairs[:, 0], minlength=n_users).float()
-    items = torch.bincount(pairs[:, 1], minlength=n_items).float()
-    return users, items
+    users, items = pairs.T
+    user_degrees = torch.bincount(users, minlength=n_users).float()
+    return user_degrees, torch.bincount(items, minlength=n_items).float()
 
 
 def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
     """1 / sqrt(d_u d_i) of each pair (SEA Eq. 6). `pairs`: int64 [n, 2]. Returns float [n]."""
-    users, items = interaction_degrees(pairs, n_users, n_items)
-    return inverse_root(users)[pairs[:, 0]] * inverse_root(items)[pairs[:, 1]]
+    user_degrees, item_degrees = interaction_degrees(pairs, n_users, n_items)
+    users, items = pairs.T
+    return inverse_root(user_degrees)[users] * inverse_root(item_degrees)[items]
 
 
 def inverse_root(degrees: Tensor) -> Tensor:
@@ -50,15 +51,16 @@ def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGra
     Returns:
         A graph [n_users + n_items, n_users + n_items].
     """
-    weights = edge_weights(pairs, n_users, n_items)
-    users, items = pairs[:, 0], pairs[:, 1] + n_users
-    rows, columns = torch.cat([users, items]), torch.cat([items, users])
+    weights = edge_weights(pairs, n_users, n_items).repeat(2)
+    users, items = pairs.T
+    nodes = torch.stack([users, items + n_users])  # [2, n]
+    rows, columns = nodes.flatten(), nodes.flip(0).flatten()  # both directions
     shape = n_users + n_items, n_users + n_items
-    return SparseGraph(rows, columns, torch.cat([weights, weights]), shape, symmetric=True)
+    return SparseGraph(rows, columns, weights, shape, symmetric=True)
 
 
 def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
-    """D^-1 (A + I) on users, then items: each node averages itself and its neighbours (LATTICE, MICRO).
+    """D^-1 (A + I) on users, then items: each node averages itself and its neighbours (MICRO).
 
     Args:
         pairs: int64 [n, 2], user and item of each training pair.
@@ -68,7 +70,8 @@ def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> Spars
         A graph [n_users + n_items, n_users + n_items].
     """
     n_nodes = n_users + n_items
-    users, items = pairs[:, 0], pairs[:, 1] + n_users
+    users, items = pairs.T
+    items = items + n_users
     nodes = torch.arange(n_nodes, device=pairs.device)
     rows, columns = torch.cat([users, items, nodes]), torch.cat([items, users, nodes])
     degrees = torch.bincount(rows).float()
@@ -85,7 +88,7 @@ def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
     Returns:
         A graph [n_users, n_items].
     """
-    users, items = pairs[:, 0], pairs[:, 1]
+    users, items = pairs.T
     counts = torch.bincount(users, minlength=n_users).float()
     return SparseGraph(users, items, 1 / counts[users], (n_users, n_items))
 
@@ -93,9 +96,10 @@ def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
 def keep_edges(
     pairs: Tensor, n_users: int, n_items: int, keep: int, generator: torch.Generator
 ) -> Tensor:
-    """Degree-sensitive edge dropout (FREEDOM): draws pairs without replacement, weight 1 / sqrt(d_u d_i).
+    """Degree-sensitive edge dropout (FREEDOM): draws pairs by weight 1 / sqrt(d_u d_i).
 
-    The `keep` smallest of Exp(1) / weight have the same distribution as drawing one pair after another.
+    The `keep` smallest of Exp(1) / weight have the same distribution as drawing one pair after
+    another.
 
     Args:
         pairs: int64 [n, 2].
@@ -120,11 +124,11 @@ def co_occurrence_graph(
     *,
     ties: Literal["lowest", "random"] = "lowest",
 ) -> SparseGraph:
-    """The `k` rows that share most columns with each row, weighted by the softmax of the counts (REARM B3).
+    """The `k` rows that share most columns with each row, by the softmax of counts (REARM B3).
 
-    A row with fewer than k such neighbours draws the rest among them before the softmax. A row with none gets the k
-    rows with most pairs, weighted by the softmax of their shares of these pairs. Draws have a fixed seed. Counts are
-    sparse and computed in blocks of rows.
+    A row with fewer than k such neighbours draws the rest among them before the softmax. A row with
+    none gets the k rows with most pairs, weighted by the softmax of their shares of these pairs.
+    Draws have a fixed seed. Counts are sparse and computed in blocks of rows.
 
     Args:
         pairs: int64 [n, 2], row and column, each pair once.
@@ -157,23 +161,22 @@ def co_occurrence_graph(
 def _most_shared(
     counts: csr_matrix, first_row: int, k: int, ties: str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The columns of the `k` largest counts of each row of a block, and these counts, [block, k] both.
+    """The columns of the `k` largest counts of each row, and these counts, [block, k] both.
 
     Rows with fewer are filled by drawing from their columns; rows without any have counts of 0.
     """
     n, n_columns = counts.shape
     entries = counts.tocoo()
-    row, column, count = entries.row.astype(np.int64), entries.col, entries.data
-    others = row + first_row != column
-    row, column, count = row[others], column[others], count[others]
+    others = entries.row + first_row != entries.col
+    row, column, count = entries.row[others], entries.col[others], entries.data[others]
     n_neighbours = np.bincount(row, minlength=n)
     drawn = torch.rand(n, k, generator=generator).numpy() * n_neighbours[:, None]
     if not len(row):
         return torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, k)
-    tie = column
+    tie = column / n_columns  # in [0, 1), below a difference of counts
     if ties == "random":
         tie = torch.rand(len(row), generator=generator, dtype=torch.float64).numpy()
-    order = np.lexsort((tie, -count, row))
+    order = np.argsort(row * (count.max() + 1.0) - count + tie)
     places = np.where(np.arange(k) < n_neighbours[:, None], np.arange(k), drawn.astype(np.int64))
     starts = n_neighbours.cumsum() - n_neighbours
     found = order[np.minimum(starts[:, None] + places, len(order) - 1)]  # [block, k]

@@ -33,11 +33,9 @@ Edges = tuple[Tensor, Tensor, Tensor]
 class ItemGraphs(nn.Module):
     """The item graphs of the modalities, mixed: x -> Σ_m α_m S_m x (SEA Eq. 11, 12).
 
-    Args:
-        dataset: gives the features or the item graphs.
-        n_neighbours: k of the kNN graphs.
-        image_weight: initial share of the image graph, if there are image and text; other sets share equally.
-        learned: make α the softmax of trainable logits; fixed shares make one graph.
+    Args: dataset: gives the features or the item graphs. n_neighbours: k of the kNN graphs.
+        image_weight: initial share of the image graph, if there are image and text; other sets
+        share equally. learned: make α the softmax of trainable logits; fixed shares make one graph.
     """
 
     def __init__(
@@ -66,7 +64,7 @@ class ItemGraphs(nn.Module):
 
 
 def initial_shares(modalities: tuple[str, ...], image_weight: float) -> Tensor:
-    """Shares [n_modalities] in a mixed graph: `image_weight` of image beside text; other sets share equally."""
+    """Shares [n_modalities]: `image_weight` for image beside text; other sets share equally."""
     if set(modalities) == {"image", "text"}:
         shares = {"image": image_weight, "text": 1 - image_weight}
         return torch.tensor([shares[name] for name in modalities])
@@ -76,11 +74,9 @@ def initial_shares(modalities: tuple[str, ...], image_weight: float) -> Tensor:
 def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> SparseGraph:
     """The item graph of one modality: the given edges of the dataset, or the kNN of its features.
 
-    Args:
-        dataset: gives the features or the item graph.
-        modality: its name.
-        k: number of neighbours.
-        weighted: edges have their cosine (`cosine_graph`) instead of equal weights (`neighbour_graph`).
+    Args: dataset: gives the features or the item graph. modality: its name. k: number of
+        neighbours. weighted: edges have their cosine (`cosine_graph`) instead of equal weights
+        (`neighbour_graph`).
 
     Returns:
         A graph [n_items, n_items].
@@ -94,7 +90,8 @@ def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> Spa
 def item_edges(dataset, modality: str, k: int) -> Edges:
     """Each item's `k` nearest items, itself first.
 
-    Given edges may be fewer than k, which is logged if no item has k, and need not include the item itself.
+    Given edges may be fewer than k, which is logged if no item has k, and need not include the item
+    itself.
 
     Raises:
         RequestError: k exceeds the number of items.
@@ -109,7 +106,7 @@ def item_edges(dataset, modality: str, k: int) -> Edges:
 
 
 def _best_given(given, modality: str, k: int) -> Edges:
-    """The `k` given edges of each row with the highest cosines: to itself first, ties to the lowest item."""
+    """The `k` best given edges of each row by cosine: itself first, ties to the lowest item."""
     rows, columns = given.index
     most = int(np.bincount(rows).max(initial=0))
     if most < k:
@@ -122,15 +119,16 @@ def _best_given(given, modality: str, k: int) -> Edges:
 
 
 def nearest_edges(features: Tensor, k: int) -> Edges:
-    """The edges to the `k` nearest rows of each row of `features` [n, width] by cosine (SEA Eq. 8, 9)."""
+    """Edges to the `k` nearest rows of `features` [n, width] by cosine (SEA Eq. 8, 9)."""
     return _edges(*_nearest_by_features(features, k, BLOCK_BYTES))
 
 
 def nearest_neighbours(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES) -> Tensor:
-    """The `k` nearest rows of each row by cosine (SEA Eq. 8, 9): itself first, ties to the lowest row.
+    """The `k` nearest rows of each row by cosine (SEA Eq. 8, 9).
 
-    Cosines are compared to six decimals, as float32 cannot tell closer ones apart. A zero row has cosine 0 with all
-    rows but itself.
+    The row itself is first, and ties go to the lowest row.
+    Cosines are compared to six decimals, as float32 cannot tell closer ones apart. A zero row has
+    cosine 0 with all rows but itself.
 
     Args:
         features: [n, width].
@@ -151,9 +149,10 @@ def nearest_means(
 ) -> Edges:
     """As `nearest_edges(mean(features), k)`, but without products of means at full width.
 
-    Products of means are means of products: of all products of features if they fit and m < n, else of the products
-    of a block's means with the features. Where features cancel in short means, the kept products are too inexact; a
-    cosine of a mean with itself that is not 1 shows this, and the block is computed without them.
+    Products of means are means of products: of all products of features if they fit and m < n, else
+    of the products of a block's means with the features. Where features cancel in short means, the
+    kept products are too inexact; a cosine of a mean with itself that is not 1 shows this, and the
+    block is computed without them.
 
     Args:
         features: [m, width].
@@ -214,7 +213,7 @@ def _search(
 
 
 def _nearest(cosines: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
-    """The `k` nearest and their cosines, [block, k] both, in a block [block, n] that begins at row `start`."""
+    """The `k` nearest and their cosines [block, k], in a block [block, n] from row `start` on."""
     block, n = cosines.shape
     compared = (cosines * 1e6).round_()
     rows = torch.arange(block, device=cosines.device)
@@ -230,14 +229,17 @@ def _nearest(cosines: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _lowest_of_equal(cosines: Tensor, bar: Tensor, k: int) -> Tensor:
-    """The `k` columns above the bar [n, 1] or, the lowest first, level with it. `cosines`: [n, n_columns]. [n, k]"""
+    """The `k` columns above the bar [n, 1] or, lowest first, equal to it: [n, k]."""
     above, level = cosines > bar, cosines == bar
     room = k - above.sum(dim=1, keepdim=True)
     return (above | (level & (level.cumsum(dim=1) <= room))).nonzero()[:, 1].view(-1, k)
 
 
 def edge_cosines(x: Tensor, neighbours: Tensor) -> Tensor:
-    """The cosines of each row of `x` [n, dim] with its `neighbours` [n, k], differentiable. Returns [n, k]."""
+    """The cosines [n, k] of the rows of `x` [n, dim] with their `neighbours` [n, k].
+
+    They are differentiable.
+    """
     unit = F.normalize(x, dim=1)
     columns = [(unit * F.embedding(column, unit)).sum(dim=1) for column in neighbours.T]
     return torch.stack(columns, dim=1)

@@ -58,7 +58,7 @@ class SparseGraph(nn.Module):
         return _SparseProduct.apply(x, self)
 
     def rows_of_product(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """The rows `start` to `stop` of the product with a constant `x` [n_columns, dim], [stop - start, dim]."""
+        """Rows `start` to `stop` of the product with a constant `x` [n_columns, dim]."""
         starts = self.forward_starts[start : stop + 1]
         entries = slice(int(starts[0]), int(starts[-1]))
         columns, values = self.forward_columns[entries], self.forward_values[entries]
@@ -114,12 +114,12 @@ def weighted_sum(graphs: list[SparseGraph], weights: Tensor) -> SparseGraph:
 
 
 def mean_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:
-    """LightGCN's propagation: the mean of x, Ax, ..., A^L x. `x`: [n_nodes, dim]. Returns the same shape."""
+    """The mean of x, Ax, ..., A^L x (LightGCN). `x` and the result: [n_nodes, dim]."""
     return sum_of_layers(graph, x, n_layers) / (n_layers + 1)
 
 
 def sum_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:
-    """x + Ax + ... + A^L x (SEA Eq. 6, 7). `x`: [n_nodes, dim]. Returns the same shape."""
+    """x + Ax + ... + A^L x (SEA Eq. 6, 7). `x` and the result: [n_nodes, dim]."""
     total = x
     for _ in range(n_layers):
         x = graph(x)

@@ -1,4 +1,4 @@
-"""Fast forms of `solosim`, `info_nce` and `grace` in `seapkg.losses`: blocks of rows, memory linear in n."""
+"""Fast forms of `seapkg.losses.solosim`, `info_nce` and `grace`: blocks of rows, linear memory."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-#: Below this temperature the maximum of a row is subtracted first; e^(1/τ) overflows float32 at τ = 1/88.
+#: Below this temperature the row maximum is subtracted; e^(1/τ) overflows float32 at τ = 1/88.
 LOW_TEMPERATURE = 1 / 30
 #: Size of a block, 64 rows at least: on a CPU it stays in the cache, a GPU prefers few large ones.
 BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}
 
 
 def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """As `seapkg.losses.solosim` (SEA Eq. 16). `a, b`: [n, dim], rows of unit norm; longer ones may overflow."""
+    """As `seapkg.losses.solosim` (SEA Eq. 16). `a, b`: [n, dim], rows of unit norm."""
     return _blocked_softmax(a, b, temperature)
 
 
@@ -34,14 +34,15 @@ def _blocked_softmax(a: Tensor, candidates: Tensor, temperature: float) -> Tenso
 
 
 class _BlockedSoftmax(torch.autograd.Function):
-    """The softmax cross-entropy of the rows of `a` [n, dim] with `candidates` [m, dim], and its gradient.
+    """Softmax cross-entropy of the rows of `a` [n, dim] with `candidates` [m, dim].
 
-    The first n candidates are the partners b. If m = 2 n, the others are the rows of `a` again, and no row is its
-    own candidate (`grace`).
+    The first n candidates are the partners b. If m = 2 n, the others are the rows of `a` again, and
+    no row is its own candidate (`grace`).
 
-    With P the softmax and c the candidates, the gradients are (P c - b) / (n τ) and (Pᵀ a - a) / (n τ). Both are
-    computed in the forward pass, while a block of P is in the cache; backward scales them. P is not normalised:
-    the sums of its rows come from a column of ones beside the candidates, and divide the narrow factors.
+    With P the softmax and c the candidates, the gradients are (P c - b) / (n τ) and (Pᵀ a - a) / (n
+    τ). Both are computed in the forward pass, while a block of P is in the cache; backward scales
+    them. P is not normalised: the sums of its rows come from a column of ones beside the
+    candidates, and divide the narrow factors.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Fast form of `seapkg.club.ConditionalFit`: all of q in one vector, the gradient written out by hand."""
+"""Fast form of `seapkg.club.ConditionalFit`: q in one vector, the gradient written by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ConditionalFit:
 
     @torch.no_grad()
     def fit(self, pairs: list[tuple[Tensor, Tensor]], steps: int) -> None:
-        """Takes `steps` steps on the summed losses of `pairs`, each x and y of shape [n, dim], n the same for all."""
+        """Takes `steps` steps on the summed losses of `pairs`, x and y [n, dim] each, equal n."""
         self.weights.load_from(self.q)
         gradient = _LikelihoodGradient(self.weights, self.gradient, pairs)
         for _ in range(steps):
@@ -36,8 +36,9 @@ class ConditionalFit:
 class _Layers:
     """The weights of q in one vector, and its views as three matrices that include the biases.
 
-    first: [2 hidden + 1, dim + 1], the first layers of both networks, bias last. The row between them is
-        (0, ..., 0, 1), so it supplies the ones that the second layers' biases multiply. Its gradient is zero.
+    first: [2 hidden + 1, dim + 1], the first layers of both networks, bias last. The row between
+        them is (0, ..., 0, 1), so it supplies the ones that the second layers' biases multiply. Its
+        gradient is zero.
     mean: [dim, hidden + 1], bias last.
     log_variance: [dim, 1 + hidden], bias first.
     """
@@ -76,8 +77,9 @@ class _Layers:
 class _LikelihoodGradient:
     """The gradient of the summed negative log-likelihoods of pairs, in buffers that are reused.
 
-    All pairs are columns of one matrix: x is [dim + 1, columns] with a row of ones, y is [dim, columns].
-    `hidden` and `back` have the layout of `_Layers.first`: mean network, row of ones, log-variance network.
+    All pairs are columns of one matrix: x is [dim + 1, columns] with a row of ones, y is [dim,
+    columns]. `hidden` and `back` have the layout of `_Layers.first`: mean network, row of ones,
+    log-variance network.
     """
 
     def __init__(self, weights: _Layers, gradient: _Layers, pairs: list) -> None:
@@ -99,9 +101,9 @@ class _LikelihoodGradient:
     def compute(self) -> None:
         """Writes the gradient into `gradient`.
 
-        With r = μ - y, s = σ(2z), ℓ = tanh z = 2 s - 1 and p = e^-ℓ: n times the gradient at μ is r p, and n / 2
-        times the gradient at z is s (1 - s) (1 - r² p). The products below include these factors. σ is several times
-        as fast as tanh.
+        With r = μ - y, s = σ(2z), ℓ = tanh z = 2 s - 1 and p = e^-ℓ: n times the gradient at μ is r
+        p, and n / 2 times the gradient at z is s (1 - s) (1 - r² p). The products below include
+        these factors. σ is several times as fast as tanh.
         """
         w, g = self.weights, self.gradient
         residual, sigmoid, to_mean = self.residual, self.sigmoid, self.to_mean

@@ -1,10 +1,9 @@
-"""Fast form of `seapkg.models.sea.read_halves`: a wide linear map is folded into the layers that read it."""
+"""Fast form of `seapkg.models.sea.read_halves`: a wide map is folded into its readers."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -15,9 +14,10 @@ def read_halves(
     of_generic: list[nn.Linear],
     of_unique: list[nn.Linear],
 ) -> tuple[Tensor, ...]:
-    """What layers make of V = wide(features) and its halves, without forming V: one product for all of them.
+    """What layers make of V = wide(features) and its halves: one product, without forming V.
 
-    No activation stands between V and its readers, so values and gradients are the same at a fraction of the cost.
+    No activation stands between V and its readers, so values and gradients are the same at a
+    fraction of the cost.
 
     Args:
         features: [n, width].
@@ -30,13 +30,16 @@ def read_halves(
         The output [n, out_features] of each layer, in the order of the arguments.
     """
     layers = [whole, *of_generic, *of_unique]
-    half = wide.out_features // 2
-    upper = torch.cat([whole.weight[:, :half], *(layer.weight for layer in of_generic)])
-    lower = torch.cat([whole.weight[:, half:], *(layer.weight for layer in of_unique)])
-    weights = _ReadHalves.apply(wide.weight, upper, lower)
-    biases = upper @ wide.bias[:half], lower @ wide.bias[half:]
+    halves = [wide.out_features // 2, wide.out_features - wide.out_features // 2]
+    # `split`, as the gradients of two slices would each be filled up to the full size.
+    upper, lower = whole.weight.split(halves, dim=1)
+    upper = torch.cat([upper, *(layer.weight for layer in of_generic)])
+    lower = torch.cat([lower, *(layer.weight for layer in of_unique)])
+    upper_wide, lower_wide = wide.weight.split(halves)
+    upper_bias, lower_bias = wide.bias.split(halves)
     n = whole.out_features
-    weight, bias = (torch.cat([u[:n] + v[:n], u[n:], v[n:]]) for u, v in (weights, biases))
+    pairs = (upper @ upper_wide, lower @ lower_wide), (upper @ upper_bias, lower @ lower_bias)
+    weight, bias = (torch.cat([u[:n] + v[:n], u[n:], v[n:]]) for u, v in pairs)
     bias = bias + torch.cat([_bias(layer) for layer in layers])
     widths = [layer.out_features for layer in layers]
     return F.linear(features, weight, bias).split(widths, dim=1)
@@ -44,25 +47,3 @@ def read_halves(
 
 def _bias(layer: nn.Linear) -> Tensor:
     return layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
-
-
-class _ReadHalves(torch.autograd.Function):
-    """upper W[:h] and lower W[h:], with h the width of `upper`.
-
-    Autograd would give each slice of W a gradient of the full size of W, filled with zeros, and add them.
-    """
-
-    @staticmethod
-    def forward(ctx, weight: Tensor, upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(weight, upper, lower)
-        half = upper.shape[1]
-        return upper @ weight[:half], lower @ weight[half:]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, to_upper: Tensor, to_lower: Tensor):
-        weight, upper, lower = ctx.saved_tensors
-        half, gradient = upper.shape[1], torch.empty_like(weight)
-        torch.mm(upper.T, to_upper, out=gradient[:half])
-        torch.mm(lower.T, to_lower, out=gradient[half:])
-        return gradient, to_upper @ weight[:half].T, to_lower @ weight[half:].T

@@ -17,8 +17,8 @@ def keep_mask(
 ) -> tuple[Tensor, float]:
     """What dropout at `rate` keeps, and the share that it keeps.
 
-    The share is a multiple of 1/256. It is drawn from the two such numbers next to 1 - rate, so that its expectation
-    is 1 - rate.
+    The share is a multiple of 1/256. It is drawn from the two such numbers next to 1 - rate, so
+    that its expectation is 1 - rate.
 
     Args:
         shape: of the mask.

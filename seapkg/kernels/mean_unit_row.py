@@ -1,4 +1,4 @@
-"""Fast form of `seapkg.models.rearm_parts.mean_of_unit_rows`: the mean of unit rows without forming the rows."""
+"""Fast form of `seapkg.models.rearm_parts.mean_of_unit_rows`: the rows are not formed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch.nn import functional as F
 def mean_unit_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The mean over the rows of x Wᵀ + b, each scaled to unit norm.
 
-    The squared norms are quadratic in x, which takes one product of n x h x h forward and one backward; the rows
-    would take one and two. A row that nearly cancels to zero counts for less than 1.
+    The squared norms are quadratic in x, which takes one product of n x h x h forward and one
+    backward; the rows would take one and two. A row that nearly cancels to zero counts for less
+    than 1.
 
     Args:
         x: [n, h].
@@ -32,7 +33,7 @@ def mean_unit_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class _QuadraticForm(torch.autograd.Function):
-    """x A xᵀ for each row of `x` [n, h] and a symmetric A [h, h]; x A is formed once, for both passes."""
+    """x A xᵀ for each row of `x` [n, h] and a symmetric A [h, h]; both passes share x A."""
 
     @staticmethod
     def forward(ctx, x: Tensor, matrix: Tensor) -> Tensor:

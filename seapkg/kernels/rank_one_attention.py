@@ -1,4 +1,4 @@
-"""Fast form of `seapkg.models.rearm_parts.coordinate_attention`: blocks of vectors, no score is kept in memory."""
+"""Fast form of `seapkg.models.rearm_parts.coordinate_attention`: scores are formed in blocks."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def rank_one_attention(
 class _RankOneAttention(torch.autograd.Function):
     """Attention whose scores are of rank one.
 
-    The row maxima of such scores are known without forming them, and the gradient needs P only in products with a
-    few vectors. So P is formed block by block, and again in the backward pass; only `keep` stays in memory.
-    Vectors are the left factor of each product, where small ones are fastest.
+    The row maxima of such scores are known without forming them, and the gradient needs P only in
+    products with a few vectors. So P is formed block by block, and again in the backward pass; only
+    `keep` stays in memory. Vectors are the left factor of each product, where small ones are
+    fastest.
     """
 
     @staticmethod
@@ -82,7 +83,8 @@ def _times(vectors: Tensor, matrices: Tensor) -> Tensor:
 def _exponentials(query: Tensor, key: Tensor, buffer: Tensor) -> Tensor:
     """e^(q_a k_b) in `buffer` [n, d, d], as a power of two, which torch computes in half the time.
 
-    Where it could overflow, the maximum over b is subtracted: q_a times the largest or the smallest key.
+    Where it could overflow, the maximum over b is subtracted: q_a times the largest or the smallest
+    key.
     """
     query = query * LOG2_E
     weights = torch.mul(query[:, :, None], key[:, None, :], out=buffer[: len(query)])

@@ -1,4 +1,4 @@
-"""Fast form of `torch.topk(scores, k, dim=1).indices`: the k largest of many columns without a full search."""
+"""Fast form of `torch.topk(scores, k, dim=1).indices` for many columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from torch import Tensor
 def top_columns(scores: Tensor, k: int, group: int = 32) -> Tensor:
     """The columns of the `k` largest scores of each row, largest first.
 
-    The k best lie in the k groups of neighbouring columns with the highest maxima, so only those are sorted.
+    The k best lie in the k groups of neighbouring columns with the highest maxima, so only those
+    are sorted.
 
     Args:
         scores: [n, n_columns].

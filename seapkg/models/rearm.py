@@ -1,7 +1,10 @@
-"""REARM: "Refining Contrastive Learning and Homography Relations for Multi-Modal Recommendation" (ACM MM 2025).
+"""REARM (ACM MM 2025).
 
-Two formulations: "clean", and "released" as in the authors' code. Where that code is questionable, each point is an
-option whose default depends on the formulation. PRESETS has the model card's settings for each dataset.
+"Refining Contrastive Learning and Homography Relations for Multi-Modal Recommendation".
+
+Two formulations: "clean", and "released" as in the authors' code. Where that code is questionable,
+each point is an option whose default depends on the formulation. PRESETS has the model card's
+settings for each dataset.
 """
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ from seapkg.kernels.keep_mask import HIGHEST_RATE
 from seapkg.losses import difference
 from seapkg.models.base import (
     Recommender,
-    feature_table,
     ranking_loss,
     rows,
     training_graph,
     training_pairs,
     unit_rows,
 )
+from seapkg.models.features import FeatureTables
 from seapkg.models.rearm_parts import DimensionAttention, MetaNetwork, enhanced_graph, taken
 from seapkg.models.registry import system
 from seapkg.options import Range, configuration, option, resolve
@@ -42,22 +45,22 @@ FORMULATIONS = {
 #: The model card's settings. `weight_decay` is an option of the training.
 PRESETS = {
     "baby": {
-        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.6, "user_image_weight": 0.2,
-        "item_image_weight": 0.0, "user_co_weight": 0.4, "item_co_weight": 0.2, "user_neighbours": 40,
-        "item_neighbours": 10, "n_user_layers": 1, "n_item_layers": 1, "temperature": 0.6,
-        "contrast_weight": 5e-6, "difference_weight": 5e-5,
+        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.6,
+        "user_image_weight": 0.2, "item_image_weight": 0.0, "user_co_weight": 0.4,
+        "item_co_weight": 0.2, "user_neighbours": 40, "item_neighbours": 10, "n_user_layers": 1,
+        "n_item_layers": 1, "temperature": 0.6, "contrast_weight": 5e-6, "difference_weight": 5e-5,
     },
     "sports": {
-        "n_layers": 5, "rank": 7, "self_dropout": 1.0, "cross_dropout": 0.2, "user_image_weight": 0.0,
-        "item_image_weight": 0.2, "user_co_weight": 0.9, "item_co_weight": 0.2, "user_neighbours": 25,
-        "item_neighbours": 5, "n_user_layers": 2, "n_item_layers": 2, "temperature": 1.5,
-        "contrast_weight": 1e-3, "difference_weight": 5e-4,
+        "n_layers": 5, "rank": 7, "self_dropout": 1.0, "cross_dropout": 0.2,
+        "user_image_weight": 0.0, "item_image_weight": 0.2, "user_co_weight": 0.9,
+        "item_co_weight": 0.2, "user_neighbours": 25, "item_neighbours": 5, "n_user_layers": 2,
+        "n_item_layers": 2, "temperature": 1.5, "contrast_weight": 1e-3, "difference_weight": 5e-4,
     },
     "clothing": {
-        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.1, "user_image_weight": 0.1,
-        "item_image_weight": 0.1, "user_co_weight": 0.7, "item_co_weight": 0.1, "user_neighbours": 45,
-        "item_neighbours": 10, "n_user_layers": 1, "n_item_layers": 1, "temperature": 0.03,
-        "contrast_weight": 1e-6, "difference_weight": 1e-5,
+        "n_layers": 4, "rank": 3, "self_dropout": 0.4, "cross_dropout": 0.1,
+        "user_image_weight": 0.1, "item_image_weight": 0.1, "user_co_weight": 0.7,
+        "item_co_weight": 0.1, "user_neighbours": 45, "item_neighbours": 10, "n_user_layers": 1,
+        "n_item_layers": 1, "temperature": 0.03, "contrast_weight": 1e-6, "difference_weight": 1e-5,
     },
 }  # fmt: skip
 WEIGHT_DECAY = {"baby": 5e-4, "sports": 0.05, "clothing": 1e-5}
@@ -165,35 +168,43 @@ class REARMConfig:
     marker="<",
 )
 class REARM(Recommender):
-    """Homography graphs, attention among coordinates and a meta-network on top of the user-item graph.
+    """Homography graphs, attention among coordinates and a meta-network on the user-item graph.
 
-    Equations (B1 to B18 in docs/equations.md; [a ‖ b] is side by side, φ a PReLU, LN a layer norm):
+    Users and items propagate on graphs of their own kind first. Of more than two modalities, each
+    is read across by the next one and the last by the first. [a ‖ b] is side by side, φ a PReLU,
+    LN a layer norm; numbers are those of docs/equations.md.
 
-    - B4: G_s = β C_s + (1 - β) K_s, co-occurrence and feature similarity among users or among items.
-    - B7: Z_s = unit rows of G_s^n [E_s ‖ F_s], with ids E and projected features F; the last layer alone.
-    - B9: h_m = φ(LN(z_m + Att(z_m, z_m))) within a modality, items only.
-    - B10: c_m = φ(LN(h_m + Att(h_m', h_m))) across modalities m' and m, items only.
-    - B12: M, O = the mean over layers l of Â^l [φ(z), c] and of Â^l [ids].
-    - B13: g = T̃ᵀ R̃ᵀ O, a low-rank transform that the meta-network makes from M.
-    - B14: e = [φ(M_v) + O ‖ φ(M_t) + O ‖ φ(g) + O].
-    - B18: L = L_BPR + λ_cl L_contrast + λ_df L_difference.
-
-    Of more than two modalities, each is read across by the next and the last by the first.
+    Equations:
+        G = β C + (1 - β) K, co-occurrence and feature similarity    (B2-B4)
+        [o ‖ z_v ‖ z_t] = unit rows of G^n [E ‖ F_v ‖ F_t]           (B6, B7)
+        h_m = φ(LN(z_m + Att(z_m, z_m))), items only                 (B8, B9)
+        c_m = φ(LN(h_m + Att(h_m', h_m))), items only                (B10)
+        M, O = mean over layers l of Â^l [φ(z_u) ; c_i], Â^l o       (B11, B12)
+        g = T̃ᵀ R̃ᵀ O, factors from the meta-network of M              (B13)
+        e = [φ(M_v) + O ‖ φ(M_t) + O ‖ φ(g) + O]                     (B14)
+        L = L_BPR + λ_cl L_contrast + λ_df L_difference              (B15-B18)
 
     Differences from the published code, in both formulations:
+        * kNN graphs: ties go to the lowest id and each item is its own first neighbour; published
+          is whatever top-k returns. Given item graphs (`baby`, `sports`) replace those of the
+          features.
+        * Co-occurrence: ties at the k-th place go to the lowest id, which makes low ids hubs (on
+          Baby 99 % of users have such a tie). `co_occurrence_ties` = "random" draws among them.
+        * Lists of co-occurrence are not cut at 200 first.
+        * A node without co-occurrence gets the nodes with most training pairs; the published
+          counts of users include held-out pairs.
+        * An attention with dropout 1 has no gradient and stands still; published, weight decay
+          shrinks it.
+        * The output bias of the attention is left out, as the layer norm removes it.
+        * Early stopping compares unrounded metrics; published ones have four digits.
 
-    - kNN graphs: ties go to the lowest id and each item is its own first neighbour; published is whatever top-k
-      returns. Given item graphs (`baby`, `sports`) replace those of the features.
-    - Co-occurrence: ties at the k-th place go to the lowest id, which makes low ids hubs (on Baby 99 % of users have
-      such a tie); `co_occurrence_ties` = "random" draws among them. Lists are not cut at 200 first.
-    - A node without co-occurrence gets the most active nodes by training pairs alone; the published counts include
-      held-out pairs.
-    - An attention with dropout 1 has no gradient and stands still; published, weight decay shrinks it.
-    - The attention's output bias is left out; the layer norm removes it.
-    - Early stopping compares metrics without rounding; published, they are rounded to four digits.
-
-    The "clean" formulation also differs in `train_meta`, `train_user_interest`, `dropped_attention`, and in the
-    negatives: the published sampler never draws a held-out item.
+    Differences of the "clean" formulation:
+        * `train_meta`: the meta-network's first layer is trained; published, it is detached.
+        * `train_user_interest`: users' interests stay the mean of their items' features;
+          published, they are n_users x width parameters.
+        * `dropped_attention`: an attention with dropout 1 stays off at evaluation; published, its
+          untrained weights attend.
+        * Negatives may be held-out items; the published sampler never draws these, which is a leak.
     """
 
     config_class = REARMConfig
@@ -218,10 +229,16 @@ class REARM(Recommender):
         self.mean_of_items = mean_graph(pairs, dataset.n_users, dataset.n_items)
         self.user_graph = enhanced_graph("user", dataset, config, self.mean_of_items)
         self.item_graph = enhanced_graph("item", dataset, config, self.mean_of_items)
-        self._add_features(dataset)
-        widths = [dataset.features[name].shape[1] for name in names]
-        self.item_projections = _projections(names, widths, dim)
-        self.user_projections = _projections(names, widths, dim)
+        fixed = FeatureTables(dataset)
+        self.features = FeatureTables(dataset, trained=True) if config.train_features else fixed
+        self.raw_features, self.user_features = None, nn.ParameterDict()
+        if config.train_user_interest:
+            for name in names:
+                self.user_features[name] = nn.Parameter(self.mean_of_items(fixed[name]))
+        else:
+            self.raw_features = fixed
+        self.item_projections = _projections(fixed.widths_by_name, dim)
+        self.user_projections = _projections(fixed.widths_by_name, dim)
         if config.attention:
             self.within = nn.ModuleDict({name: DimensionAttention() for name in names})
             self.across = nn.ModuleDict({name: DimensionAttention() for name in names})
@@ -232,19 +249,6 @@ class REARM(Recommender):
             self.meta = nn.ModuleDict()
             for side in ("user", "item"):
                 self.meta[side] = MetaNetwork(*shape, config.train_meta)
-
-    def _add_features(self, dataset) -> None:
-        """Features as parameters where they are trained, else as buffers."""
-        config = self.config
-        self.features, self.user_features = nn.ParameterDict(), nn.ParameterDict()
-        for name in self.modalities:
-            table = feature_table(dataset, name)
-            if config.train_features:
-                self.features[name] = nn.Parameter(table.clone())
-            if config.train_user_interest:
-                self.user_features[name] = nn.Parameter(self.mean_of_items(table))
-            if not (config.train_features and config.train_user_interest):
-                self.register_buffer(f"features_{name}", table, persistent=False)
 
     def embed(self) -> tuple[Tensor, Tensor]:
         nodes = self._propagate(dropout=False)
@@ -258,7 +262,7 @@ class REARM(Recommender):
         final_users = self._final("user", *nodes["user"], users)
         final_items = self._final("item", *nodes["item"], items)
         terms = {"bpr": ranking_loss(final_users, *final_items.chunk(2))}
-        of_users, of_items = nodes["user"][0], nodes["item"][0]
+        of_users, of_items = nodes["user"][1], nodes["item"][1]
         several = len(self.modalities) > 1
         if config.contrast_weight and several:
             contrast = self._contrast(of_users, users.unique())
@@ -272,15 +276,16 @@ class REARM(Recommender):
 
     def parts(self) -> dict[str, Tensor]:
         """Per modality "whole", the propagated representation of the items: [n_items, d]."""
-        content, _ = self._propagate(dropout=False)["item"]
+        _, content = self._propagate(dropout=False)["item"]
         parts = zip(self.modalities, self._by_modality(content), strict=True)
         return {f"{name}/whole": part for name, part in parts}
 
     def _propagate(self, dropout: bool) -> dict[str, tuple[Tensor, Tensor]]:
-        """B6-B12. Per side the modalities side by side M [n, M d], and the propagated ids O [n, d]."""
+        """B6-B12. Per side the ids O [n, d], and M, the modalities side by side [n, M d]."""
         config, dim = self.config, self.config.embed_dim
         users = [self.users, *self._user_content()]
-        items = [self.items, *self._item_content()]
+        content = self.item_projections.items()  # B6
+        items = [self.items, *(layer(self.features[name]) for name, layer in content)]
         user_ids, *users = _on_graph(self.user_graph, config.n_user_layers, users)
         item_ids, *items = _on_graph(self.item_graph, config.n_item_layers, items)
         users = [self.activation(part) for part in users]
@@ -292,29 +297,20 @@ class REARM(Recommender):
         nodes = torch.cat([torch.cat(pair) for pair in pairs], dim=1)  # [N, (1 + M) d]
         nodes = mean_of_layers(self.graph, nodes, config.n_layers)
         of_users, of_items = nodes.split([self.n_users, self.n_items])
-        return {
-            "user": (of_users[:, dim:], of_users[:, :dim]),
-            "item": (of_items[:, dim:], of_items[:, :dim]),
-        }
-
-    def _item_content(self) -> list[Tensor]:
-        """B6 for items: projected features, [n_items, d] each."""
-        content = []
-        for name, projection in self.item_projections.items():
-            trained = name in self.features
-            content.append(projection(self.features[name] if trained else self._fixed(name)))
-        return content
+        widths = [dim, nodes.shape[1] - dim]
+        return {"user": of_users.split(widths, dim=1), "item": of_items.split(widths, dim=1)}
 
     def _user_content(self) -> list[Tensor]:
         """B1, B6 for users: projected interests, [n_users, d] each.
 
-        Unless they are trained, the projected mean is computed as the mean of projected features, which holds no
-        n_users x width numbers.
+        Unless they are trained, the projected mean is computed as the mean of projected features,
+        which holds no n_users x width numbers.
         """
         layers = self.user_projections
         if self.config.train_user_interest:
             return [layer(self.user_features[name]) for name, layer in layers.items()]
-        projected = [F.linear(self._fixed(name), layer.weight) for name, layer in layers.items()]
+        raw = self.raw_features
+        projected = [F.linear(raw[name], layer.weight) for name, layer in layers.items()]
         means = self._by_modality(self.mean_of_items(torch.cat(projected, dim=1)))
         return [mean + layer.bias for mean, layer in zip(means, layers.values(), strict=True)]
 
@@ -335,7 +331,7 @@ class REARM(Recommender):
         return self.activation(self.norm(y + attention(x, y, rate, self.generator)))
 
     def _final(
-        self, side: str, content: Tensor, ids: Tensor, index: Tensor | None = None
+        self, side: str, ids: Tensor, content: Tensor, index: Tensor | None = None
     ) -> Tensor:
         """B13, B14 for the nodes `index` of one side, or all: [n, (M + 1) d]."""
         ids = taken(ids, index)
@@ -347,7 +343,7 @@ class REARM(Recommender):
         return torch.cat(parts, dim=1)
 
     def _contrast(self, content: Tensor, nodes: Tensor) -> Tensor:
-        """B16 over distinct `nodes` [n]: from the earlier modality of each pair to the later one."""
+        """B16 over distinct `nodes` [n]: the earlier modality of each pair gives the rows."""
         if len(nodes) < 2:
             return content.sum() * 0
         views = [unit_rows(part) for part in self._by_modality(rows(content, nodes))]
@@ -362,9 +358,6 @@ class REARM(Recommender):
         """[n, M d] as M tensors [n, d]."""
         return list(content.chunk(len(self.modalities), dim=1))
 
-    def _fixed(self, name: str) -> Tensor:
-        return getattr(self, f"features_{name}")
-
 
 def _on_graph(graph: SparseGraph, n_layers: int, parts: list[Tensor]) -> tuple[Tensor, ...]:
     """B7: the last layer alone, rows of unit norm over all parts [n, d] together."""
@@ -374,9 +367,9 @@ def _on_graph(graph: SparseGraph, n_layers: int, parts: list[Tensor]) -> tuple[T
     return unit_rows(x).chunk(len(parts), dim=1)
 
 
-def _projections(names: tuple[str, ...], widths: list[int], dim: int) -> nn.ModuleDict:
-    projections = nn.ModuleDict()
-    for name, width in zip(names, widths, strict=True):
-        projections[name] = nn.Linear(width, dim)
-        nn.init.xavier_normal_(projections[name].weight)
-    return projections
+def _projections(widths: dict[str, int], dim: int) -> nn.ModuleDict:
+    layers = nn.ModuleDict()
+    for name, width in widths.items():
+        layers[name] = nn.Linear(width, dim)
+        nn.init.xavier_normal_(layers[name].weight)
+    return layers

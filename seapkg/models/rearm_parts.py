@@ -25,13 +25,11 @@ from seapkg.models.base import feature_table, rows, training_pairs, unit_rows
 
 
 def enhanced_graph(side: str, dataset, config, mean_of_items: SparseGraph) -> SparseGraph:
-    """The graph among users or among items: β times co-occurrence plus 1 - β times similarity (B2-B4).
+    """The user or item graph: β times co-occurrence plus 1 - β times similarity (B2-B4).
 
-    Args:
-        side: "user" or "item".
-        dataset: gives the training pairs and features; given item graphs replace the items' feature graphs.
-        config: a `REARMConfig`.
-        mean_of_items: [n_users, n_items], users' mean over their items (B1).
+    Args: side: "user" or "item". dataset: gives the training pairs and features; given item graphs
+        replace the items' feature graphs. config: a `REARMConfig`. mean_of_items: [n_users,
+        n_items], users' mean over their items (B1).
 
     Returns:
         A graph of the n nodes of this side, [n, n]. A term without weight is not built.
@@ -57,7 +55,7 @@ def enhanced_graph(side: str, dataset, config, mean_of_items: SparseGraph) -> Sp
 
 
 def _feature_graph(dataset, k: int, image_weight: float, mean: SparseGraph | None) -> SparseGraph:
-    """B2: similarity graphs of items, or of users by the `mean` of their items, mixed by modality. [n, n]"""
+    """B2: similarity of items, or of users by the `mean` of their items. Returns [n, n]."""
     shares = initial_shares(dataset.modalities, image_weight)
     graphs = []
     for name, share in zip(dataset.modalities, shares, strict=True):
@@ -74,7 +72,7 @@ def _feature_graph(dataset, k: int, image_weight: float, mean: SparseGraph | Non
 def coordinate_attention(
     query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None, share: float = 1.0
 ) -> Tensor:
-    """Attention whose tokens are coordinates (B8): out_a = Σ_b softmax_b(q_a k_b) v_b, for each row.
+    """Attention among coordinates (B8): out_a = Σ_b softmax_b(q_a k_b) v_b, for each row.
 
     Computed by `seapkg.kernels.rank_one_attention`.
 
@@ -93,10 +91,10 @@ def coordinate_attention(
 
 
 class DimensionAttention(nn.Module):
-    """One head of width 1, in which the d coordinates of a vector attend to those of another vector (B8).
+    """One head of width 1: the coordinates of a vector attend to those of another vector (B8).
 
-    Query, key and value each have a scalar weight and bias, the output has a weight. The output bias is left out, as
-    the layer norm that follows would remove it.
+    Query, key and value each have a scalar weight and bias, the output has a weight. The output
+    bias is left out, as the layer norm that follows would remove it.
     """
 
     def __init__(self) -> None:
@@ -131,8 +129,8 @@ class DimensionAttention(nn.Module):
 class MetaNetwork(nn.Module):
     """What the modalities of a node share: a low-rank transform of its id vector (B13).
 
-    The modalities give a key; from the key come the two factors of the transform, of unit norm. The mean of each
-    factor over all nodes is added before a softmax.
+    The modalities give a key; from the key come the two factors of the transform, of unit norm. The
+    mean of each factor over all nodes is added before a softmax.
 
     Args:
         width: of the modalities' vectors side by side.
@@ -168,14 +166,16 @@ class MetaNetwork(nn.Module):
 
     @staticmethod
     def _factor(network: nn.Sequential, key: Tensor, index: Tensor | None) -> Tensor:
-        """The network's unit rows for the nodes `index`, plus their mean over all nodes. [b, dim rank]"""
+        """The network's unit rows for `index`, plus their mean over all nodes: [b, dim rank]."""
         hidden, last = network[:2](key), network[2]
         of_nodes = unit_rows(last(taken(hidden, index)))
         return of_nodes + mean_unit_row(hidden, last.weight, last.bias)
 
 
 def mean_of_unit_rows(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The mean over the rows of x Wᵀ + b, each at unit norm; computed by `seapkg.kernels.mean_unit_row`.
+    """The mean over the rows of x Wᵀ + b, each at unit norm.
+
+    Computed by `seapkg.kernels.mean_unit_row`.
 
     Args:
         x: [n, h].

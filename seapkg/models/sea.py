@@ -1,7 +1,7 @@
 """SEA: "It is Never Too Late to Mend: Separate Learning for Multimedia Recommendation".
 
-Two formulations: "paper" follows the text, "released" the authors' code. Each of their differences is an option whose
-default depends on the formulation.
+Two formulations: "paper" follows the text, "released" the authors' code. Each of their differences
+is an option whose default depends on the formulation.
 """
 
 from __future__ import annotations
@@ -19,30 +19,44 @@ from seapkg.models.base import (
     RECOMPUTED_ROWS,
     batch_rows,
     embedding_table,
-    feature_table,
     ranking_loss,
     recomputed,
     training_graph,
 )
+from seapkg.models.features import FeatureTables
 from seapkg.models.registry import system
-from seapkg.models.separate import AlignmentHead, Parts, Separating, Separation, SeparationConfig
+from seapkg.models.separate import (
+    Alignment,
+    AlignmentHead,
+    Distancing,
+    Parts,
+    Separating,
+    Separation,
+    SeparationConfig,
+)
 from seapkg.options import configuration, option, resolve
 
 FORMULATIONS = {
     "paper": {
-        "split": "after_gnn", "graph_weights": "learned", "log_base": "e", "club_pairs": "within", "club_shared": False,
-        "club_estimate": "exact", "club_half": False, "club_clamp": False, "club_average": False, "l2_mean": False,
+        "split": "after_gnn", "graph_weights": "learned", "log_base": "e", "club_pairs": "within",
+        "club_shared": False, "club_estimate": "exact", "club_half": False, "club_clamp": False,
+        "club_average": False, "l2_mean": False,
     },
     "released": {
-        "split": "before_gnn", "graph_weights": "fixed", "log_base": "2", "club_pairs": "across", "club_shared": True,
-        "club_estimate": "sampled", "club_half": True, "club_clamp": True, "club_average": True, "l2_mean": True,
+        "split": "before_gnn", "graph_weights": "fixed", "log_base": "2", "club_pairs": "across",
+        "club_shared": True, "club_estimate": "sampled", "club_half": True, "club_clamp": True,
+        "club_average": True, "l2_mean": True,
     },
 }  # fmt: skip
 VARIANTS = {
-    "a": ("solosim", "club"), "b": ("solosim", "negative_l2"),
-    "c": ("info_nce", "club"), "d": ("info_nce", "negative_l2"),
-    "without_alignment": ("none", "club"), "without_distancing": ("solosim", "none"), "without_all": ("none", "none"),
-}  # fmt: skip
+    "a": ("solosim", "club"),
+    "b": ("solosim", "negative_l2"),
+    "c": ("info_nce", "club"),
+    "d": ("info_nce", "negative_l2"),
+    "without_alignment": ("none", "club"),
+    "without_distancing": ("solosim", "none"),
+    "without_all": ("none", "none"),
+}
 
 
 @configuration
@@ -57,10 +71,10 @@ class SEAConfig(SeparationConfig):
     ] = option(
         "a", "SEAa to SEAd of Table 4, or an ablation of Fig. 3; sets alignment, distancing."
     )
-    alignment: Literal["solosim", "info_nce", "positives", "none"] | None = option(
+    alignment: Alignment | None = option(
         None, "Alignment of the generic parts; by default that of the variant."
     )
-    distancing: Literal["club", "negative_l2", "orthogonal", "none"] | None = option(
+    distancing: Distancing | None = option(
         None, "Distance of generic and unique parts; by default that of the variant."
     )
     alignment_weight: float = option(
@@ -125,7 +139,7 @@ class SEAConfig(SeparationConfig):
 
 
 class Encoder(nn.Module):
-    """An item's content: features [n, width] -> encoder_width -> [n, embed_dim], with a leaky ReLU between."""
+    """Content of items: width -> encoder_width -> embed_dim, with a leaky ReLU between."""
 
     def __init__(self, width: int, config: SEAConfig) -> None:
         super().__init__()
@@ -138,7 +152,7 @@ class Encoder(nn.Module):
 
 
 class WideEncoder(Encoder):
-    """The published code's encoder: a wide linear map of the features, whose halves are generic and unique."""
+    """The published encoder: a wide linear map first, whose halves are generic and unique."""
 
     def __init__(self, width: int, config: SEAConfig) -> None:
         super().__init__(width, config)
@@ -181,7 +195,9 @@ def read_halves(
     of_generic: list[nn.Linear],
     of_unique: list[nn.Linear],
 ) -> tuple[Tensor, ...]:
-    """What layers make of V = wide(features) and its halves; computed by `seapkg.kernels.folded_linear`.
+    """What layers make of V = wide(features) and its halves.
+
+    Computed by `seapkg.kernels.folded_linear`.
 
     Args:
         features: [n, width].
@@ -213,35 +229,44 @@ def read_halves(
 class SEA(Separating):
     """Separate learning of generic and unique item parts on a user-item and an item-item graph.
 
-    Equations (numbers of the paper; [a ‖ b] is side by side, m a modality):
+    An item has no embedding of its own: it is its features. [a ; b] is one above the other,
+    [a ‖ b] side by side, m a modality; numbers are those of the paper.
 
-    - x_m = unit rows of [Q_m ; F_m(X_m)]: a user table and the encoded features. Items have no table.
-    - Eq. 6, 7: x̄_m = Σ_l Â^l x_m, layers on the user-item graph, summed.
-    - Eq. 8-11: S = Σ_m α_m Ŝ_m, kNN graphs of the features.
-    - Eq. 12, 17: e_u = [w_um x̄_um]_m, e_i = r_i + S r_i with r_i = [x̄_im]_m.
-    - Eq. 13: items' halves are the generic part g_m and the unique part u_m.
-    - Eq. 19: L = L_BPR + α L_align + β L_dis, with Eq. 18, Eq. 16 on g, and Eq. 15 or Eq. 30 on (g_m, u_m).
+    Equations:
+        x_m = unit rows of [Q_m ; F_m(X_m)], a user table and the encoded features.
+        x̄_m = x_m + Â x_m + ... + Â^L x_m                           (Eq. 6, 7)
+        S = Σ_m α_m Ŝ_m, kNN graphs of the features                  (Eq. 8-11)
+        e_u = [w_u1 x̄_u1 ‖ w_u2 x̄_u2 ‖ ...]
+        e_i = r_i + S r_i, r_i = [x̄_i1 ‖ x̄_i2 ‖ ...]                (Eq. 12, 17)
+        [g_m ‖ u_m] = x̄_m of the items, split in halves              (Eq. 13)
+        L = L_BPR + α L_align(g) + β Σ_m L_dis(g_m, u_m)             (Eq. 15, 16, 18, 19, 30)
 
     Differences from the published code, in both formulations:
+        * kNN graphs: ties go to the lowest id and each item is its own first neighbour. Published
+          is whatever top-k returns, so that items with equal features may miss themselves.
+        * Given item graphs (`baby`, `sports`) replace those of the features. In them a few items
+          are not their own neighbours.
+        * Evaluation uses current vectors; published ones are one step old. Early stopping compares
+          unrounded metrics; published ones have four digits.
+        * CLUB's fit has a learning rate of its own, `club_learning_rate`.
+        * Negative distance has the weight β. The published code has it as a comment, without
+          weight, that would drop the text.
+        * Left out, as they change no result: biases in front of a batch norm, parameters without
+          gradient, the second normalisation of views, unused samples, the mirror gradient.
 
-    - kNN graphs: ties go to the lowest id and each item is its own first neighbour; published is whatever top-k
-      returns, so that items of equal features may miss themselves. Given item graphs (`baby`, `sports`) replace those
-      of the features; in them a few items are not their own neighbours.
-    - Evaluation uses current vectors; published ones are one step old. Early stopping compares metrics without
-      rounding; published, they are rounded to four digits.
-    - CLUB's fit has its own learning rate, `club_learning_rate`.
-    - Negative distance has the weight β; the published code has it as a comment, without weight.
-    - Biases in front of a batch norm and parameters without gradient are left out, as are the mirror gradient and
-      what is computed and not used.
+    Differences between the text and the published code, chosen by `formulation`:
+        * `split`: the GNN's output, or a wide linear map of the features. The map is as wide as
+          the features; the published one is fixed at 4096 and 384.
+        * `graph_weights`, `log_base`, `l2_mean` and the options named `club_...`.
+        * In both formulations BPR is a mean over the batch (the text has a sum), layers start as
+          torch starts them (the text has Xavier), and user weights are softmaxed once, at the
+          start.
 
-    Differences between the text and the published code are those of the formulations: `split` (the GNN's output, or
-    a wide linear map of the features whose width is fixed at theirs), `graph_weights`, `log_base`, `club_...` and
-    `l2_mean`. In both, BPR is a mean over the batch (the text has a sum), layers start as torch starts them (the text
-    has Xavier), and user weights are softmaxed once, at the start.
-
-    Settings: α, β and τ of the published results are not recorded. The code's defaults are .012, .006 and .2 (the
-    command line's .046 is overwritten). The authors' log of VBPR + SEA has α .1, τ .1, a distance coefficient of .01,
-    a weight of 2.0, and stops on Recall@50.
+    Settings of the published results:
+        * α, β and τ are not recorded. The code's defaults are .012, .006 and .2; the .046 of the
+          command line is overwritten.
+        * The authors' log of VBPR + SEA has α = .1, τ = .1, a distance coefficient of .01, a weight
+          of 2.0, and stops on Recall@50.
     """
 
     config_class = SEAConfig
@@ -252,9 +277,8 @@ class SEA(Separating):
         super().__init__(dataset, config)
         self.modalities = dataset.modalities
         self.splits_early = config.split == "before_gnn"
-        widths = {name: dataset.features[name].shape[1] for name in self.modalities}
-        for name in self.modalities:
-            self.register_buffer(f"features_{name}", feature_table(dataset, name), persistent=False)
+        self.features = FeatureTables(dataset)
+        widths = self.features.widths_by_name
         dim, half = config.embed_dim, config.embed_dim // 2
         self.users = nn.ParameterDict()
         for name in self.modalities:
@@ -293,7 +317,7 @@ class SEA(Separating):
         """Per modality the propagated nodes [N, d] and, if asked for, the parts (Eq. 13)."""
         content, parts = {}, {}
         for name, encoder in self.encoders.items():
-            features = getattr(self, f"features_{name}")
+            features = self.features[name]
             if with_parts and self.splits_early:
                 head = self.separation.head(name)
                 content[name], parts[name] = encoder.with_parts(features, head)
@@ -306,14 +330,14 @@ class SEA(Separating):
         return nodes, parts
 
     def _propagate(self, content: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Eq. 6, 7: layers on the user-item graph, summed; all modalities in one sparse product. [N, d] each"""
+        """Eq. 6, 7: the sum of layers, all modalities in one product. Returns [N, d] each."""
         nodes = [torch.cat([self.users[name], content[name]]) for name in self.modalities]
         unit = torch.cat([F.normalize(part, dim=1) for part in nodes], dim=1)  # [N, M d]
         summed = sum_of_layers(self.graph, unit, self.config.n_layers)
         return dict(zip(self.modalities, summed.chunk(len(nodes), dim=1), strict=True))
 
     def _fuse(self, nodes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Eq. 12, 17: users weigh their modalities, items add their neighbours. [U, M d], [I, M d]"""
+        """Eq. 12, 17: weighted users [U, M d], and items plus their neighbours [I, M d]."""
         users = [part[: self.n_users] for part in nodes.values()]
         weights = self.user_weights.split(1, dim=1)  # [U, 1] each
         users = [weight * part for weight, part in zip(weights, users, strict=True)]

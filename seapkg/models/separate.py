@@ -1,7 +1,7 @@
-"""Separate learning as a part of any model: split, align the generic parts, separate generic from unique.
+"""Separate learning as a part of any model: split, align generic parts, move unique parts away.
 
-A model passes, per modality, a generic and a unique part [n_items, d] and gets two weighted loss terms. The parts must
-enter the model's score; otherwise the losses cannot change a ranking.
+A model passes, per modality, a generic and a unique part [n_items, d] and gets two weighted loss
+terms. The parts must enter the model's score; otherwise the losses cannot change a ranking.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ALL = "all modalities"  # name of the shared network; a modality's name has no space
 ALIGNMENTS = {"solosim": solosim, "info_nce": info_nce, "positives": positives}
+Alignment = Literal["solosim", "info_nce", "positives", "none"]
+Distancing = Literal["club", "negative_l2", "orthogonal", "none"]
 DISTANCES = {"negative_l2": negative_l2, "orthogonal": orthogonality}
 
 
@@ -34,7 +36,7 @@ DISTANCES = {"negative_l2": negative_l2, "orthogonal": orthogonality}
 class SeparationConfig:
     """Options of separate learning; weight 0 or "none" switches a part off."""
 
-    alignment: Literal["solosim", "info_nce", "positives", "none"] = option(
+    alignment: Alignment = option(
         "none", "Alignment of the generic parts: Solosim, InfoNCE, positive pairs only, or none."
     )
     alignment_weight: float = option(0.1, "Weight α of the alignment.", ge=0)
@@ -44,7 +46,7 @@ class SeparationConfig:
     temperature: float = option(0.2, "Temperature τ of the alignment.", gt=0)
     head_hidden: int = option(64, "Hidden units of the alignment head.", ge=1)
     head_out: int = option(32, "Output width of the alignment head.", ge=1)
-    distancing: Literal["club", "negative_l2", "orthogonal", "none"] = option(
+    distancing: Distancing = option(
         "none", "Distance of generic and unique parts: CLUB, negative L2, orthogonality, or none."
     )
     distancing_weight: float = option(0.01, "Weight β of the distancing.", ge=0)
@@ -83,15 +85,15 @@ class SeparationConfig:
     def __post_init__(self) -> None:
         if self.club_pairs == "across" and not self.club_shared:
             raise RequestError(
-                "club_pairs=across fits one network for all modalities: set club_shared=true as well"
+                "club_pairs=across fits one network for all modalities: set club_shared=true too"
             )
 
 
 def check_halves(config) -> None:
-    """Raises RequestError where an odd `embed_dim` would be split in a generic and a unique half."""
+    """Raises RequestError if an odd `embed_dim` would be split in halves."""
     if config.embed_dim % 2 and config.separates:
         raise RequestError(
-            f"option embed_dim must be even where it is split in two halves; it is {config.embed_dim}"
+            f"option embed_dim must be even, as it is split in halves; it is {config.embed_dim}"
         )
 
 
@@ -99,9 +101,8 @@ def check_halves(config) -> None:
 class Parts:
     """The parts of one modality (SEA Eq. 13).
 
-    Attributes:
-        generic, unique: [n_items, part_width].
-        hidden: [n_items, head_hidden], the generic part after the first layer of its alignment head; None without
+    Attributes: generic, unique: [n_items, part_width]. hidden: [n_items, head_hidden], the generic
+        part after the first layer of its alignment head; None without
             a head.
     """
 
@@ -111,10 +112,11 @@ class Parts:
 
 
 class AlignmentHead(nn.Module):
-    """dim -> hidden -> hidden -> out with batch norm and ReLU between; rows are scaled to unit norm.
+    """dim -> hidden -> hidden -> out with batch norm and ReLU between, then unit norm.
 
-    `first` is apart from `rest`, so that a linear map in front of it can be folded in. Layers in front of a batch norm
-    have no bias, as its gradient would be zero. Batch statistics are used at evaluation too: scores never read views.
+    `first` is apart from `rest`, so that a linear map in front of it can be folded in. Layers in
+    front of a batch norm have no bias, as its gradient would be zero. Batch statistics are used at
+    evaluation too: scores never read views.
 
     Args:
         dim, hidden, out: widths of the input, the hidden layers and the view.
@@ -145,8 +147,8 @@ class Separation(nn.Module):
     """Alignment of generic parts and distancing of generic from unique parts (SEA Eq. 13-16, 30).
 
     Args:
-        head_widths: modality -> input width of its alignment head. In each pair of modalities the later one gives
-            the rows of Solosim (text, as published), the earlier one the columns (image).
+        head_widths: modality -> input width of its alignment head. In each pair of modalities the
+            later one gives the rows of Solosim (text, as published), the earlier one the columns.
         part_width: width of the generic and unique parts.
         config: which terms there are, and their weights.
     """
@@ -175,7 +177,7 @@ class Separation(nn.Module):
         return self.heads[name] if name in self.heads else None
 
     def split(self, items: dict[str, Tensor]) -> dict[str, Parts]:
-        """Splits the items' representation of each modality, [n_items, 2 part_width], in its halves (SEA Eq. 13)."""
+        """Splits each modality's items [n_items, 2 part_width] in halves (SEA Eq. 13)."""
         parts = {}
         for name, whole in items.items():
             generic, unique = whole.chunk(2, dim=1)
@@ -203,7 +205,7 @@ class Separation(nn.Module):
         return terms
 
     def named(self, parts: dict[str, Parts]) -> dict[str, Tensor]:
-        """The parts as "modality/generic", "modality/unique" and, with a head, "modality/aligned"."""
+        """Parts by name: "modality/generic", "modality/unique", with a head "modality/aligned"."""
         named = {}
         for name, part in parts.items():
             named[f"{name}/generic"] = part.generic

@@ -79,7 +79,7 @@ class PublishedSEA:
             self.fit.fit([(t1, v1), (t2, v2)], self.config.club_steps)
 
     def _features(self, name: str) -> Tensor:
-        return getattr(self.model, f"features_{name}")
+        return self.model.features[name]
 
     def _propagated(self, name: str, wide: Tensor) -> Tensor:
         encoder = self.model.encoders[name]

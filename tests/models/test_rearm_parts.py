@@ -5,8 +5,8 @@ import torch
 from tiny import small, tiny
 
 from seapkg.errors import RequestError
-from seapkg.models.rearm_parts import DimensionAttention, enhanced_graph
 from seapkg.graph import mean_graph
+from seapkg.models.rearm_parts import DimensionAttention, enhanced_graph
 
 
 def attention() -> DimensionAttention:
