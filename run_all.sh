@@ -13,8 +13,13 @@ Sets up if needed, then runs every notebook and draws every figure and table.
 
 Figures and their index come to figures/PROFILE/.
 
-Options go to `python -m seapkg.studies.notebooks PROFILE`.
-SEAPKG_TORCH_INDEX, where set, is the package index that set-up takes torch from.
+Options go to `python -m seapkg.studies.notebooks PROFILE`; --help lists them. Among them:
+
+  --plan        list what would be trained, and how long; run nothing
+  --workers N   train in N processes, then run N notebooks at once (default: the cores, at most 4)
+  --offline     train nothing
+
+SEAPKG_TORCH_INDEX: the package index that set-up takes torch from.
 Exit codes: 0 done, 1 something failed, 2 the request is wrong.
 TEXT
 }
@@ -28,4 +33,6 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source .ci/setup.sh
+# glibc keeps the large arrays that every training step frees, instead of fetching their pages anew.
+export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_TOP_PAD_=67108864
 exec "$python" -m seapkg.studies.notebooks "$profile" "${@:2}"

@@ -1,11 +1,11 @@
-"""Multimodal recommendation by separate learning: data, models, training, and the runs of experiments.
+"""Multimodal recommendation by separate learning: data, models, training, runs and studies.
 
     import seapkg
     data = seapkg.load("synthetic")
     run = seapkg.train("sea", data, seed=0)
     run.test, run.curves, run.recommend(user=7, k=10)
 
-The names below are imported when they are first used, so that `import seapkg` costs next to nothing.
+The names below are imported at their first use, so `import seapkg` is fast.
 """
 
 import importlib
@@ -18,6 +18,7 @@ _HOMES = {
     "seapkg.runs.store": ("Store",),
     "seapkg.runs.train": ("train",),
     "seapkg.models": ("systems",),
+    "seapkg.studies": ("study",),
     "seapkg.training": ("TrainingConfig", "evaluate", "fit"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,4 +1,4 @@
-"""The machine a run stands on: its device, its precision, its memory."""
+"""The machine a run uses: its device, its precision, its memory, and help when memory runs out."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import contextlib
 import ctypes
 import gc
 import platform
+import re
 import resource
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
-from seapkg.errors import RequestError
+from seapkg.errors import OutOfMemory, RequestError
 
+T = TypeVar("T")
 STATUS = Path("/proc/self/status")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # names and values of malloc.h
+OUT_OF_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
+BYTES = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is CUDA where there is one, else the CPU. Raises RequestError for a device that is not there."""
+    """The torch device called `name`: "auto" (CUDA where available, else the CPU), "cpu", "cuda" or
+    "cuda:N".
+
+    Raises:
+        RequestError: for another name, or a device that is not available.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise RequestError(f"device must be auto, cpu, cuda or cuda:N; it is {name!r}") from None
-    if device.type not in ("cpu", "cuda"):
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device(name)
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise RequestError(f"device must be auto, cpu, cuda or cuda:N; it is {name!r}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RequestError(
-            f"device {name} is not there: torch sees {torch.cuda.device_count()} CUDA devices"
-        )
+    device = torch.device(name)
+    available = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= available:
+        raise RequestError(f"device {name} is not available: torch sees {available} CUDA devices")
     return device
 
 
@@ -43,8 +51,12 @@ def describe_device(device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def precision_context(precision: str):
-    """ "exact" leaves float32 as it is; "fast" lets matrix products use bfloat16 (CPU) or TF32 (CUDA) inside."""
+def precision_context(precision: str) -> Iterator[None]:
+    """Sets the precision of matrix products inside the block.
+
+    Args:
+        precision: "exact" keeps float32; "fast" allows bfloat16 (CPU) or TF32 (CUDA).
+    """
     if precision not in ("exact", "fast"):
         raise RequestError(f"precision must be exact or fast; it is {precision!r}")
     before = torch.get_float32_matmul_precision()
@@ -56,51 +68,108 @@ def precision_context(precision: str):
 
 
 def keep_freed_memory() -> None:
-    """Asks the C library to keep freed blocks instead of handing them back to the system.
+    """Tells glibc's malloc to keep freed blocks instead of returning them to the system.
 
-    A training step allocates and frees the same large arrays over and over; fetching their pages anew each time
-    costs up to half of a step. Only glibc has the setting; elsewhere nothing happens.
+    A training step allocates and frees the same large arrays again and again; fetching their pages
+    anew costs up to half of a step. The setting holds for the whole process and cannot be undone,
+    so only the command line and worker processes call this. MALLOC_MMAP_MAX_,
+    MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ in the environment do the same.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None:
-        set_option(
-            M_MMAP_MAX, 0
-        )  # no block of its own for a large array, which would be handed back when freed
+    set_option = _of_glibc("mallopt")
+    if set_option:
+        set_option(M_MMAP_MAX, 0)  # large arrays come from the heap, which keeps them
         set_option(M_TRIM_THRESHOLD, 2**31 - 1)
         set_option(M_TOP_PAD, 64 << 20)
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Starts the measure of peak memory anew, where the system can: on CUDA, and on Linux.
+    """Restarts the measurement of peak memory, where the system can: on CUDA and on Linux.
 
-    Memory that was freed and kept (`keep_freed_memory`) is handed back first, lest it be counted once more.
+    Freed memory that malloc holds is returned first, so that it is not counted again.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     gc.collect()
-    if sys.platform.startswith("linux"):
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    trim = _of_glibc("malloc_trim")
+    if trim:
+        trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MB since `forget_peak_memory`: of the device's allocations on CUDA, else of this whole process.
+    """Peak memory in MB since `forget_peak_memory`: of CUDA allocations, else of the whole process.
 
-    Where the system cannot forget (macOS), it is the peak since the process began.
+    On macOS it is the peak since the process began.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    if STATUS.exists():
-        kibibytes = next(
-            line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:")
-        )
-        return int(kibibytes) * 1024 / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (
-        peak if sys.platform == "darwin" else peak * 1024
-    ) / 1e6  # bytes there, kibibytes elsewhere
+    peak = _status_mb("VmHWM")
+    if peak is not None:
+        return peak
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes elsewhere
+    return usage * unit / 1e6
+
+
+def in_blocks(work: Callable[[int], T], size: int, what: str) -> T:
+    """Returns `work(size)`, where `size` is a number of rows; out of memory, tries once more with
+    half as many.
+
+    Raises:
+        OutOfMemory: where half is too much as well; the message says `what` was done.
+    """
+    try:
+        return work(size)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    remedy = "already in half blocks: close other programs, or use a machine with more memory"
+    with explained(what, remedy):
+        return work(max(1, size // 2))
+
+
+@contextlib.contextmanager
+def explained(what: str, remedy: str) -> Iterator[None]:
+    """Turns every out-of-memory error inside the block into an `OutOfMemory` with the amount and a
+    remedy.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(f"out of memory in {what}{_amounts(error)}: {remedy}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch (on any device) means that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and any(m in message for m in OUT_OF_MEMORY_MESSAGES)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of the C library; None where it is not glibc."""
+    is_linux = sys.platform.startswith("linux")
+    return getattr(ctypes.CDLL(None), name, None) if is_linux else None
+
+
+def _amounts(error: BaseException) -> str:
+    """ ", which asked for 12 MB beside the 3400 MB in use", as far as the amounts are known."""
+    in_use = _status_mb("VmRSS")
+    requested = re.search(r"allocate ([\d.]+) (bytes|KiB|MiB|GiB|TiB)", str(error))
+    if requested is None:
+        return "" if in_use is None else f", which held {in_use:.0f} MB"
+    megabytes = float(requested[1]) * BYTES[requested[2]] / 1e6
+    beside = "" if in_use is None else f" beside the {in_use:.0f} MB in use"
+    return f", which asked for {megabytes:.0f} MB{beside}"
+
+
+def _status_mb(name: str) -> float | None:
+    """An entry of /proc/self/status in MB; None where the system has no such file."""
+    if not STATUS.exists():
+        return None
+    kibibytes = re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text())
+    return None if kibibytes is None else int(kibibytes[1]) * 1024 / 1e6

@@ -10,25 +10,55 @@ Values are checked, and text from a command line is converted, when a configurat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from seapkg.errors import RequestError
+from seapkg.errors import RequestError, did_you_mean
 
 C = TypeVar("C", bound=type)
 
 
 @dataclass(frozen=True)
 class Range:
-    """A search range of numbers from `low` to `high`, both included; `log` searches orders of magnitude evenly."""
+    """A search range from `low` to `high`, both included.
+
+    Attributes:
+        low, high: the bounds.
+        log: search orders of magnitude evenly.
+    """
 
     low: float
     high: float
     log: bool = False
+
+
+@dataclass(frozen=True)
+class Described:
+    """An option as the command line and the docs show it."""
+
+    name: str
+    kind: Any
+    default: Any
+    meaning: str
+    search: Range | Sequence[Any] | None
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types it takes: (int, NoneType) for `int | None`."""
+        if typing.get_origin(self.kind) is typing.Literal:
+            return (self.kind,)
+        return typing.get_args(self.kind) or (self.kind,)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of a `Literal`; () for other types."""
+        literals = [kind for kind in self.kinds if typing.get_origin(kind) is typing.Literal]
+        return typing.get_args(literals[0]) if literals else ()
 
 
 def option(
@@ -47,15 +77,18 @@ def option(
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def configuration(cls: C) -> C:
-    """Makes `cls` a frozen dataclass whose values are checked; a wrong one is a `RequestError`.
+    """Makes `cls` a frozen dataclass whose values are checked.
 
-    The error names the option, the value and the bound.
+    Its constructor raises RequestError for a wrong value, naming the option, the value and the
+    bound, and for an unknown option, listing the known ones.
     """
     config = ConfigDict(extra="forbid", allow_inf_nan=False)
     made = checked_dataclass(frozen=True, kw_only=True, config=config)(cls)
     check = made.__init__
 
     def __init__(self, **values: Any) -> None:
+        check_names(cls.__name__, values, [known.name for known in describe_options(made)])
+        _refuse_bools(made, values)
         try:
             check(self, **values)
         except ValidationError as error:
@@ -65,27 +98,38 @@ def configuration(cls: C) -> C:
     return made
 
 
-@dataclass(frozen=True)
-class Described:
-    """An option as the command line and the docs show it."""
-
-    name: str
-    kind: Any
-    default: Any
-    meaning: str
-    search: Range | Sequence[Any] | None
-
-
 def describe_options(config_class: type) -> Iterator[Described]:
     """Every option of a configuration in the order of its fields."""
     for field in dataclasses.fields(config_class):
         info = config_class.__pydantic_fields__[field.name]
-        extra = info.json_schema_extra or {}
-        yield Described(
-            field.name, info.annotation, info.default, info.description or "", extra.get("search")
-        )
+        search = info.json_schema_extra["search"]
+        yield Described(field.name, info.annotation, info.default, info.description, search)
 
 
-def _explain(error: dict[str, Any]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "the configuration"
-    return f"option {name}: {error['msg'][:1].lower()}{error['msg'][1:]}; it is {error['input']!r}"
+def check_names(owner: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Raises RequestError for a name that `known` lacks, with a hint and the known names."""
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            listed = ", ".join(sorted(known)) or "none"
+            raise RequestError(f"{owner} has no option {name!r}{hint}; it has {listed}")
+
+
+def resolve(config: Any, defaults: Mapping[str, Any]) -> None:
+    """Gives options that are None the value that follows from other options."""
+    for name, value in defaults.items():
+        if getattr(config, name) is None:
+            object.__setattr__(config, name, value)
+
+
+def _refuse_bools(config_class: type, values: Mapping[str, Any]) -> None:
+    """Pydantic would take True for the number 1."""
+    for known in describe_options(config_class):
+        value = values.get(known.name)
+        if isinstance(value, bool) and bool not in known.kinds:
+            raise RequestError(f"option {known.name} must not be true or false; it is {value!r}")
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    rule = error["msg"].replace("Input should", "must")
+    return f"option {error['loc'][0]} {rule}; it is {error['input']!r}"

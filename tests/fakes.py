@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from seapkg.runs import archive
 from seapkg.runs.spec import RunSpec
 from seapkg.runs.store import Store
 
@@ -52,9 +53,15 @@ def data(provenance="made up", source="some/where/toy"):
     return SimpleNamespace(source=source, provenance=provenance)
 
 
+def files(one, fitted=None, trained=None):
+    """The files of a finished run."""
+    fitted, trained = fitted or fit(), trained or model()
+    return archive.pack(one, fitted, model=trained, dataset=data())
+
+
 def store_of(folder, *specs, values=None) -> Store:
     """A store with a finished run of each spec."""
     store = Store(folder)
     for number, one in enumerate(specs):
-        store.save(one, fit(values[number] if values else 0.1), model=model(), dataset=data())
+        store.save(one, files(one, fit(values[number] if values else 0.1)))
     return store

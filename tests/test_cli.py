@@ -10,11 +10,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny import tiny
 
-from seapkg.__main__ import main, settings
+import seapkg
+from seapkg.__main__ import main, parser
+from seapkg.commands.training import planned_run, settings
 from seapkg.errors import RequestError
+from seapkg.models import Recommender
+from seapkg.models.bpr import BPR
+from seapkg.runs.store import Store
+from seapkg.runs.train import carry_out
 
 FIELDS = [
     "run", "model", "dataset", "seed", "epochs", "best_epoch", "valid", "test", "seconds_per_epoch",
@@ -168,17 +175,14 @@ def test_models_lists_each_with_description_needs_and_options(capsys):
 
     assert main(["models"]) == 0
     out = capsys.readouterr().out
-    heads = [line for line in out.splitlines() if not line.startswith(" ") and ": " in line]
+    heads = [line for line in out.splitlines() if line[:1].strip() and ": " in line]
     assert [head.split(":")[0] for head in heads] == list(systems())
     assert all(
         ("needs item features" in head) == systems()[head.split(":")[0]].model.needs_features
         for head in heads
     )
-    assert (
-        "    embed_dim = 64" in out
-        and "    patience = 20" in out
-        and "    formulation = paper" in out
-    )
+    assert "    embed_dim = 64" in out and "    patience = 20  (int, >= 0)  " in out
+    assert "    formulation = paper  (paper | released)  " in out
 
 
 def test_data_check_describes_a_folder(folder, capsys):
@@ -234,14 +238,117 @@ def test_recommend_refuses_unknown_runs_and_users(store, capsys, run, user, said
 def test_runs_is_a_table(store, capsys):
     assert main(["runs", "--store", str(store)]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split("  ")[0] == "run" and "test R@20" in head
-    assert row.startswith("bpr-toy-") and " toy " in row
+    assert head.split()[0] == "run" and "test R@20" in head
+    assert row.strip().startswith("bpr-toy-")
 
 
 def test_no_runs_is_no_table_and_no_error(tmp_path, capsys):
     assert main(["runs", "--store", str(tmp_path / "none")]) == 0
     out, err = capsys.readouterr()
     assert out == "" and "no runs" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("lightgcn --data baby", {"n_layers": 2}),
+        ("lightgcn --data baby --tuned", {"n_layers": 3, "regularisation": 1e-3}),
+        ("lightgcn --data baby --tuned --set n_layers=1", {"n_layers": 1, "regularisation": 1e-3}),
+        ("sea --data baby --tuned --set formulation=released", {"batch_size": 8192, "n_layers": 3}),
+        ("sea --data lfm2k --tuned", {"formulation": "paper", "learning_rate": 3e-3}),
+        ("rearm --data sports --tuned", {"formulation": "clean", "preset": "sports"}),
+        ("lightgcn --data baby --tuned --epochs 4", {"max_epochs": 4, "n_layers": 3}),
+    ],
+)
+def test_tuned_takes_the_options_of_dataset_and_system(arguments, expected, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEAPKG_DATA", str(tmp_path))
+    spec = planned_run(parser().parse_args(["train", *arguments.split()])).spec
+    found = {**spec.config, **spec.training}
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_tuned_says_where_nothing_was_tuned(capsys):
+    planned_run(parser().parse_args("train popularity --data synthetic --tuned".split()))
+    assert "no options of popularity were tuned on synthetic" in one_line(capsys.readouterr().err)
+
+
+def test_verify_finds_a_finished_run_equal_to_the_last_bit(store, capsys):
+    assert main(["verify", "bpr", "--store", str(store)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1].startswith("bpr-toy-") and out[-1].endswith(": equal to the last bit")
+    assert any(line.split()[0] == "test/recall@20" for line in out)
+    assert main(["verify", "bpr", "--epochs", "1", "--store", str(store)]) == 0
+    assert "test/" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("factor", "code", "verdict"), [(1 + 1e-6, 0, "equal to rounding"), (1.1, 1, "different")]
+)
+def test_verify_tells_rounding_from_a_difference(factor, code, verdict, store, tmp_path, capsys):
+    shutil.copytree(store, tmp_path, dirs_exist_ok=True)
+    (folder,) = tmp_path.iterdir()
+    curves = Store(tmp_path).get(folder.name).curves
+    curves.assign(loss=curves["loss"] * factor).to_csv(folder / "curves.csv", index=False)
+    assert main(["verify", "bpr", "--store", str(tmp_path)]) == code
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1].endswith(f": {verdict}") and out[1].split()[0] == "loss"
+
+
+def test_export_writes_vectors_and_the_best_items_of_every_user(store, tmp_path, capsys):
+    assert main(["export", "bpr", "--out", str(tmp_path), "-k", "3", "--store", str(store)]) == 0
+    vectors, table = map(Path, capsys.readouterr().out.split())
+    arrays, rows = np.load(vectors), pd.read_csv(table)
+    assert list(rows.columns) == ["user", "rank", "item", "score"]
+    assert rows["user"].tolist() == np.repeat(np.arange(12), 3).tolist()
+    scores = (arrays["users"] @ arrays["items"].T)[rows["user"], rows["item"]]
+    np.testing.assert_allclose(rows["score"], scores, rtol=1e-5)
+    best = Store(store).get("bpr").recommend(2, 3)
+    assert rows[rows["user"] == 2]["item"].tolist() == best["item"].tolist()
+
+
+def test_a_model_whose_score_is_no_dot_product_exports_no_vectors(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(BPR, "scorer", lambda model: Recommender.scorer(model))
+    assert main(["export", "bpr", "--out", str(tmp_path), "--store", str(store)]) == 0
+    assert [path.suffix for path in tmp_path.iterdir()] == [".csv"]
+
+
+def test_export_of_a_committed_summary_says_that_it_has_no_model(store, tmp_path, capsys):
+    shutil.copytree(store, tmp_path, dirs_exist_ok=True)
+    (folder,) = tmp_path.iterdir()
+    (folder / "state.npz").unlink()
+    assert main(["export", "bpr", "--out", str(tmp_path), "--store", str(tmp_path)]) == 2
+    assert "state.npz" in one_line(capsys.readouterr().err)
+
+
+def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys, monkeypatch):
+    def sweep(plans, store, workers):
+        for plan in plans:
+            carry_out(plan, store, progress=False)
+
+    monkeypatch.setattr("seapkg.runs.sweep.sweep", sweep)  # its workers take seconds to start
+    ask = ["compare", "--data", str(folder), "--epochs", "1", "--store", str(tmp_path)]
+    assert main([*ask, "--systems", "popularity,bpr,vbpr", "--seeds", "2"]) == 0
+    out = capsys.readouterr().out.replace(" ± ", "±")
+    head, *rows = (line.split() for line in out.splitlines())
+    assert head == ["model", "seeds", "recall@10", "recall@20", "ndcg@10", "ndcg@20"]
+    assert {row[0]: row[1] for row in rows} == {"popularity": "1", "bpr": "2", "vbpr": "2"}
+    assert {row[0]: "±" in row[3] for row in rows} == {
+        "popularity": False,
+        "bpr": True,
+        "vbpr": True,
+    }
+    means = [float(row[3].split("±")[0]) for row in rows]
+    assert means == sorted(means, reverse=True)
+
+
+def test_compare_takes_rows_and_systems_and_refuses_others(folder, tmp_path, capsys):
+    from seapkg.commands.compare import _labels
+
+    data = seapkg.load(folder)
+    assert _labels(data, "sea,bpr") == ["sea (released)", "sea (paper)", "bpr"]
+    assert _labels(data, "sea (paper)") == ["sea (paper)"]
+    assert main(["compare", "--data", str(folder), "--systems", "bprr"]) == 2
+    assert "did you mean 'bpr'" in one_line(capsys.readouterr().err)
 
 
 def test_settings_keep_what_stands_behind_the_first_equals_sign():
@@ -252,9 +359,8 @@ def test_settings_keep_what_stands_behind_the_first_equals_sign():
 
 def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
     endless = "--set", "patience=1000000", "max_epochs=1000000"
-    heard = {
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    }  # a job in the background ignores it
+    # a job in the background ignores the signal unless it is told not to
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     training = command(
         "train", "lightgcn", "--data", "synthetic", "--store", tmp_path, *endless, **heard
     )
@@ -267,7 +373,7 @@ def test_an_interrupt_ends_with_one_line_code_130_and_an_empty_store(tmp_path):
     assert training.returncode == 130 and out == "" and "Traceback" not in seen + err
     assert (
         err.splitlines()[-1]
-        == "seapkg: interrupted; the same command goes on from the last checkpoint, if there is one"
+        == "seapkg: interrupted; the same command continues from its last checkpoint, if any"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -281,7 +387,8 @@ def test_a_reader_that_leaves_early_is_no_error():
 
 def test_importing_the_package_imports_no_notebook_and_no_plotting():
     code = (
-        "import sys, seapkg; light = set(sys.modules); seapkg.train, seapkg.load, seapkg.fit, seapkg.Dataset;"
+        "import sys, seapkg; light = set(sys.modules);"
+        "seapkg.train, seapkg.load, seapkg.fit, seapkg.Dataset;"
         "heavy = {'matplotlib', 'papermill', 'jupyter_client', 'IPython', 'nbformat'};"
         "print(sorted(heavy & set(sys.modules)), 'torch' in light)"
     )

@@ -1,6 +1,7 @@
 """Devices, precision and memory."""
 
 import ctypes
+import os
 import re
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def test_a_device_that_is_not_there_is_refused_with_the_number_of_those_that_are
     monkeypatch, name, count
 ):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(RequestError, match=f"{name} is not there: torch sees {count}"):
+    with pytest.raises(RequestError, match=f"{name} is not available: torch sees {count}"):
         device.choose_device(name)
 
 
@@ -98,3 +99,21 @@ def test_the_peak_memory_of_the_process_is_in_megabytes():
     kibibytes = int(re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())[1])
     peak = device.peak_memory_mb(torch.device("cpu"))
     assert kibibytes * 1024 / 1e6 * 0.99 < peak < 50_000  # a parent's peak may be passed on
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="reads the memory in use where Linux shows it")
+def test_a_training_in_a_library_call_leaves_the_settings_of_malloc_as_they_were(tmp_path):
+    """A freed array of 400 MB goes back to the system; a process with the settings keeps it."""
+    code = """
+import sys, torch, seapkg
+from seapkg.device import _status_mb
+seapkg.train("popularity", "synthetic", store=sys.argv[1], progress=False)
+before = _status_mb("VmRSS")
+large = torch.ones(100_000_000)
+del large
+print(_status_mb("VmRSS") - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert float(done.stdout) < 100

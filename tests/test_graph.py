@@ -338,6 +338,33 @@ def test_co_occurrence_equals_the_counts_taken_pair_by_pair(block_rows):
     np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=1e-5)
 
 
+#: Forty rows that all share column 0, of which rows 30 and 31 share column 1 as well: ties at the cut for all.
+CROWD = torch.tensor([[row, 0] for row in range(40)] + [[30, 1], [31, 1]])
+
+
+def neighbours_of(matrix: torch.Tensor, row: int) -> list[int]:
+    return matrix[row].nonzero().flatten().tolist()
+
+
+def test_ties_of_co_occurrence_go_to_the_lowest_rows():
+    matrix = graph.co_occurrence_graph(CROWD, 40, 2, 3).matrix().to_dense()
+    assert neighbours_of(matrix, 39) == [0, 1, 2] and neighbours_of(matrix, 1) == [0, 2, 3]
+    assert neighbours_of(matrix, 30) == [0, 1, 31]
+    assert matrix[30, 31].item() == pytest.approx(math.e**2 / (math.e**2 + 2 * math.e))
+    assert (matrix[:, 0] > 0).sum() == 39  # a hub
+
+
+def test_ties_of_co_occurrence_at_random_spread_over_the_equal_rows():
+    made = [graph.co_occurrence_graph(CROWD, 40, 2, 3, ties="random") for _ in range(2)]
+    matrix, again = (each.matrix().to_dense() for each in made)
+    assert torch.equal(matrix, again)  # the seed is fixed
+    assert all(len(neighbours_of(matrix, row)) == 3 for row in range(40))
+    assert not matrix.diagonal().any()
+    assert matrix[30, 31].item() == pytest.approx(math.e**2 / (math.e**2 + 2 * math.e))
+    in_degrees = (matrix > 0).sum(dim=0)
+    assert in_degrees.max() < 12 and (in_degrees > 0).sum() > 30  # 3 each on average
+
+
 def test_rows_with_few_neighbours_draw_among_them_again_before_the_softmax():
     """Twenty triples of users: the first of each shares 2 items with the second, 1 with the third."""
     triples = [[[3 * n, 3 * n], [3 * n, 3 * n + 1], [3 * n + 1, 3 * n], [3 * n + 1, 3 * n + 1], [3 * n + 2, 3 * n + 1]]

@@ -1,7 +1,7 @@
-"""Mutual information that is known, and what SEA's bounds make of it (SEA Eq. 14-16, Theorem 2).
+"""Known mutual information, and what SEA's bounds make of it (SEA Eq. 14-16, Theorem 2).
 
-x and y are standard normal vectors of `dim` coordinates; coordinate k of y has correlation ρ with coordinate k of x
-and none with any other. Then I(x; y) = -dim/2 ln(1 - ρ²), in nats, as everything here.
+x and y are standard normal vectors of `dim` coordinates. Coordinate k of y has correlation ρ with
+coordinate k of x and none with the others. Then I(x; y) = -dim/2 ln(1 - ρ²). The unit is the nat.
 """
 
 from __future__ import annotations
@@ -11,80 +11,104 @@ import math
 import torch
 from torch import Tensor
 
-from seapkg.club import ConditionalFit, GaussianConditional
+from seapkg.club import GaussianConditional
+from seapkg.kernels.club_fit import ConditionalFit
 from seapkg.errors import RequestError
+
+#: In the key of cached results; raised where a change of this code changes them.
+BOUNDS_VERSION = 1
 
 
 def correlation(information: float, dim: int) -> float:
-    """The ρ ≥ 0 at which x and y share `information` nats."""
+    """The ρ >= 0 at which x and y share `information` nats."""
     if information < 0 or dim < 1:
-        raise RequestError(
-            f"information is not negative and dim at least 1; they are {information} and {dim}"
-        )
+        message = f"needs information >= 0 and dim >= 1; given {information} and {dim}"
+        raise RequestError(message)
     return math.sqrt(-math.expm1(-2 * information / dim))
 
 
 def true_club(information: float, dim: int) -> float:
-    """CLUB with the true conditional (SEA Eq. 14): dim ρ² / (1 - ρ²) = dim (e^(2 I / dim) - 1), never below 2 I."""
+    """CLUB with the true conditional (SEA Eq. 14): dim ρ² / (1 - ρ²), which is at least 2 I."""
     return dim * math.expm1(2 * information / dim)
 
 
 def correlated(x: Tensor, rho: float, generator: torch.Generator) -> Tensor:
-    """A standard normal y whose coordinates have correlation `rho` in [-1, 1] with those of `x` [n, dim]."""
+    """Draws y with correlation `rho` to x, coordinate by coordinate.
+
+    Args:
+        x: [n, dim], standard normal.
+        rho: in [-1, 1].
+        generator: the only source of randomness.
+
+    Returns:
+        y, [n, dim].
+    """
     noise = torch.randn(x.shape, generator=generator)
     return rho * x + math.sqrt(1 - rho * rho) * noise
 
 
 def info_nce_bound(x: Tensor, y: Tensor, rho: float) -> float:
-    """The InfoNCE estimate, a lower bound on average, with the best critic there is, ln p(y|x) / p(y).
+    """InfoNCE with the best critic, ln p(y|x) / p(y): a lower bound on average.
 
-    `x, y`: [n, dim], matched by rows; every row has the other rows as negatives, so the estimate is at most ln n.
+    Args:
+        x, y: [n, dim], matched by row. The other rows are negatives, so the bound is at most ln n.
+        rho: their correlation.
     """
     variance = 1 - rho * rho
-    own = x.square().sum(dim=1)[:, None] * rho * rho  # [n, 1]
-    gaps = own - 2 * rho * x @ y.T + y.square().sum(dim=1)  # |y_j - ρ x_i|², [n, n]
-    critic = (y.square().sum(dim=1) - gaps / variance) / 2 - x.shape[1] / 2 * math.log(variance)
+    squares_x = x.square().sum(dim=1)[:, None]  # [n, 1]
+    squares_y = y.square().sum(dim=1)
+    distances = squares_x * rho * rho - 2 * rho * x @ y.T + squares_y  # |y_j - ρ x_i|², [n, n]
+    critic = (squares_y - distances / variance) / 2 - x.shape[1] / 2 * math.log(variance)
     return float((critic.diagonal() - critic.logsumexp(dim=1) + math.log(len(x))).mean())
 
 
 def fitted_conditional(
     pairs: list[tuple[Tensor, Tensor]], hidden: int, steps: int, learning_rate: float, seed: int = 0
 ) -> GaussianConditional:
-    """SEA's q(y|x) with `hidden` units, fitted on `pairs` (x, y), each [n, dim], by `steps` full-batch Adam steps."""
+    """Fits SEA's q(y|x) (SEA Eq. 15) with full-batch Adam steps.
+
+    Args:
+        pairs: tuples (x, y), each [n, dim].
+        hidden: the number of hidden units.
+        steps: the number of steps.
+        learning_rate: of Adam.
+        seed: of the initial weights; the global generator is left as it was.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(
-            seed
-        )  # as `models.build`: of this processor alone, and put back
+        torch.default_generator.manual_seed(seed)
         q = GaussianConditional(pairs[0][0].shape[1], hidden)
     ConditionalFit(q, learning_rate).fit(pairs, steps)
     return q
 
 
+@torch.no_grad()
 def divergences(q: GaussianConditional, x: Tensor, y: Tensor, rho: float) -> tuple[float, float]:
-    """KL(p(x,y) || q) and KL(p(x)p(y) || q) with q(x,y) = q(y|x) p(x), averaged over the given pairs [n, dim].
+    """The two divergences of Theorem 2, with q(x, y) = q(y|x) p(x).
 
-    Theorem 2: variational CLUB is I plus the second minus the first. It is an upper bound where the second is larger.
+    Variational CLUB is I(x; y) plus the second minus the first: an upper bound where the second is
+    larger.
+
+    Args:
+        q: the conditional.
+        x, y: [n, dim], matched by row; the averages are taken over them.
+        rho: their correlation.
+
+    Returns:
+        KL(p(x, y) || q) and KL(p(x) p(y) || q).
     """
-    with torch.no_grad():
-        mean, log_variance = q(x)
-        constant = math.log(2 * math.pi)
+    mean, log_variance = q(x)
+    centre = y.mean(dim=0)
+    matched = (mean - y).square()
+    unmatched = (mean - centre).square() + (y - centre).square().mean(dim=0)  # over all partners
+    true_log_variance = torch.full_like(y, math.log(1 - rho * rho))
+    true_conditional = _log_normal((y - rho * x).square(), true_log_variance)
+    marginal = _log_normal(y.square(), torch.zeros_like(y))
+    joint = true_conditional - _log_normal(matched, log_variance)
+    product = marginal - _log_normal(unmatched, log_variance)
+    return joint, product
 
-        def log_q(squares: Tensor) -> float:
-            return float(
-                -((squares * (-log_variance).exp() + log_variance + constant).sum(dim=1).mean()) / 2
-            )
 
-        centre = y.mean(dim=0)
-        unmatched = (mean - centre).square() + (y - centre).square().mean(
-            dim=0
-        )  # mean over all partners
-        variance, dim = 1 - rho * rho, x.shape[1]
-        log_joint = (
-            -(
-                (y - rho * x).square().sum(dim=1).mean() / variance
-                + dim * (constant + math.log(variance))
-            )
-            / 2
-        )
-        log_marginal = -(y.square().sum(dim=1).mean() + dim * constant) / 2
-        return float(log_joint) - log_q((mean - y).square()), float(log_marginal) - log_q(unmatched)
+def _log_normal(squares: Tensor, log_variance: Tensor) -> float:
+    """The mean log-density over rows, for squared distances to the mean, [n, dim] both."""
+    terms = squares * (-log_variance).exp() + log_variance + math.log(2 * math.pi)
+    return -float(terms.sum(dim=1).mean()) / 2

@@ -1,4 +1,4 @@
-"""What a learned part knows of a factor: linear probes, for data whose factors are known."""
+"""Linear probes: how much of a known factor a learned part holds."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+#: In the key of cached results; raise it where a change of this module changes them.
+PROBES_VERSION = 1
 PENALTIES = np.logspace(-2, 4, 13)
 
 
 def probe_r2(part: np.ndarray, factor: np.ndarray, folds: int = 5, seed: int = 0) -> float:
-    """How much of `factor` [n, k] a linear map of `part` [n, d] tells: R² on items left out, the mean over k.
+    """The R² with which a linear map of a part predicts a factor, on items held out.
 
-    Ridge regression on standardised columns, its penalty chosen inside each training fold. 1 is all of it, 0 no more
-    than the mean; below 0 is a probe that overfits. Raises ValueError where the two have different numbers of items.
+    Ridge regression on standardised columns; its penalty is chosen inside each training fold. 1 is
+    a perfect prediction, 0 no better than the mean, and an overfitted probe falls below 0.
+
+    Args:
+        part: [n_items, dim].
+        factor: [n_items, factor_dim]; R² is the mean over its columns.
+        folds: the number of folds of the cross-validation.
+        seed: of the folds.
+
+    Raises:
+        ValueError: where the numbers of items differ.
     """
     if len(part) != len(factor):
-        raise ValueError(
-            f"a probe needs the same items on both sides; there are {len(part)} and {len(factor)}"
-        )
+        raise ValueError(f"a probe needs the same items; given {len(part)} and {len(factor)}")
     probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     split = KFold(folds, shuffle=True, random_state=seed)
     return float(r2_score(factor, cross_val_predict(probe, part, factor, cv=split)))
@@ -30,29 +39,24 @@ def probe_r2(part: np.ndarray, factor: np.ndarray, folds: int = 5, seed: int = 0
 def what_parts_know(
     parts: dict[str, np.ndarray], factors: dict[str, np.ndarray]
 ) -> list[dict[str, object]]:
-    """Rows part ("generic" or "unique"), modality, factor and r2, for each part of each modality and each factor.
+    """Probes every generic and unique part for every factor.
 
-    `parts`: "modality/generic" and "modality/unique" -> [n_items, d], as `Recommender.parts` gives them. `factors`:
-    "generic" and each modality -> [n_items, k]. A row's factor is "generic", "own unique" or "other's unique".
+    Args:
+        parts: "modality/part" -> [n_items, dim], as `Recommender.parts` returns them.
+        factors: "generic" and each modality -> [n_items, factor_dim].
+
+    Returns:
+        Rows of `part, modality, factor, r2`; `factor` is "generic", "own unique" or
+        "other's unique".
     """
     rows = []
     for name, part in parts.items():
         modality, kind = name.split("/")
-        if kind in ("generic", "unique"):
-            for owner, factor in factors.items():
-                told = (
-                    "generic"
-                    if owner == "generic"
-                    else "own unique"
-                    if owner == modality
-                    else "other's unique"
-                )
-                rows.append(
-                    {
-                        "part": kind,
-                        "modality": modality,
-                        "factor": told,
-                        "r2": probe_r2(part, factor),
-                    }
-                )
+        if kind not in ("generic", "unique"):
+            continue
+        relations = {"generic": "generic", modality: "own unique"}
+        for source, factor in factors.items():
+            relation = relations.get(source, "other's unique")
+            r2 = probe_r2(part, factor)
+            rows.append({"part": kind, "modality": modality, "factor": relation, "r2": r2})
     return rows

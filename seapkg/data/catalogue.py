@@ -1,40 +1,47 @@
-"""From a name or a folder to a dataset, and what is known about the origin of some contents."""
+"""From a name or a folder to a dataset; what is known of public datasets and where they are."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from seapkg.data.dataset import Dataset, content_hash
 from seapkg.data.read import read_folder
+from seapkg.data.records import is_surrogate, read_json
 from seapkg.data.synthetic import synthetic
-from seapkg.errors import DataError, DataNotFound, did_you_mean
+from seapkg.errors import DataError, DataNotFound, RequestError, did_you_mean
 
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "data"
+REGISTRY = BESIDE_PACKAGE / "registry.json"
 BUILT_IN = {"synthetic": synthetic}
 
 SURROGATES = "real interactions and graphs, surrogate features"
 SURROGATE_FEATURES = "surrogate features"
+BABY = "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e"
+SPORTS = "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d"
+LFM2K = "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530"
+TIKTOK = "c9d9cab336b45f92595c88de967aa3d5a418aa865cac479923dc7d63803b3209"
 
-# What is real in data that circulates with this project, keyed by content, so that whoever has other
-# features under the same name gets no false label. A key is the `Dataset.fingerprint` shown by
-# `python -m seapkg data check FOLDER`, or `content_hash(dataset.features[modality])`: that one still
-# marks surrogates where they stand beside other pairs or without their graphs.
+# What is real in a dataset, by its content: other features under the same name get no false label.
+# A key is a `Dataset.fingerprint`, or `content_hash(dataset.features[modality])`: the latter marks
+# surrogates beside other pairs or without their graphs.
 PROVENANCE: dict[str, str] = {
-    # baby, its image and its text features
-    "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e": SURROGATES,
+    BABY: SURROGATES,
+    # image and text features of baby
     "31a96433b9518569ae9dfa5711d0fcd99b9a2d491d1949ad0d584e92e0674244": SURROGATE_FEATURES,
     "06d4b53dff1ae72a77d011477aae8afbcd8d370a9d8225ffae1e48572a42d41c": SURROGATE_FEATURES,
-    # sports and its image features (its text features are no surrogates)
-    "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d": SURROGATES,
+    SPORTS: SURROGATES,
+    # image features of sports (its text features are no surrogates)
     "c411325f466de2e0c440e6d0cecc0b2d93426a84eb5998e405422a1ac3cfd6c1": SURROGATE_FEATURES,
-    # lfm2k
-    "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530": "real interactions, text and audio features",
+    LFM2K: "real interactions, text and audio features",
+    TIKTOK: "real interactions, image and audio features",
 }
 
 
 @dataclass(frozen=True)
 class Known:
-    """Data known by its content though it may not be here: enough to look up its finished runs."""
+    """A dataset known by its content though it may not be here: enough to look up its runs."""
 
     name: str
     fingerprint: str
@@ -44,37 +51,93 @@ class Known:
 
     @property
     def provenance(self) -> str:
+        """What is real in it."""
         return PROVENANCE.get(self.fingerprint, "")
 
 
-# Data behind the committed results, under the names they are shown by.
 KNOWN = {
-    "baby": Known(
-        "baby",
-        "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e",
-        19_445,
-        7_050,
-        160_792,
-    ),
-    "sports": Known(
-        "sports",
-        "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d",
-        35_598,
-        18_357,
-        296_337,
-    ),
-    "lfm2k": Known(
-        "lfm2k",
-        "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530",
-        1_858,
-        1_425,
-        56_345,
-    ),
+    "baby": Known("baby", BABY, 19_445, 7_050, 160_792),
+    "sports": Known("sports", SPORTS, 35_598, 18_357, 296_337),
+    "lfm2k": Known("lfm2k", LFM2K, 1_858, 1_425, 56_345),
+    "tiktok": Known("tiktok", TIKTOK, 9_308, 6_710, 68_722),
 }
 
 
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a registered dataset.
+
+    Args:
+        part: interactions, original (features) or graph (a published item graph).
+        url, mirrors: addresses, tried in this order.
+        bytes, sha256: None where not known.
+        n_rows: of the array in a .npy file without a known sum.
+        modality: of a graph.
+    """
+
+    name: str
+    part: Literal["interactions", "original", "graph"]
+    url: str
+    mirrors: tuple[str, ...] = ()
+    bytes: int | None = None
+    sha256: str | None = None
+    n_rows: int | None = None
+    modality: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dataset of the registry.
+
+    Args:
+        by_hand: how to get its features with a browser; `{folder}` stands for the folder.
+        not_original: file name -> sha256 of features in circulation that are no originals.
+    """
+
+    about: str
+    terms: str
+    n_items: int
+    files: tuple[RemoteFile, ...]
+    name: str = ""
+    by_hand: str = ""
+    not_original: Mapping[str, str] = field(default_factory=dict)
+
+    def part(self, part: str) -> tuple[RemoteFile, ...]:
+        """The files of one part."""
+        return tuple(file for file in self.files if file.part == part)
+
+
+def entry(name: str, path: Path | None = None) -> Entry:
+    """The registered dataset of that name.
+
+    Raises:
+        RequestError: there is none; lists the known names.
+    """
+    entries = read_registry(path or REGISTRY)
+    if name not in entries:
+        raise RequestError(
+            f"no dataset {name!r} is registered{did_you_mean(name, entries)}: `data get` knows "
+            f"{', '.join(entries)}; for others see data/README.md; synthetic is built in"
+        )
+    return entries[name]
+
+
+def read_registry(path: Path) -> dict[str, Entry]:
+    """The registered datasets by name.
+
+    Raises:
+        DataError: the registry is missing or damaged.
+    """
+    entries = read_json(path, dict[str, Entry], "Restore it from the repository")
+    return {name: replace(one, name=name) for name, one in entries.items()}
+
+
 def load_or_known(name_or_folder: str | Path) -> Dataset | Known:
-    """As `load`; where there is no such data here, what is known of it. Raises `DataError` where nothing is."""
+    """As `load`; where there is no such dataset here, what is known of it.
+
+    Raises:
+        DataError: nothing is known of it, or its files are wrong.
+    """
     try:
         return load(name_or_folder)
     except DataNotFound:
@@ -87,13 +150,20 @@ def load(name_or_folder: str | Path) -> Dataset:
     """The dataset of that name, or in that folder (MMRec's or REARM's format).
 
     A name is a built-in (`synthetic`), or a folder in `$SEAPKG_DATA`, in `data/` here, or in
-    `data/` beside the package. Raises `DataError`, with what is known, where there is none.
+    `data/` beside the package.
+
+    Raises:
+        DataError: there is none, or its files are wrong.
     """
     if str(name_or_folder) in BUILT_IN:
         return BUILT_IN[str(name_or_folder)]()
     folder = find(name_or_folder)
     dataset = read_folder(folder)
-    return dataset.labelled(provenance_of(dataset) or made_in(folder))
+    keys = [dataset.fingerprint, *map(content_hash, dataset.features.values())]
+    labels = [PROVENANCE[key] for key in keys if key in PROVENANCE]
+    if any(map(is_surrogate, folder.glob("*_feat.npy"))):  # made here: their last bits may differ
+        labels.append(SURROGATE_FEATURES)
+    return dataset.labelled(labels[0] if labels else "")
 
 
 def find(name_or_folder: str | Path) -> Path:
@@ -106,34 +176,20 @@ def find(name_or_folder: str | Path) -> Path:
         raise DataError(
             f"{name_or_folder} is a file. Give the folder it is in: {places[0].parent}."
         )
-    looked = ", ".join(str(place) for place in places)
-    known = known_names()
+    known, name = known_names(), str(name_or_folder)
     raise DataNotFound(
-        f"There is no dataset {str(name_or_folder)!r}{did_you_mean(str(name_or_folder), known)}: looked for the "
-        f"folders {looked}. Known names: {', '.join(known)}."
+        f"There is no dataset {name!r}{did_you_mean(name, known)}: looked for the folders "
+        f"{', '.join(map(str, places))}. Known names: {', '.join(known)}."
     )
 
 
 def known_names() -> list[str]:
     """Names that `load` understands now: the built-ins, then the folders that look like data."""
     folders = [path for root in _roots() if root.is_dir() for path in sorted(root.iterdir())]
-    found = [
+    names = [
         path.name for path in folders if (path / "train.npy").exists() or any(path.glob("*.inter"))
     ]
-    return list(dict.fromkeys([*BUILT_IN, *found]))
-
-
-def provenance_of(dataset: Dataset) -> str:
-    """What is known to be real in this content; "" where nothing is known."""
-    keys = [dataset.fingerprint, *map(content_hash, dataset.features.values())]
-    return next((PROVENANCE[key] for key in keys if key in PROVENANCE), "")
-
-
-def made_in(folder: Path) -> str:
-    """Says so where `data get` made surrogate features in this folder, whose last bits may be this machine's own."""
-    from seapkg.data.records import holds_surrogates
-
-    return SURROGATE_FEATURES if holds_surrogates(folder) else ""
+    return list(dict.fromkeys([*BUILT_IN, *names]))
 
 
 def _roots() -> list[Path]:

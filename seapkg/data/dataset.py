@@ -1,22 +1,38 @@
 """What a model may see: interactions in three splits, item features, and given item graphs."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import numpy as np
 
-from seapkg.data.content import ItemGraph, as_features, as_graphs, as_names
-from seapkg.data.pairs import as_pairs, check_every_user_trains, check_unique, count_ids
-from seapkg.data.places import Place, as_array, freeze, private
+from seapkg.data.validate import (
+    ItemGraph,
+    Place,
+    Places,
+    as_features,
+    as_graphs,
+    as_names,
+    as_splits,
+    count_ids,
+    read_only,
+)
 from seapkg.errors import DataError
 
 __all__ = ["Dataset", "ItemGraph", "SPLITS", "content_hash"]
 
 SPLITS = ("train", "valid", "test")
-EMPTY: Mapping = MappingProxyType({})
+FEW_UNTRAINED_ITEMS = 0.01  # a share of items that every split leaves without a training pair
+CONSEQUENCES = {
+    "user": "they are left out of evaluation",
+    "item": "collaborative models cannot rank them",
+}
+NOWHERE: Mapping = MappingProxyType({})
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,15 +41,21 @@ class Dataset:
 
     Build one from arrays with `Dataset.from_arrays`, from files with `seapkg.load`.
 
-    train, valid, test: int64 [n, 2], columns user and item, ids from 0, no pair twice.
-    features: modality -> float32 [n_items, width]; image first, text second, then by name.
-    item_graphs: modality -> given `ItemGraph`; where there is none it is made from the features.
-    item_names: what to show for an item, or None.
-    factors: known ground truth, only in synthetic data: part -> [n_items, k].
-    provenance: what is real in the data; "" where nobody knows.
-    source: the built-in name or the folder it was read from.
-    fingerprint: sha256 of everything a model may see or be measured on; not of the names.
-    `places` says where arrays were read, for error messages. Raises `DataError`.
+    Args:
+        train, valid, test: int64 [n, 2], columns user and item, ids from 0, no pair twice.
+        features: modality -> float32 [n_items, width]; image first, text second, then by name.
+        item_graphs: modality -> given `ItemGraph`; without one it is made from the features.
+        item_names: what to show for an item, or None.
+        factors: known ground truth, only in synthetic data: part -> [n_items, k].
+        provenance: what is real in the data; "" where nothing is known.
+        source: the built-in name, or the folder the dataset was read from.
+        places: where the arrays were read, for error messages.
+
+    Attributes:
+        fingerprint: sha256 of everything a model may see or be measured on, without the names.
+
+    Raises:
+        DataError: something is wrong; names the file, the row and the remedy.
     """
 
     name: str
@@ -49,7 +71,7 @@ class Dataset:
     provenance: str = ""
     source: str = ""
     fingerprint: str = field(init=False)
-    places: InitVar[Mapping[str, Place]] = EMPTY
+    places: InitVar[Mapping[str, Place]] = NOWHERE
 
     @classmethod
     def from_arrays(
@@ -63,38 +85,38 @@ class Dataset:
         n_items: int | None = None,
         **optional,
     ) -> "Dataset":
-        """A dataset from arrays or lists of (user, item); sizes are counted where not given.
+        """A dataset from arrays or lists of (user, item), each [n, 2].
 
-        `optional`: any other field, such as `features={"image": [n_items, width]}`.
+        Args:
+            n_users, n_items: counted where not given.
+            optional: any other field, such as `features={"image": [n_items, width]}`.
         """
-        return cls(name, n_users, n_items, train, valid, test, **optional)
+        dataset = cls(name, n_users, n_items, train, valid, test, **optional)
+        for warning in dataset.warnings:
+            log.warning("%s: %s", dataset.source or name, warning)
+        return dataset
 
     def __post_init__(self, places: Mapping[str, Place]) -> None:
-        places = {split: Place(split) for split in SPLITS} | dict(places)
-        splits = {split: as_pairs(getattr(self, split), split, places[split]) for split in SPLITS}
-        n_users = count_ids(splits, 0, self.n_users, places)
-        n_items = count_ids(splits, 1, self.n_items, places)
-        check_unique(splits, n_items, places)
-        check_every_user_trains(splits["train"], n_users, places["train"])
+        places = Places(places)
+        splits = as_splits({split: getattr(self, split) for split in SPLITS}, places)
+        n_items = count_ids(splits, 1, self.n_items)
         features = as_features(self.features, n_items, places)
         self._set(
             **splits,
-            n_users=n_users,
+            n_users=count_ids(splits, 0, self.n_users),
             n_items=n_items,
             features=features,
             item_graphs=as_graphs(self.item_graphs, features, n_items, places),
-            item_names=as_names(self.item_names, n_items),
-            factors=_as_factors(self.factors),
+            item_names=as_names(self.item_names, n_items, places["item_names"]),
+            factors=MappingProxyType(
+                {name: read_only(x, np.float32) for name, x in self.factors.items()}
+            ),
         )
         self._set(fingerprint=_fingerprint(self))
 
     def _set(self, **values) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def n_interactions(self) -> int:
-        return len(self.train) + len(self.valid) + len(self.test)
 
     def __repr__(self) -> str:
         widths = ", ".join(f"{name} {x.shape[1]}-d" for name, x in self.features.items())
@@ -106,9 +128,9 @@ class Dataset:
 
     def __reduce__(self):
         """Copies and worker processes rebuild the dataset, and so check it again."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        plain |= {name: dict(plain[name]) for name in ("features", "item_graphs", "factors")}
-        return _rebuild, (plain,)
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        values |= {name: dict(values[name]) for name in ("features", "item_graphs", "factors")}
+        return partial(Dataset, **values), ()
 
     @property
     def n_train(self) -> int:
@@ -116,41 +138,51 @@ class Dataset:
         return len(self.train)
 
     @property
+    def n_interactions(self) -> int:
+        """Number of pairs of all splits."""
+        return len(self.train) + len(self.valid) + len(self.test)
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities that have features, in their fixed order."""
         return tuple(self.features)
 
     @cached_property
+    def train_users(self) -> np.ndarray:
+        """Sorted ids of the users that occur in training: int64 [n]."""
+        return read_only(np.unique(self.train[:, 0]), np.int64)
+
+    @cached_property
     def train_items(self) -> np.ndarray:
         """Sorted ids of the items that occur in training: int64 [n]."""
-        return freeze(np.unique(self.train[:, 1]))
+        return read_only(np.unique(self.train[:, 1]), np.int64)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence each on users, and on more than 1 % of items, without a training pair."""
+        users = _untrained("user", self.train_users, self.n_users)
+        items = _untrained("item", self.train_items, self.n_items, FEW_UNTRAINED_ITEMS)
+        return (*users, *items)
 
     def require_features(self, model: str) -> None:
-        """Raise `DataError` unless there are features; `model` is who asks."""
+        """Raises `DataError` where there are no features; `model` needs them."""
         if not self.features:
             raise DataError(
-                f"{model} needs item features, and {self.name!r} has none: looked for image_feat.npy, "
-                f"text_feat.npy or any other MODALITY_feat.npy in {self.source or 'the arrays given'}. "
-                "Add one with a row per item, or choose a model that needs none (bpr, lightgcn)."
+                f"{model} needs item features, and {self.name!r} has none: looked for "
+                "image_feat.npy, text_feat.npy or any other MODALITY_feat.npy in "
+                f"{self.source or 'the arrays given'}. Add one with a row per item, "
+                "or choose a model that needs none (bpr, lightgcn)."
             )
 
     def labelled(self, provenance: str) -> "Dataset":
         """The same dataset with another statement of what is real in it."""
-        return self._twin(provenance=provenance)
-
-    def named(self, item_names: Iterable[str] | None) -> "Dataset":
-        """The same dataset with other names of its items, in the order of item ids."""
-        return self._twin(item_names=as_names(item_names, self.n_items))
-
-    def _twin(self, **changed) -> "Dataset":
-        """A copy with fields changed that need no check and leave the fingerprint as it is."""
         twin = object.__new__(Dataset)
-        twin.__dict__.update(self.__dict__, **changed)
+        twin.__dict__.update(self.__dict__, provenance=provenance)
         return twin
 
 
 def content_hash(*arrays: np.ndarray) -> str:
-    """sha256, as hex, of shapes, dtypes and contents of arrays, in little-endian row-major order."""
+    """sha256, as hex, of shapes, dtypes and contents of arrays [...], little-endian, row-major."""
     digest = hashlib.sha256()
     for array in arrays:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -163,16 +195,17 @@ def _fingerprint(dataset: Dataset) -> str:
     parts = [f"{dataset.n_users},{dataset.n_items}"]
     parts += [content_hash(getattr(dataset, split)) for split in SPLITS]
     parts += [f"{name}={content_hash(x)}" for name, x in dataset.features.items()]
-    parts += [
-        f"{name}~{content_hash(g.index, g.cosine)}" for name, g in dataset.item_graphs.items()
-    ]
+    for name, graph in dataset.item_graphs.items():
+        parts.append(f"{name}~{content_hash(graph.index, graph.cosine)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _as_factors(factors: Mapping[str, Iterable]) -> Mapping[str, np.ndarray]:
-    checked = {name: as_array(x, f"factors[{name!r}]") for name, x in factors.items()}
-    return MappingProxyType({name: private(x, np.float32) for name, x in checked.items()})
-
-
-def _rebuild(plain: dict) -> Dataset:
-    return Dataset(**plain)
+def _untrained(kind: str, trained: np.ndarray, size: int, usual: float = 0.0) -> list[str]:
+    """A sentence if more than a `usual` share of the ids below `size` is not in `trained` [n]."""
+    missing = np.setdiff1d(np.arange(size), trained)
+    if len(missing) <= usual * size:
+        return []
+    return [
+        f"{len(missing)} of {size} {kind}s have no training pair, "
+        f"the first is {kind} {missing[0]}; {CONSEQUENCES[kind]}"
+    ]

@@ -1,162 +1,123 @@
-"""`data get`: fetches a registered dataset into a folder, checks every file, and makes surrogate features."""
+"""`data get`: fetches a registered dataset into a folder, and checks every file."""
 
-from collections.abc import Callable
+import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+from filelock import FileLock
 
-from seapkg.data.places import fault
-from seapkg.data.records import MADE, RECORD, check_content, check_sum, read_record, record, sha256
-from seapkg.data.registry import Entry, RemoteFile
-from seapkg.data.transfer import Patience, check_space, fetch
+from seapkg.data.arrays import read_npy
+from seapkg.data.catalogue import Entry, RemoteFile
+from seapkg.data.records import is_surrogate, read_record, sha256, write_record
+from seapkg.data.validate import fault
 from seapkg.errors import DataError, RequestError
-from seapkg.locks import locked
-from seapkg.prepare.surrogate import read_graph, surrogate_features
+from seapkg.files import replacing
 
-ORIGINAL, SURROGATE, NONE = FEATURES = ("original", "surrogate", "none")
+PARTS = {  # of each choice of features
+    "original": ("interactions", "original"),
+    "surrogate": ("interactions", "graph"),
+    "none": ("interactions",),
+}
 BY_HAND = "placed by hand"
-GRAPHS = "item_knn.npz"
+AGAIN = "Remove the file and get it again"
 
 
-def get(
-    entry: Entry,
-    folder: Path,
-    *,
-    features: str = ORIGINAL,
-    offline: bool = False,
-    patience: Patience | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> None:
-    """Completes `folder`: interactions, then the chosen features. What is there already is checked and kept.
+def get(entry: Entry, folder: Path, *, features: str = "original", offline: bool = False) -> None:
+    """Fetches what is missing in `folder`; files that are there already are only checked.
 
-    offline: downloads nothing. `say` gets remarks, a line each. Raises `DataError` for what is missing or wrong.
-    Of several processes that fill the same folder one works, and the others wait for it.
+    Several processes may fill the same folder: each waits for the one before it.
+
+    Args:
+        features: original, none, or surrogate (the graphs that surrogates are made from).
+        offline: download nothing.
+
+    Raises:
+        DataError: a file is wrong, missing, or cannot be downloaded.
+        RequestError: there are no such features.
     """
-    parts = _parts(entry, features)
-    say(f"{entry.name}: {entry.about}. Terms: {entry.terms}.")
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(folder, lambda: say(f"another process is filling {folder}; waiting for it")):
-            _complete(entry, folder, parts, features, offline, patience or Patience(), say)
-    finally:
-        if is_new and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def _complete(
-    entry: Entry, folder: Path, parts, features: str, offline: bool, patience: Patience, say
-) -> None:
-    missing = [
-        file for part in parts for file in entry.part(part) if not _have(file, entry, folder)
-    ]
-    _refuse_mixture(entry, folder, features)
-    if offline and missing:
-        names = ", ".join(file.name for file in missing)
-        raise DataError(
-            f"{folder}: missing {names}; --offline downloads nothing. Place them there, or go without it."
-        )
-    if not missing:
-        say("all its files are there and are what they should be; nothing to download")
-    check_space(folder, sum(file.bytes or file.about for file in missing))
-    for file in missing:
-        _download(file, entry, folder, patience, say)
-    if features == SURROGATE:
-        make_surrogates(entry, folder, say)
-
-
-def make_surrogates(entry: Entry, folder: Path, say: Callable[[str], None]) -> None:
-    """Writes `item_knn.npz` and, for each modality without features, the surrogate ones, from the published graphs."""
-    graphs = {
-        file.modality: read_graph(folder / file.name, entry.n_items) for file in entry.part("graph")
-    }
-    if not (folder / GRAPHS).exists():
-        arrays = {f"{name}_index": index for name, (index, _) in graphs.items()}
-        arrays |= {f"{name}_cosine": cosine for name, (_, cosine) in graphs.items()}
-        _write(folder, GRAPHS, lambda stream: np.savez_compressed(stream, **arrays))
-    for modality, (index, cosine) in graphs.items():
-        name = f"{modality}_feat.npy"
-        if not (folder / name).exists():
-            say(f"making {name} from the {modality} graph; this takes a minute or more")
-            found = surrogate_features(index, cosine, entry.n_items)
-            _write(folder, name, lambda stream, found=found: np.save(stream, found))
-
-
-def _parts(entry: Entry, features: str) -> tuple[str, ...]:
-    if features not in FEATURES:
-        raise RequestError(f"features are {', '.join(FEATURES)}; not {features!r}")
-    if features == SURROGATE and not entry.part("graph"):
+    if features not in PARTS:
+        raise RequestError(f"features are {', '.join(PARTS)}; not {features!r}")
+    if features == "surrogate" and not entry.part("graph"):
         raise RequestError(
-            f"{entry.name} has no surrogate features, for no item graph of it is published: choose original or none"
+            f"{entry.name} has no surrogate features, for no item graph of it is published: "
+            "choose original or none"
         )
-    return {
-        ORIGINAL: ("interactions", "original"),
-        SURROGATE: ("interactions", "graph"),
-        NONE: ("interactions",),
-    }[features]
+    files = [file for part in PARTS[features] for file in entry.part(part)]
+    if offline:
+        missing = [file.name for file in files if not _is_there(file, entry, folder)]
+        if missing:
+            what = f"{', '.join(missing)} missing, and --offline downloads nothing"
+            raise fault(str(folder), what, "Place them there, or go without --offline")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        for file in files:
+            if not _is_there(file, entry, folder):
+                _download(file, entry, folder)
 
 
-def _have(file: RemoteFile, entry: Entry, folder: Path) -> bool:
-    """Whether the file is in the folder. Raises where another file is there under its name."""
+def known_surrogate(path: Path, entry: Entry) -> bool:
+    """Whether a feature file was made in its folder, or is in circulation, as a surrogate."""
+    return is_surrogate(path) or sha256(path) == entry.not_original.get(path.name)
+
+
+def _is_there(file: RemoteFile, entry: Entry, folder: Path) -> bool:
+    """Whether the file is in the folder. Raises where another file has its name."""
     path = folder / file.name
     if not path.exists():
         return False
-    noted = read_record(folder).get(file.name)
-    if file.part == ORIGINAL and _is_surrogate(path, entry, noted):
-        raise fault(
-            str(path),
-            "it is not the original but a surrogate or other features that circulate with this project",
-            f"Move it and {GRAPHS} away, or choose --features surrogate",
-        )
-    check_sum(path, file, noted)
-    if noted is None:
-        check_content(path, file)
-        record(folder, file.name, BY_HAND)
+    if file.part == "original" and known_surrogate(path, entry):
+        what = "it is not the original but a surrogate"
+        raise fault(str(path), what, "Move it and item_knn.npz away, or use --features surrogate")
+    expected = _expected_sum(file, folder)
+    if expected is None:
+        _check_content(path, file)
+        write_record(folder, file.name, BY_HAND, path)
+    elif sha256(path) != expected:
+        raise fault(str(path), f"its sha256 is not the expected {expected[:12]}...", AGAIN)
     return True
 
 
-def _refuse_mixture(entry: Entry, folder: Path, features: str) -> None:
-    """Surrogates are not made beside originals, nor kept where they were changed."""
-    if features != SURROGATE:
-        return
-    for name in (f"{file.modality}_feat.npy" for file in entry.part("graph")):
-        path, noted = folder / name, read_record(folder).get(name)
-        if path.exists() and not _is_surrogate(path, entry, noted):
-            raise fault(
-                str(path), "it is there already and is no surrogate made here", "Move the file away"
-            )
+def _expected_sum(file: RemoteFile, folder: Path) -> str | None:
+    """The registered sum, else that of the first file of this name in the folder."""
+    record = read_record(folder).get(file.name)
+    return file.sha256 or (record.sha256 if record else None)
 
 
-def _is_surrogate(path: Path, entry: Entry, noted: dict | None) -> bool:
-    found = sha256(path)
-    made = noted is not None and noted.get("origin") == MADE and noted["sha256"] == found
-    return made or found == (entry.not_original or {}).get(path.name)
+def _download(file: RemoteFile, entry: Entry, folder: Path) -> None:
+    """Fetches one file from the first address that gives it."""
+    file = replace(file, sha256=_expected_sum(file, folder))
+    reasons = []
+    for url in (file.url, *file.mirrors):
+        try:
+            _fetch(url, file, folder)
+            return
+        except (OSError, ValueError, DataError) as error:  # of pooch, requests and the checks
+            reasons.append(f"{url}: {' '.join(str(error).split())}")
+    by_hand = f" By hand: {entry.by_hand.format(folder=folder)}." if entry.by_hand else ""
+    raise DataError(
+        f"{folder / file.name} could not be downloaded ({'; '.join(reasons)}). "
+        f"Try again later, or place the file there (data/README.md).{by_hand}"
+    )
 
 
-def _download(file: RemoteFile, entry: Entry, folder: Path, patience: Patience, say) -> None:
-    """Fetches one file, held to the sum recorded at an earlier download, and records its sum."""
-    noted = read_record(folder).get(file.name, {})
-    downloaded = noted.get("origin") not in (None, MADE, BY_HAND)
-    held = replace(file, sha256=file.sha256 or (noted["sha256"] if downloaded else None))
-    try:
-        origin = fetch(held, folder, lambda path: check_content(path, file), patience)
-    except DataError as error:
-        if file.part == ORIGINAL:
-            for number, step in enumerate(entry.by_hand, 1):
-                say(f"by hand, {number}: {step.format(folder=folder)}")
-        if downloaded and not file.sha256 and "sha256" in str(error):
-            raise DataError(
-                f"{error} Its sum was recorded at the first download, in {folder / RECORD}."
-            ) from error
-        raise
-    record(folder, file.name, origin)
+def _fetch(url: str, file: RemoteFile, folder: Path) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    known = f"sha256:{file.sha256}" if file.sha256 else None
+    bar = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
+    with replacing(folder / file.name) as aside:
+        pooch.retrieve(url, known, fname=aside.name, path=folder, downloader=bar)
+        _check_content(aside, file)
+        write_record(folder, file.name, url, aside)
 
 
-def _write(folder: Path, name: str, write: Callable) -> None:
-    """Writes aside, records, then renames: a file that has its name is known to be made here."""
-    aside = folder / f"{name}.part"
-    with aside.open("wb") as stream:
-        write(stream)
-    record(folder, name, MADE, aside)
-    aside.replace(folder / name)
+def _check_content(path: Path, file: RemoteFile) -> None:
+    """Raises `DataError` where a file has not the registered size or number of rows."""
+    size = path.stat().st_size
+    if file.bytes not in (None, size):
+        raise fault(str(path), f"it has {size} bytes, not {file.bytes}", AGAIN)
+    if file.n_rows and (n_rows := len(read_npy(path))) != file.n_rows:
+        raise fault(str(path), f"it has {n_rows} rows, not {file.n_rows}", AGAIN)

@@ -3,46 +3,48 @@
 import numpy as np
 
 from seapkg.data.dataset import Dataset
-from seapkg.data.places import fault
+from seapkg.data.validate import fault
 
 WIDTHS = {"image": 128, "text": 64}
 N_FACTORS = 4
 HIDDEN = 64
 NOISE = 0.1
 TASTE = 3.0
-POPULARITY_SHAPE = (1.1, 5.0)
-HISTORY_SHAPE = (6, 1.3, 0.9)
+POPULARITY_EXPONENT, POPULARITY_OFFSET = 1.1, 5.0
+FEWEST_ITEMS, LOG_MEAN, LOG_DEVIATION = 6, 1.3, 0.9  # of a user's history
 DECIMALS = 4
-WORLD = 0x5EA
+WORLD = 0x5EA  # beside the seed: other draws from the same seed are independent
 
 
 def synthetic(
     *, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared: float = 0.5
 ) -> Dataset:
-    """A small world whose factors are known.
+    """A small world whose factors are known; the same arguments give the same bits.
 
     Each item has a generic factor, seen by every modality, and a unique one for each modality,
-    all standard normal [n_items, 4]. A modality's features are a random two-layer tanh network of
-    both, plus noise. What a user likes depends on all factors, how often an item is met on a
-    long-tailed popularity. `shared`, from 0 to 1: the part of the variance of a modality, and of
-    taste, that is generic. The same arguments give the same bits; the `factors` stay available.
+    all standard normal [n_items, 4] and returned as `Dataset.factors`. A modality's features are
+    a random two-layer tanh network of both, plus noise. A user's taste depends on all factors, an
+    item's popularity has a long tail.
+
+    Args:
+        shared: the generic part of the variance of a modality and of taste, from 0 to 1.
     """
     _check(seed, n_users, n_items, shared)
-    rng = np.random.default_rng(
-        (WORLD, seed)
-    )  # never the stream that someone else draws from `seed`
+    rng = np.random.default_rng((WORLD, seed))
     factors = {part: rng.standard_normal((n_items, N_FACTORS)) for part in ("generic", *WIDTHS)}
     features = {
         name: _features(factors["generic"], factors[name], width, shared, rng)
         for name, width in WIDTHS.items()
     }
-    appeal = _centred(TASTE * _taste(factors, n_users, shared, rng)) + _log_popularity(n_items, rng)
-    histories = _histories(appeal, _history_lengths(n_users, n_items, rng), rng)
-    return Dataset.from_arrays(
-        **_split(histories),
-        name="synthetic",
-        n_users=n_users,
-        n_items=n_items,
+    taste = TASTE * _taste(factors, n_users, shared, rng)
+    taste -= np.log(np.exp(taste).mean(axis=0))  # so that only the next line makes items popular
+    rank = rng.permutation(n_items)
+    appeal = taste - POPULARITY_EXPONENT * np.log(rank + POPULARITY_OFFSET)
+    return Dataset(  # without the warning of `from_arrays`: its unpopular items are meant
+        "synthetic",
+        n_users,
+        n_items,
+        **_histories(appeal, rng),
         features=features,
         factors=factors,
         provenance="synthetic",
@@ -51,20 +53,10 @@ def synthetic(
 
 
 def _check(seed: int, n_users: int, n_items: int, shared: float) -> None:
-    if seed < 0:
-        raise fault("synthetic", f"seed={seed} is negative", "Give a seed from 0")
-    if n_users < 1 or n_items < 50:
-        raise fault(
-            "synthetic",
-            f"n_users={n_users}, n_items={n_items} is too small a world",
-            "Ask for at least 1 user and 50 items",
-        )
-    if not 0 <= shared <= 1:
-        raise fault(
-            "synthetic",
-            f"shared={shared} is not between 0 and 1",
-            "It is the generic part of the variance",
-        )
+    if seed < 0 or n_users < 1 or n_items < 50 or not 0 <= shared <= 1:
+        what = f"{seed=}, {n_users=}, {n_items=}, {shared=} is out of range"
+        remedy = "Give seed >= 0, n_users >= 1, n_items >= 50 and shared from 0 to 1"
+        raise fault("synthetic", what, remedy)
 
 
 def _features(
@@ -90,38 +82,29 @@ def _taste(
     )
 
 
-def _centred(taste: np.ndarray) -> np.ndarray:
-    """Taste less what it adds to an item's popularity, which is drawn apart: [n_users, n_items]."""
-    return taste - np.log(np.exp(taste).mean(axis=0))
+def _histories(appeal: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Each user's items, drawn without replacement in proportion to exp(appeal) (Gumbel top-k).
 
+    They are split 8:1:1 as in MMRec: of fewer than 10, one is for valid and one for test, else a
+    fifth is held out, rounded down.
 
-def _log_popularity(n_items: int, rng: np.random.Generator) -> np.ndarray:
-    """A power law of the rank, in random order: [n_items]."""
-    exponent, offset = POPULARITY_SHAPE
-    return -exponent * np.log(rng.permutation(n_items) + offset)
+    Args:
+        appeal: [n_users, n_items].
 
-
-def _history_lengths(n_users: int, n_items: int, rng: np.random.Generator) -> np.ndarray:
-    """How many items each user meets, at least 6 and mostly few: [n_users]."""
-    fewest, mean, deviation = HISTORY_SHAPE
-    lengths = fewest + np.floor(rng.lognormal(mean, deviation, n_users)).astype(np.int64)
-    return np.minimum(lengths, n_items // 5)
-
-
-def _histories(
-    appeal: np.ndarray, lengths: np.ndarray, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Items of each user, drawn without replacement in proportion to exp(appeal) (Gumbel top-k)."""
+    Returns:
+        Split -> pairs [n, 2].
+    """
+    n_users, n_items = appeal.shape
+    extra = np.floor(rng.lognormal(LOG_MEAN, LOG_DEVIATION, n_users)).astype(np.int64)
+    lengths = np.minimum(FEWEST_ITEMS + extra, n_items // 5)
     order = np.argsort(-(appeal + rng.gumbel(size=appeal.shape)), axis=1)
-    return [rng.permutation(row[:length]) for row, length in zip(order, lengths, strict=True)]
-
-
-def _split(histories: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """8:1:1 by user as in MMRec: with n < 10 pairs 1 valid and 1 test, else floor(0.2 n) held out."""
     splits = {"train": [], "valid": [], "test": []}
-    for user, items in enumerate(histories):
-        held_out = max(2, len(items) // 5)
-        cuts = [len(items) - held_out, len(items) - held_out + held_out // 2]
-        for split, part in zip(splits.values(), np.split(items, cuts), strict=True):
-            split.append(np.stack([np.full(len(part), user), part], axis=1))
+    for user, length in enumerate(lengths):
+        items = rng.permutation(order[user, :length])
+        pairs = np.stack([np.full(length, user), items], axis=1)
+        held_out = max(2, length // 5)
+        n_train = length - held_out
+        parts = np.split(pairs, [n_train, n_train + held_out // 2])
+        for name, part in zip(splits, parts, strict=True):
+            splits[name].append(part)
     return {name: np.concatenate(parts) for name, parts in splits.items()}

@@ -1,16 +1,18 @@
-"""Figures of the studies in notebooks 04 to 11: what a change costs, what an option does, what a part knows."""
+"""Figures of the studies: what a change gains, what an option does, what a learned part knows.
 
-from collections.abc import Iterable
+Functions take a tidy table (or arrays) and return a Figure.
+"""
+
 from itertools import cycle
+from statistics import median_low
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from seapkg.analysis.statistics import mean_interval
-from seapkg.figures.main import (
+from seapkg.figures.style import (
     BLACK,
     BLUE,
     GREEN,
@@ -20,246 +22,174 @@ from seapkg.figures.main import (
     SKY,
     VERMILLION,
     axis_label,
+    edge_arrow,
+    label_rows,
     look,
-    nothing_yet,
-    paper_handle,
+    no_runs_yet,
+    outer_legend,
+    panels,
+    paper_legend,
     style,
 )
 
-
-def cost_panels(table: pd.DataFrame, metric: str = "recall@20") -> Figure:
-    """One panel a dataset, one row a change: the mean loss with its 95 % interval over users; below it, in red, a point
-    a seed and the interval over seeds, where there are several.
-
-    `table`: what `tables.costs_of_changes` gives. Right of zero the change costs something. A row `FAR` times as far
-    out as any nearer one, half of them at most, is an arrow with its number: else the others could not be told apart.
-    """
-    datasets, changes = table["dataset"].unique(), table["change"].unique()
-    if table.empty:
-        return nothing_yet()
-    with style():
-        size = (1.2 + 2.3 * len(datasets), 0.9 + 0.32 * len(changes))
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
-        for axes, dataset in zip(panels, datasets, strict=True):
-            _cost_panel(axes, table[table["dataset"] == dataset], list(changes))
-            axes.set_title(dataset)
-        panels[0].set_yticks(range(len(changes)), changes)
-        panels[0].invert_yaxis()
-        figure.supxlabel(
-            f"what it costs in {axis_label(metric, 'test')}; left of 0 it helps", fontsize="medium"
-        )
-        figure.legend(*_cost_legend(), loc="outside upper center", ncols=min(2, len(datasets)))
-    return figure
-
-
-def _cost_panel(axes: Axes, table: pd.DataFrame, changes: list[str]) -> None:
-    axes.axvline(0, color="0.7", linewidth=1)
-    rows = table.to_dict("records")
-    limit = _near(_reach(row) for row in rows)
-    for row in rows:
-        place = changes.index(row["change"])
-        if _reach(row) > limit:
-            _far_row(axes, row["difference"], place)
-            continue
-        half = row["high, users"] - row["difference"]
-        axes.errorbar(row["difference"], place, xerr=half, color="black", marker="o", capsize=3)
-        below = [place + 0.25] * len(row["by_seed"])
-        axes.plot(row["by_seed"], below, ".", color=VERMILLION, markersize=3, clip_on=False)
-        axes.plot(
-            [row["low, seeds"], row["high, seeds"]],
-            [place + 0.25] * 2,
-            color=VERMILLION,
-            linewidth=0.6,
-        )
-    axes.set_ylim(-0.5, len(changes) - 0.5)
-    axes.margins(x=0.1)
-    axes.locator_params(axis="x", nbins=4)
-
-
-def _cost_legend() -> tuple[list[Line2D], list[str]]:
-    users = Line2D([], [], color="black", marker="o")
-    seeds = Line2D([], [], color=VERMILLION, marker=".", markersize=3, linewidth=0.6)
-    return [users, seeds], ["mean, 95 % over users", "each seed, 95 % over seeds"]
-
-
-#: So many times as far from zero as every nearer row, a row is not drawn to scale.
-FAR = 5
-
-
-def _reach(row: dict) -> float:
-    """How far from zero a row of costs goes, intervals and all."""
-    names = ("difference", "low, users", "high, users", "low, seeds", "high, seeds")
-    return float(np.nanmax(np.abs([*(row[name] for name in names), *row["by_seed"]])))
-
-
-def _near(reaches: Iterable[float]) -> float:
-    """The largest reach that is drawn to scale. At most half of the rows are not, the furthest ones."""
-    ordered = sorted(reaches)
-    for place in range(len(ordered) - 1, (len(ordered) - 1) // 2, -1):
-        if ordered[place] > FAR * ordered[place - 1]:
-            return ordered[place - 1]
-    return ordered[-1]
-
-
-def _far_row(axes: Axes, difference: float, place: int) -> None:
-    right = difference > 0
-    arrow = (
-        "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
-        if right
-        else "\N{BLACK LEFT-POINTING SMALL TRIANGLE}"
-    )
-    text = f"{difference:.3f} {arrow}" if right else f"{arrow} {difference:.3f}"
-    axes.annotate(text, (0.98 if right else 0.02, place), xycoords=("axes fraction", "data"),
-                  ha="right" if right else "left", va="center", fontsize=7)  # fmt: skip
-
-
-def sensitivity(
-    table: pd.DataFrame, unchanged: dict[str, list[float]], metric: str = "recall@20"
-) -> Figure:
-    """One panel an option: test metric against its value, a line a dataset through the means, a point a seed.
-
-    `table`: columns dataset, option, value (a number), is_default, seed, metric_value. The default's points are ringed;
-    values stand at even distances, in rising order, whatever lies between them. Axes do not start at 0.
-    `unchanged`: dataset -> the metric of the default at every seed there is; a grey band spans them.
-    """
-    options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
-    if table.empty:
-        return nothing_yet()
-    with style():
-        figure = Figure(
-            figsize=(0.6 + 2.3 * len(options), 2.0 * len(datasets) + 0.4), layout="constrained"
-        )
-        grid = figure.subplots(len(datasets), len(options), squeeze=False, sharey="row")
-        for row, dataset in zip(grid, datasets, strict=True):
-            row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
-            for axes, option in zip(row, options, strict=True):
-                if unchanged.get(dataset):
-                    axes.axhspan(
-                        min(unchanged[dataset]), max(unchanged[dataset]), color="0.9", zorder=0
-                    )
-                _sensitivity_panel(
-                    axes, table[(table["dataset"] == dataset) & (table["option"] == option)]
-                )
-        for axes, option in zip(grid[-1], options, strict=True):
-            axes.set_xlabel(option.replace("_", " "))
-    return figure
-
-
-def _sensitivity_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    values = sorted(rows["value"].unique())
-    means = rows.groupby("value")["metric_value"].mean()
-    axes.plot(range(len(values)), means[values], color=VERMILLION, alpha=0.6)
-    axes.plot(rows["value"].map(values.index), rows["metric_value"], "o", color=VERMILLION)
-    default = rows[rows["is_default"]]
-    axes.plot(default["value"].map(values.index), default["metric_value"], "o", color="none", markeredgecolor="black",
-              markersize=8)  # fmt: skip
-    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
-
-
-def cost_points(table: pd.DataFrame) -> Figure:
-    """Two panels, a row a system: seconds an epoch, on a logarithmic axis, and peak memory, from 0.
-
-    `table`: columns system, seconds, memory_mb, and the paper's seconds as paper_seconds (nan where it has none), which
-    were measured on another machine and other data: hollow diamonds, for their proportions.
-    """
-    systems = list(table["system"])
-    with style():
-        figure = Figure(figsize=(6.4, 0.9 + 0.25 * len(systems)), layout="constrained")
-        seconds, memory = figure.subplots(1, 2, sharey=True)
-        for place, row in enumerate(table.to_dict("records")):
-            colour, marker = look(row["system"])
-            seconds.plot(row["seconds"], place, marker, color=colour)
-            seconds.plot(row["paper_seconds"], place, **PAPER_LOOK)
-            memory.plot(row["memory_mb"], place, marker, color=colour)
-        seconds.set(xscale="log", xlabel="seconds an epoch")
-        memory.set(xlabel="peak memory, MB")
-        memory.set_xlim(left=0)
-        seconds.set_yticks(range(len(systems)), systems)
-        seconds.invert_yaxis()
-        for axes in (seconds, memory):
-            axes.grid(axis="x", which="both", linewidth=0.3)
-        handles, _ = paper_handle()
-        figure.legend(
-            handles, ["the paper's seconds (its machine, its features)"], loc="outside lower center"
-        )
-    return figure
-
-
-#: What a probe looks for: colour and marker.
+PARTS = ("generic", "unique")
 FACTOR_LOOKS = {
     "generic": (BLUE, "o"),
     "own unique": (VERMILLION, "s"),
     "other's unique": (BLACK, "x"),
 }
+METHOD_COLOURS = (BLUE, VERMILLION, ORANGE, BLACK, GREEN, PURPLE, SKY)
+PART_COLOURS = {"generic": (BLUE, SKY), "unique": (VERMILLION, ORANGE), "whole": (GREEN, PURPLE)}
+FAR = 5  # a row that reaches this many times as far as the median row is not drawn to scale
 
 
+@style()
+def gain_panels(costs: pd.DataFrame, metric: str = "recall@20") -> Figure:
+    """What each change gains: one panel per dataset, one row per change, gains to the right.
+
+    Black: the mean and its 95 % interval over users. Orange, below it: one point per seed and the
+    95 % interval over seeds. A row far out becomes an arrow with its number; otherwise the other
+    rows could not be told apart.
+
+    Args:
+        costs: what `tables.costs_of_changes` returns, a positive difference being a loss; columns
+            `dataset, change, difference, by_seed`, and "low, users" to "high, seeds".
+        metric: the metric of the differences.
+    """
+    if costs.empty:
+        return no_runs_yet()
+    datasets, changes = costs["dataset"].unique(), list(costs["change"].unique())
+    size = (1.2 + 2.3 * len(datasets), 0.9 + 0.32 * len(changes))
+    figure = Figure(figsize=size, layout="constrained")
+    all_axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+    label_rows(all_axes[0], changes)
+    for axes, dataset in zip(all_axes, datasets, strict=True):
+        rows = costs[costs["dataset"] == dataset]
+        _gain_panel(axes, rows.assign(row=rows["change"].map(changes.index)))
+        axes.set_title(dataset)
+    figure.supxlabel(f"gain in {axis_label(metric, 'test')} (right is better)")
+    outer_legend(figure, "upper center", ncols=min(2, len(datasets)), reverse=True)
+    return figure
+
+
+def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
+    reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
+    is_far = reach > FAR * median_low(reach)
+    near = costs[~is_far]
+    half_widths = near["high, users"] - near["difference"]
+    black = {"fmt": "o", "color": BLACK, "capsize": 3, "label": "mean, 95 % over users"}
+    axes.errorbar(-near["difference"], near["row"], xerr=half_widths, **black)
+    seeds = near.explode("by_seed").astype({"by_seed": float})
+    orange = {"color": VERMILLION, "markersize": 3, "label": "each seed, 95 % over seeds"}
+    axes.plot(-seeds["by_seed"], seeds["row"] + 0.25, ".", clip_on=False, **orange)
+    ends = (-near["high, seeds"], -near["low, seeds"])
+    axes.hlines(near["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
+    for row in costs[is_far].itertuples():
+        edge_arrow(axes, -row.difference, row.row, right=row.difference < 0)
+    axes.axvline(0, color="0.7", linewidth=1, zorder=0)
+    axes.margins(x=0.1)
+    axes.locator_params(axis="x", nbins=4)
+
+
+@style()
+def sensitivity(
+    table: pd.DataFrame, unchanged: dict[str, list[float]], metric: str = "recall@20"
+) -> Figure:
+    """A test metric against an option's value: one row per dataset, one panel per option.
+
+    One point per seed, a line through the means, a ring around the default's points, a grey band
+    over the default's seeds. Values stand at even distances in rising order.
+
+    Args:
+        table: columns `dataset, option, value` (a number), `is_default, seed, metric_value`.
+        unchanged: dataset -> the default's metric at every available seed.
+        metric: the name of the metric.
+    """
+    if table.empty:
+        return no_runs_yet()
+    options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
+    size = (0.6 + 2.3 * len(options), 2.0 * len(datasets) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(datasets), len(options), squeeze=False, sharey="row")
+    for row, dataset in zip(grid, datasets, strict=True):
+        row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
+        rows_of_dataset = table[table["dataset"] == dataset]
+        for axes, option in zip(row, options, strict=True):
+            if seeds := unchanged.get(dataset):
+                axes.axhspan(min(seeds), max(seeds), color="0.9", zorder=0)
+            _option_panel(axes, rows_of_dataset[rows_of_dataset["option"] == option])
+    for axes, option in zip(grid[-1], options, strict=True):
+        axes.set_xlabel(option.replace("_", " "))
+    return figure
+
+
+def _option_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    values = sorted(rows["value"].unique())
+    places = rows["value"].map(values.index)
+    means = rows.groupby("value")["metric_value"].mean()
+    axes.plot(range(len(values)), means[values], color=VERMILLION, alpha=0.6)
+    axes.plot(places, rows["metric_value"], "o", color=VERMILLION)
+    default = rows["is_default"]
+    ring = {"color": "none", "markeredgecolor": "black", "markersize": 8}
+    axes.plot(places[default], rows["metric_value"][default], "o", **ring)
+    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+
+
+@style()
+def cost_points(table: pd.DataFrame) -> Figure:
+    """Seconds per epoch (logarithmic) and peak memory (from 0), one row per system.
+
+    Args:
+        table: columns `system, seconds, memory_mb, paper_seconds`. The paper's seconds (nan where
+            it has none) come from another machine and other features; compare proportions only.
+    """
+    figure = Figure(figsize=(6.4, 0.9 + 0.25 * len(table)), layout="constrained")
+    seconds, memory = figure.subplots(1, 2, sharey=True)
+    for place, row in enumerate(table.to_dict("records")):
+        colour, marker = look(row["system"])
+        seconds.plot(row["seconds"], place, marker, color=colour)
+        seconds.plot(row["paper_seconds"], place, **PAPER_LOOK)
+        memory.plot(row["memory_mb"], place, marker, color=colour)
+    label_rows(seconds, list(table["system"]))
+    seconds.set(xscale="log", xlabel="seconds per epoch")
+    memory.set(xlabel="peak memory, MB")
+    memory.set_xlim(left=0)
+    for axes in (seconds, memory):
+        axes.grid(axis="x", which="both", linewidth=0.3)
+    paper_legend(figure, "the paper's seconds (its machine, its features)")
+    return figure
+
+
+@style()
 def probe_panels(table: pd.DataFrame) -> Figure:
-    """A panel a part, a row a method: the R² with which each factor can be told from it, 95 % intervals over seeds.
+    """The R² of a linear probe for each factor: one panel per part, one row per method.
 
-    `table`: columns method, part ("generic" or "unique"), factor (a name in `FACTOR_LOOKS`), seed and r2.
+    Args:
+        table: columns `method, part` ("generic" or "unique"), `factor` (a key of `FACTOR_LOOKS`),
+            `seed, r2`. Whiskers are 95 % intervals over seeds.
     """
     methods = list(table["method"].unique())
-    with style():
-        figure = Figure(figsize=(7.0, 0.9 + 0.27 * len(methods)), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True, sharex=True)
-        for axes, part in zip(panels, ("generic", "unique"), strict=True):
-            _probe_panel(axes, table[table["part"] == part], methods)
-            axes.set_title(f"{part} part")
-        panels[0].set_yticks(range(len(methods)), methods)
-        panels[0].invert_yaxis()
-        figure.supxlabel("R² of a linear probe", fontsize="medium")
-        figure.legend(
-            *panels[0].get_legend_handles_labels(),
-            loc="outside upper center",
-            ncols=3,
-            title="factor",
-        )
+    figure = Figure(figsize=(7.0, 0.9 + 0.27 * len(methods)), layout="constrained")
+    both = figure.subplots(1, 2, sharey=True, sharex=True)
+    label_rows(both[0], methods)
+    for axes, part in zip(both, PARTS, strict=True):
+        _probe_panel(axes, table[table["part"] == part], methods)
+        axes.set_title(f"{part} part")
+    figure.supxlabel("R² of a linear probe")
+    outer_legend(figure, "upper center", ncols=3, title="factor")
     return figure
-
-
-def selectivity_by_share(table: pd.DataFrame) -> Figure:
-    """A panel a part: selectivity against the generic share, a line a method through the means, a point a seed.
-
-    `table`: columns method, part ("generic" or "unique"), seed, shared and selectivity.
-    """
-    with style():
-        figure = Figure(figsize=(7.0, 2.6), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True, sharex=True)
-        for axes, part in zip(panels, ("generic", "unique"), strict=True):
-            own = table[table["part"] == part]
-            for (method, rows), colour in zip(
-                own.groupby("method", sort=False), cycle(SHARE_COLOURS), strict=False
-            ):
-                means = rows.groupby("shared")["selectivity"].mean()
-                axes.plot(rows["shared"], rows["selectivity"], ".", color=colour, alpha=0.5)
-                axes.plot(means.index, means, color=colour, label=method)
-            axes.axhline(0, color="0.7", linewidth=1, zorder=0)
-            axes.set(title=f"{part} part", xlabel="share of a modality that is generic")
-        panels[0].set_ylabel("selectivity (difference of R²)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
-
-
-SHARE_COLOURS = (BLUE, VERMILLION, ORANGE, BLACK, GREEN, PURPLE, SKY)
 
 
 def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
     axes.axvline(0, color="0.8", linewidth=1)
-    for shift, (factor, (colour, marker)) in zip(
-        (-0.15, 0, 0.15), FACTOR_LOOKS.items(), strict=True
-    ):
+    for shift, factor in zip((-0.15, 0, 0.15), FACTOR_LOOKS, strict=True):
+        colour, marker = FACTOR_LOOKS[factor]
         groups = table[table["factor"] == factor].groupby("method")["r2"]
         intervals = {method: mean_interval(values) for method, values in groups}
-        places = [methods.index(method) + shift for method in intervals]
-        means = [interval.mean for interval in intervals.values()]
-        halves = [
-            interval.half_width for interval in intervals.values()
-        ]  # nan, and not drawn, for a single seed
         axes.errorbar(
-            means,
-            places,
-            xerr=halves,
+            [interval.mean for interval in intervals.values()],
+            [methods.index(method) + shift for method in intervals],
+            xerr=[interval.half_width for interval in intervals.values()],  # nan draws nothing
             color=colour,
             marker=marker,
             linestyle="none",
@@ -268,73 +198,71 @@ def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
         )
 
 
-PART_COLOURS = {"generic": (BLUE, SKY), "unique": (VERMILLION, ORANGE), "whole": (GREEN, PURPLE)}
+@style()
+def selectivity_by_share(table: pd.DataFrame) -> Figure:
+    """Selectivity against the generic share: one panel per part, one line per method.
 
+    Lines run through the means; seeds are points.
 
-def part_maps(maps: dict[str, dict[str, np.ndarray]], n_columns: int = 4) -> Figure:
-    """One panel a model: a point an item and part. `maps`: label -> "modality/part" -> places [n, 2].
-
-    A part has a colour for each modality, which has its own marker. Distances between clusters mean little in a t-SNE.
+    Args:
+        table: columns `method, part` ("generic" or "unique"), `seed, shared, selectivity`.
     """
-    if not maps:
-        return nothing_yet()
-    n_rows = -(-len(maps) // n_columns)
-    with style():
-        figure = Figure(
-            figsize=(2.4 * min(len(maps), n_columns), 0.5 + 2.3 * n_rows), layout="constrained"
-        )
-        panels = figure.subplots(n_rows, min(len(maps), n_columns), squeeze=False).flatten()
-        handles, modalities = (
-            {},
-            list(dict.fromkeys(name.split("/")[0] for places in maps.values() for name in places)),
-        )
-        for axes, (label, places) in zip(panels, maps.items(), strict=False):
-            handles |= _part_map(axes, places, modalities)
-            axes.set_title(label)
-        for axes in panels[len(maps) :]:
-            axes.set_axis_off()
-        figure.legend(
-            handles.values(), handles.keys(), loc="outside lower center", ncols=6, markerscale=2
-        )
+    figure = Figure(figsize=(7.0, 2.6), layout="constrained")
+    both = figure.subplots(1, 2, sharey=True, sharex=True)
+    for axes, part in zip(both, PARTS, strict=True):
+        groups = table[table["part"] == part].groupby("method", sort=False)
+        for (method, rows), colour in zip(groups, cycle(METHOD_COLOURS), strict=False):
+            means = rows.groupby("shared")["selectivity"].mean()
+            axes.plot(rows["shared"], rows["selectivity"], ".", color=colour, alpha=0.5)
+            axes.plot(means.index, means, color=colour, label=method)
+        axes.axhline(0, color="0.7", linewidth=1, zorder=0)
+        axes.set(title=f"{part} part", xlabel="share of a modality that is generic")
+    both[0].set_ylabel("selectivity (difference of R²)")
+    outer_legend(figure, ncols=4)
     return figure
 
 
-def _part_map(
-    axes: Axes, places: dict[str, np.ndarray], modalities: list[str]
-) -> dict[str, object]:
-    handles = {}
-    for name, points in places.items():
-        modality, kind = name.split("/")
-        nth = modalities.index(modality)
-        colour = PART_COLOURS[kind][nth % 2]
-        (handle,) = axes.plot(
-            *points.T, ".+x"[nth % 3], color=colour, markersize=3, linestyle="none"
-        )
-        handles[f"{kind}, {modality}"] = handle
-    axes.set_xticks([])
-    axes.set_yticks([])
-    return handles
+@style()
+def part_maps(maps: dict[str, dict[str, np.ndarray]], n_columns: int = 4) -> Figure:
+    """Maps of item parts: one panel per model, one point per item and part.
+
+    A part has a colour in each modality, and a modality has a marker. Distances between clusters
+    of a t-SNE map mean little.
+
+    Args:
+        maps: label -> "modality/part" -> positions `[n_items, 2]`.
+        n_columns: the largest number of panels in a row.
+    """
+    if not maps:
+        return no_runs_yet()
+    names = [name for positions in maps.values() for name in positions]
+    modalities = list(dict.fromkeys(name.split("/")[0] for name in names))
+    figure, all_axes = panels(len(maps), n_columns, width=2.4, height=2.3)
+    for axes, (label, positions) in zip(all_axes, maps.items(), strict=True):
+        axes.set(title=label, xticks=[], yticks=[])
+        for name, points in positions.items():
+            modality, part = name.split("/")
+            number = modalities.index(modality)
+            colour, marker = PART_COLOURS[part][number % 2], ".+x"[number % 3]
+            axes.plot(*points.T, marker, color=colour, markersize=3, label=f"{part}, {modality}")
+    outer_legend(figure, ncols=6, markerscale=2)
+    return figure
 
 
+@style()
 def matrices(named: dict[str, np.ndarray]) -> Figure:
-    """One panel a small matrix [rows, columns], its entries written in; darker is larger, 0 is left white."""
-    with style():
-        figure = Figure(figsize=(1.9 * len(named), 2.2), layout="constrained")
-        for axes, (name, matrix) in zip(
-            figure.subplots(1, len(named), squeeze=False)[0], named.items(), strict=True
-        ):
-            axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1.2)
-            for (row, column), value in np.ndenumerate(matrix):
-                if value:
-                    axes.text(
-                        column,
-                        row,
-                        f"{value:.2f}".lstrip("0"),
-                        ha="center",
-                        va="center",
-                        fontsize=6,
-                    )
-            axes.set(xticks=range(matrix.shape[1]), yticks=range(matrix.shape[0]))
-            axes.tick_params(length=0, labelsize=6)
-            axes.set_title(name, fontsize=8)
+    """Small matrices with their entries written in; darker is larger, 0 is white.
+
+    Args:
+        named: title -> matrix `[n_rows, n_columns]`.
+    """
+    figure, all_axes = panels(len(named), len(named), width=1.9, height=2.2, margin=0)
+    for axes, (name, matrix) in zip(all_axes, named.items(), strict=True):
+        axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1.2)
+        axes.set(xticks=range(matrix.shape[1]), yticks=range(matrix.shape[0]))
+        axes.tick_params(length=0, labelsize=6)
+        axes.set_title(name, fontsize=8)
+        for (row, column), value in np.ndenumerate(matrix):
+            text = f"{value:.2f}".lstrip("0") if value else ""
+            axes.text(column, row, text, ha="center", va="center", fontsize=6)
     return figure

@@ -1,7 +1,8 @@
 """Graphs: users and items by training pairs, items and items by likeness. Sparse in, sparse out.
 
-A graph is a `SparseGraph`: a fixed sparse matrix that multiplies dense ones, `graph(x)`, whose backward pass
-multiplies by the transpose. It is a module without parameters, so that it travels with a model to its device.
+A graph is a `SparseGraph`: a fixed sparse matrix that multiplies dense ones, `graph(x)`, whose
+backward pass multiplies by the transpose. It is a module without parameters, so that it travels
+with a model to its device.
 """
 
 from seapkg.graph.interactions import (

@@ -1,6 +1,8 @@
-"""Graphs of who met what: users and items by their training pairs, and who shares how many with whom."""
+"""Graphs from training pairs: the user-item graph and co-occurrence."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,55 +13,82 @@ from seapkg.graph.sparse import SparseGraph
 
 
 def interaction_degrees(pairs: Tensor, n_users: int, n_items: int) -> tuple[Tensor, Tensor]:
-    """How many pairs each user and each item stands in. `pairs`: int64 [n, 2]. Returns float [n_users], [n_items]."""
-    users = torch.bincount(pairs[:, 0], minlength=n_users).float()
-    items = torch.bincount(pairs[:, 1], minlength=n_items).float()
-    return users, items
+    """Number of pairs of each user and of each item.
+
+    Args:
+        pairs: int64 [n, 2], user and item.
+        n_users, n_items: sizes.
+
+    Returns:
+        Float [n_users] and [n_items].
+    """
+    users, items = pairs.T
+    user_degrees = torch.bincount(users, minlength=n_users).float()
+    return user_degrees, torch.bincount(items, minlength=n_items).float()
 
 
 def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
-    """1 / sqrt(d_u d_i) for each pair, degrees counted in `pairs` (SEA Eq. 6). Returns float [n]."""
-    users, items = interaction_degrees(pairs, n_users, n_items)
-    return inverse_root(users)[pairs[:, 0]] * inverse_root(items)[pairs[:, 1]]
+    """1 / sqrt(d_u d_i) of each pair (SEA Eq. 6). `pairs`: int64 [n, 2]. Returns float [n]."""
+    user_degrees, item_degrees = interaction_degrees(pairs, n_users, n_items)
+    users, items = pairs.T
+    return inverse_root(user_degrees)[users] * inverse_root(item_degrees)[items]
 
 
 def inverse_root(degrees: Tensor) -> Tensor:
-    """Degrees to the power -1/2; 0 where the degree is 0, so that such rows stay empty."""
+    """`degrees` [n] to the power -1/2; 0 where the degree is 0, so that such rows stay empty."""
     return degrees.pow(-0.5).masked_fill(degrees == 0, 0.0)
 
 
 def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
-    """The symmetric-normalised bipartite graph on users, then items; no self loops (SEA Eq. 6, spec C.6).
+    """The symmetric-normalised graph of users, then items, without self loops (SEA Eq. 6).
 
-    `pairs`: int64 [n, 2], user and item of each training interaction. Nodes without an interaction have an empty
-    row (MMRec adds 1e-7 to every degree to the same end; the weights agree to float32 precision).
+    Nodes without a pair have an empty row. MMRec adds 1e-7 to each degree for the same purpose.
+
+    Args:
+        pairs: int64 [n, 2], user and item of each training pair.
+        n_users, n_items: sizes.
+
+    Returns:
+        A graph [n_users + n_items, n_users + n_items].
     """
-    weights = edge_weights(pairs, n_users, n_items)
-    users, items = pairs[:, 0], pairs[:, 1] + n_users
-    n_nodes = n_users + n_items
-    rows, columns = torch.cat([users, items]), torch.cat([items, users])
-    return SparseGraph(
-        rows, columns, torch.cat([weights, weights]), (n_nodes, n_nodes), symmetric=True
-    )
+    weights = edge_weights(pairs, n_users, n_items).repeat(2)
+    users, items = pairs.T
+    nodes = torch.stack([users, items + n_users])  # [2, n]
+    rows, columns = nodes.flatten(), nodes.flip(0).flatten()  # both directions
+    shape = n_users + n_items, n_users + n_items
+    return SparseGraph(rows, columns, weights, shape, symmetric=True)
 
 
 def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
-    """D^-1 (A + I) on users, then items: every node averages itself and its neighbours (LATTICE, MICRO; spec C.6).
+    """D^-1 (A + I) on users, then items: each node averages itself and its neighbours (MICRO).
 
-    `pairs`: int64 [n, 2], user and item of each training interaction."""
+    Args:
+        pairs: int64 [n, 2], user and item of each training pair.
+        n_users, n_items: sizes.
+
+    Returns:
+        A graph [n_users + n_items, n_users + n_items].
+    """
     n_nodes = n_users + n_items
-    users, items, nodes = (
-        pairs[:, 0],
-        pairs[:, 1] + n_users,
-        torch.arange(n_nodes, device=pairs.device),
-    )
+    users, items = pairs.T
+    items = items + n_users
+    nodes = torch.arange(n_nodes, device=pairs.device)
     rows, columns = torch.cat([users, items, nodes]), torch.cat([items, users, nodes])
-    return SparseGraph(rows, columns, 1 / torch.bincount(rows).float()[rows], (n_nodes, n_nodes))
+    degrees = torch.bincount(rows).float()
+    return SparseGraph(rows, columns, 1 / degrees[rows], (n_nodes, n_nodes))
 
 
 def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
-    """D^-1 A: each user the mean of its items; a user without an item has an empty row. [n_users, n_items]"""
-    users, items = pairs[:, 0], pairs[:, 1]
+    """D^-1 A: each user averages its items (REARM B1). A user without an item has an empty row.
+
+    Args:
+        pairs: int64 [n, 2], user and item of each training pair.
+        n_users, n_items: sizes.
+
+    Returns:
+        A graph [n_users, n_items].
+    """
+    users, items = pairs.T
     counts = torch.bincount(users, minlength=n_users).float()
     return SparseGraph(users, items, 1 / counts[users], (n_users, n_items))
 
@@ -67,72 +96,89 @@ def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
 def keep_edges(
     pairs: Tensor, n_users: int, n_items: int, keep: int, generator: torch.Generator
 ) -> Tensor:
-    """Degree-sensitive edge dropout (FREEDOM): `keep` pairs drawn without replacement, weight 1/sqrt(d_u d_i).
+    """Degree-sensitive edge dropout (FREEDOM): draws pairs by weight 1 / sqrt(d_u d_i).
 
-    Drawn by exponential races (the `keep` smallest of Exp(1)/weight), which is the same law as drawing one after
-    another. Returns the kept pairs [keep, 2], in their first order.
+    The `keep` smallest of Exp(1) / weight have the same distribution as drawing one pair after
+    another.
+
+    Args:
+        pairs: int64 [n, 2].
+        n_users, n_items: sizes.
+        keep: number of pairs to keep.
+        generator: source of randomness.
+
+    Returns:
+        The kept pairs [keep, 2] in their original order.
     """
     weights = edge_weights(pairs, n_users, n_items)
-    races = torch.empty_like(weights).exponential_(generator=generator) / weights
-    return pairs[races.topk(keep, largest=False, sorted=False).indices.sort().values]
+    times = torch.empty_like(weights).exponential_(generator=generator) / weights
+    return pairs[times.topk(keep, largest=False, sorted=False).indices.sort().values]
 
 
 def co_occurrence_graph(
-    pairs: Tensor, n_rows: int, n_columns: int, k: int, block_rows: int = 4096
+    pairs: Tensor,
+    n_rows: int,
+    n_columns: int,
+    k: int,
+    block_rows: int = 4096,
+    *,
+    ties: Literal["lowest", "random"] = "lowest",
 ) -> SparseGraph:
-    """Who shares how many columns with whom: the `k` largest counts of each row, softmaxed (REARM, spec B3).
+    """The `k` rows that share most columns with each row, by the softmax of counts (REARM B3).
 
-    `pairs`: int64 [n, 2], row and column, each once. A row shares nothing with itself; ties go to the lowest row. Where
-    fewer than `k` share anything, those that do are drawn again until there are k, before the softmax; where nobody
-    does, the k rows of most pairs stand in (for one of themselves, itself too), weighted by the softmax of their shares
-    of the pairs among them. The draws are the same each time: the graph is a function of its arguments. Counts are
-    sparse and taken block by block: never rows x rows.
+    A row with fewer than k such neighbours draws the rest among them before the softmax. A row with
+    none gets the k rows with most pairs, weighted by the softmax of their shares of these pairs.
+    Draws have a fixed seed. Counts are sparse and computed in blocks of rows.
+
+    Args:
+        pairs: int64 [n, 2], row and column, each pair once.
+        n_rows, n_columns: sizes.
+        k: number of neighbours.
+        block_rows: number of rows in a block.
+        ties: of equal counts at the k-th place take the "lowest" rows, or a "random" choice.
+
+    Returns:
+        A graph [n_rows, n_rows].
     """
     ones = np.ones(len(pairs), dtype=np.float32)
     incidence = csr_matrix((ones, tuple(pairs.numpy().T)), shape=(n_rows, n_columns))
     k, generator = min(k, n_rows), torch.Generator().manual_seed(0)
-    chosen, weights = torch.empty(n_rows, k, dtype=torch.int64), torch.empty(n_rows, k)
+    blocks = []
     for start in range(0, n_rows, block_rows):
-        rows = slice(start, min(start + block_rows, n_rows))
-        chosen[rows], weights[rows] = _most_shared(
-            incidence[rows] @ incidence.T, start, k, generator
-        )
-    lonely = (weights[:, 0] == 0).nonzero().flatten()
-    active = torch.bincount(pairs[:, 0], minlength=n_rows).float()
-    most = active.argsort(descending=True, stable=True)[:k]
-    weights = weights.softmax(dim=1)
-    chosen[lonely], weights[lonely] = most, (active[most] / active[most].sum()).softmax(dim=0)
-    return SparseGraph(
-        torch.arange(n_rows).repeat_interleave(k),
-        chosen.flatten(),
-        weights.flatten(),
-        (n_rows, n_rows),
-    )
+        counts = incidence[start : start + block_rows] @ incidence.T
+        blocks.append(_most_shared(counts, start, k, ties, generator))
+    chosen, counts = (torch.cat(parts) for parts in zip(*blocks, strict=True))  # [n_rows, k]
+    weights = counts.softmax(dim=1)
+    lonely = counts[:, 0] == 0
+    degrees = torch.bincount(pairs[:, 0], minlength=n_rows).float()
+    most = degrees.argsort(descending=True, stable=True)[:k]
+    chosen[lonely] = most
+    weights[lonely] = (degrees[most] / degrees[most].sum()).softmax(dim=0)
+    rows = torch.arange(n_rows).repeat_interleave(k)
+    return SparseGraph(rows, chosen.flatten(), weights.flatten(), (n_rows, n_rows))
 
 
 def _most_shared(
-    counts: csr_matrix, first: int, k: int, generator: torch.Generator
+    counts: csr_matrix, first_row: int, k: int, ties: str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Of each row of `counts`, whose first is row `first`: the k columns of the largest counts, and these counts.
+    """The columns of the `k` largest counts of each row, and these counts, [block, k] both.
 
-    Rows with fewer are filled by drawing from their own; rows without any have counts of 0."""
-    (n, n_columns), entries = counts.shape, counts.tocoo()
-    row, column, count = (
-        part.astype(np.int64) for part in (entries.row, entries.col, entries.data)
-    )
-    apart = row + first != column
-    row, column, count = row[apart], column[apart], count[apart]
-    most = int(count.max(initial=0))
-    keys = np.sort(
-        (row * (most + 1) + most - count) * n_columns + column
-    )  # by row, then count, then column
-    found = np.bincount(row, minlength=n)
-    starts = found.cumsum() - found
-    drawn = (torch.rand(n, k, generator=generator).numpy() * found[:, None]).astype(np.int64)
-    place = np.where(np.arange(k) < found[:, None], np.arange(k), drawn)
-    if not len(keys):
+    Rows with fewer are filled by drawing from their columns; rows without any have counts of 0.
+    """
+    n, n_columns = counts.shape
+    entries = counts.tocoo()
+    others = entries.row + first_row != entries.col
+    row, column, count = entries.row[others], entries.col[others], entries.data[others]
+    n_neighbours = np.bincount(row, minlength=n)
+    drawn = torch.rand(n, k, generator=generator).numpy() * n_neighbours[:, None]
+    if not len(row):
         return torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, k)
-    chosen = keys[np.minimum(starts[:, None] + place, len(keys) - 1)]
-    shared = most - chosen // n_columns % (most + 1)
-    shared[found == 0] = 0
-    return torch.from_numpy(chosen % n_columns), torch.from_numpy(shared).float()
+    tie = column / n_columns  # in [0, 1), below a difference of counts
+    if ties == "random":
+        tie = torch.rand(len(row), generator=generator, dtype=torch.float64).numpy()
+    order = np.argsort(row * (count.max() + 1.0) - count + tie)
+    places = np.where(np.arange(k) < n_neighbours[:, None], np.arange(k), drawn.astype(np.int64))
+    starts = n_neighbours.cumsum() - n_neighbours
+    found = order[np.minimum(starts[:, None] + places, len(order) - 1)]  # [block, k]
+    shared = np.where(n_neighbours[:, None] > 0, count[found], 0)
+    return torch.from_numpy(column[found].astype(np.int64)), torch.from_numpy(shared).float()

@@ -1,4 +1,4 @@
-"""A fixed sparse matrix that multiplies dense ones, and what is propagated along it."""
+"""A constant sparse matrix that multiplies dense ones, and propagation along it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class SparseGraph(nn.Module):
     """A constant sparse matrix [n_rows, n_columns] in compressed rows.
 
     Args:
-        rows, columns: int64 [nnz], the positions of the entries; a position given twice adds up.
-        values: [nnz], their weights.
+        rows, columns: int64 [n_entries], positions of the entries; a position given twice adds up.
+        values: [n_entries], weights of the entries.
         shape: (n_rows, n_columns).
         symmetric: the matrix equals its transpose, so that one copy serves both passes.
     """
@@ -28,7 +28,7 @@ class SparseGraph(nn.Module):
         values: Tensor,
         shape: tuple[int, int],
         *,
-        symmetric=False,
+        symmetric: bool = False,
     ) -> None:
         super().__init__()
         self.shape, self.symmetric = shape, symmetric
@@ -38,37 +38,33 @@ class SparseGraph(nn.Module):
 
     def _store(self, name: str, rows: Tensor, columns: Tensor, values: Tensor, shape) -> None:
         indices = torch.stack([rows, columns])
-        matrix = (
-            torch.sparse_coo_tensor(indices, values, shape, check_invariants=False)
-            .coalesce()
-            .to_sparse_csr()
-        )
+        matrix = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False)
+        matrix = matrix.coalesce().to_sparse_csr()
         self.register_buffer(f"{name}_starts", matrix.crow_indices(), persistent=False)
         self.register_buffer(f"{name}_columns", matrix.col_indices(), persistent=False)
         self.register_buffer(f"{name}_values", matrix.values(), persistent=False)
 
     def matrix(self, name: str = "forward") -> Tensor:
         """The matrix ("forward") or its transpose ("backward") as a sparse CSR tensor."""
-        name = "forward" if self.symmetric else name
-        starts, columns, values = (
-            getattr(self, f"{name}_{part}") for part in ("starts", "columns", "values")
-        )
-        shape = self.shape if name == "forward" else self.shape[::-1]
-        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+        if self.symmetric or name == "forward":
+            parts = self.forward_starts, self.forward_columns, self.forward_values, self.shape
+        else:
+            shape = self.shape[::-1]
+            parts = self.backward_starts, self.backward_columns, self.backward_values, shape
+        return torch.sparse_csr_tensor(*parts, check_invariants=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x`: [n_columns, dim]. Returns [n_rows, dim]."""
+        """The product [n_rows, dim] with `x` [n_columns, dim]."""
         return _SparseProduct.apply(x, self)
 
     def rows_of_product(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """The rows `start` to `stop` of the product, for constant `x` [n_columns, dim]. Returns [stop - start, dim]."""
+        """Rows `start` to `stop` of the product with a constant `x` [n_columns, dim]."""
         starts = self.forward_starts[start : stop + 1]
         entries = slice(int(starts[0]), int(starts[-1]))
         columns, values = self.forward_columns[entries], self.forward_values[entries]
         shape = stop - start, self.shape[1]
-        block = torch.sparse_csr_tensor(
-            starts - starts[0], columns, values, shape, check_invariants=False
-        )
+        starts = starts - starts[0]
+        block = torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
         return _product(block, x)
 
     def extra_repr(self) -> str:
@@ -87,7 +83,7 @@ class _SparseProduct(torch.autograd.Function):
 
 
 def _product(matrix: Tensor, x: Tensor) -> Tensor:
-    """`matrix @ x`; on the CPU as a weighted sum of embeddings, which is three times as fast as the CSR product."""
+    """`matrix @ x`; on a CPU as a weighted sum of embeddings, which is three times as fast."""
     matrix, x = matrix.to(x.dtype), x.contiguous()
     if x.device.type != "cpu":
         return matrix @ x
@@ -105,22 +101,25 @@ def _product(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def weighted_sum(graphs: list[SparseGraph], weights: Tensor) -> SparseGraph:
-    """Σ_m w_m S_m as one graph: one product instead of several. `weights`: [len(graphs)]."""
+    """Σ_m w_m S_m as one graph (SEA Eq. 11): one product instead of several.
+
+    Args:
+        graphs: graphs of equal shape.
+        weights: [len(graphs)].
+    """
     entries = [graph.matrix().to_sparse_coo() for graph in graphs]
     rows, columns = torch.cat([entry.indices() for entry in entries], dim=1)
-    values = torch.cat(
-        [weight * entry.values() for weight, entry in zip(weights, entries, strict=True)]
-    )
-    return SparseGraph(rows, columns, values, graphs[0].shape)
+    scaled = [weight * entry.values() for weight, entry in zip(weights, entries, strict=True)]
+    return SparseGraph(rows, columns, torch.cat(scaled), graphs[0].shape)
 
 
 def mean_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:
-    """LightGCN's propagation: the mean of x, Ax, ..., A^L x."""
+    """The mean of x, Ax, ..., A^L x (LightGCN). `x` and the result: [n_nodes, dim]."""
     return sum_of_layers(graph, x, n_layers) / (n_layers + 1)
 
 
 def sum_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:
-    """x + Ax + ... + A^L x (SEA Eq. 7, layer 0 included)."""
+    """x + Ax + ... + A^L x (SEA Eq. 6, 7). `x` and the result: [n_nodes, dim]."""
     total = x
     for _ in range(n_layers):
         x = graph(x)

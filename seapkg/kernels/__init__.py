@@ -1,1 +1,1 @@
-"""Kernels: fast forms of equations. Each names its plain twin and is tested equal to it."""
+"""Fast forms of equations: each file names its plain twin first and is tested equal to it."""

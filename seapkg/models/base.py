@@ -1,126 +1,187 @@
-"""What every recommender is: four verbs for the trainer, and plain inputs taken from a dataset."""
+"""What every recommender is: a few verbs and hooks that the trainer calls, and its inputs."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from seapkg import losses
 from seapkg.data.dataset import Dataset
-from seapkg.errors import DataError
+from seapkg.errors import RequestError
 from seapkg.graph import SparseGraph, normalised_adjacency
+from seapkg.models.features import check_modality_names, feature_table, rows
 
-#: Tables with more rows are worked on in blocks of so many where that saves memory.
+__all__ = [
+    "RECOMPUTED_ROWS",
+    "Recommender",
+    "batch_rows",
+    "embedding_table",
+    "feature_table",
+    "n_kept_edges",
+    "ranking_loss",
+    "recomputed",
+    "rows",
+    "training_graph",
+    "training_pairs",
+    "unit_rows",
+]
+
+#: Larger tables are processed in blocks of this many rows where that saves memory.
 RECOMPUTED_ROWS = 65_536
 
 
 class Recommender(nn.Module):
-    """Base of all models. Subclasses implement `embed` and usually `losses`.
+    """Base of all models. A subclass implements `embed`, usually `losses`, and the hooks it needs.
 
-    A model is built from a dataset and its frozen configuration; it reads no files and chooses no device. What it
-    learns from (graphs, popularity) comes from the training pairs alone.
+    A model reads no files and chooses no device. Its graphs and counts come from the training
+    pairs alone.
+
+    Args:
+        dataset: the data to learn from.
+        config: an instance of `config_class`.
     """
 
     config_class: ClassVar[type]
-    training_defaults: ClassVar[dict] = {}
+    training_defaults: ClassVar[dict[str, Any]] = {}
     needs_features: ClassVar[bool] = False
 
-    def __init__(self, dataset: Dataset, config) -> None:
+    def __init__(self, dataset: Dataset, config: Any) -> None:
         super().__init__()
         if self.needs_features:
             dataset.require_features(type(self).__name__)
-            _check_names(dataset)
+            check_modality_names(dataset)
         self.config = config
         self.n_users, self.n_items = dataset.n_users, dataset.n_items
         self.generator: torch.Generator | None = None
 
-    @classmethod
-    def training_options(cls, config) -> dict:
-        """What a training of this configuration takes where nothing else is said."""
-        return cls.training_defaults
+    # Verbs
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """Returns the final representations: users [n_users, d], items [n_items, d]."""
+        """The final vectors, computed without any random draw.
+
+        Returns:
+            Users [n_users, dim] and items [n_items, dim].
+        """
         raise NotImplementedError
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        """The weighted loss terms of a batch by name; the trainer minimises their sum. Arguments: int64 [batch]."""
+        """The weighted loss terms of a batch; the trainer minimises their sum.
+
+        Args:
+            users, positives, negatives: int64 [batch].
+
+        Returns:
+            Term -> scalar. A term that divides by a temperature is "alignment" or "contrast".
+        """
         return {"bpr": ranking_loss(*batch_rows(*self.embed(), users, positives, negatives))}
 
-    def begin_epoch(self, generator: torch.Generator) -> None:
-        """Called before each epoch; `generator` is the only source of randomness a model may use."""
-        self.generator = generator
-
-    def fit_auxiliary(self) -> None:
-        """Called after each backward pass, before the main optimiser's step; for a second optimiser."""
-
-    def auxiliary_state(self) -> dict[str, Tensor]:
-        """What a second optimiser carries from one epoch to the next, for a checkpoint."""
-        return {}
-
-    def load_auxiliary_state(self, state: dict[str, Tensor]) -> None:
-        """Takes up what `auxiliary_state` gave."""
-
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Embeds once, for a whole evaluation; a model with another score than the dot product overrides this.
+        """Embeds once for a whole evaluation; override it where the score is no dot product.
 
-        Returns a function from `users` [n] to their scores of all items [n, n_items]."""
+        Returns:
+            A function from users, int64 [n], to their scores of all items [n, n_items].
+        """
         embedded_users, embedded_items = self.embed()
         return lambda users: embedded_users[users] @ embedded_items.T
 
     def score(self, users: Tensor) -> Tensor:
-        """Scores of all items for `users` [n]. Returns [n, n_items]."""
+        """Scores of all items [n, n_items] for `users`, int64 [n]."""
         return self.scorer()(users)
 
     def parts(self) -> dict[str, Tensor]:
-        """Named item representations, "modality/part" -> [n_items, d], for probes and pictures."""
+        """Item representations for probes and figures: "modality/part" -> [n_items, dim]."""
         return {}
 
+    # Hooks of training
 
-def _check_names(dataset: Dataset) -> None:
-    """Torch keeps modules by name, and some names are taken or have a meaning there."""
-    containers = nn.ModuleDict(), nn.ParameterDict()
-    taken = [
-        name
-        for name in dataset.modalities
-        if "." in name or any(hasattr(own, name) for own in containers)
-    ]
-    if taken:
-        raise DataError(
-            f"a modality cannot be called {taken[0]!r}, torch has its own use for it: rename the file"
-        )
+    @classmethod
+    def training_options(cls, config: Any) -> dict[str, Any]:
+        """Training options of this configuration, where none are given."""
+        return cls.training_defaults
 
+    def before_training(self, generator: torch.Generator) -> None:
+        """A phase before the first epoch, such as pre-training (PAMD).
 
-def rows(table: Tensor, index: Tensor) -> Tensor:
-    """`table[index]` with the fast, deterministic backward of an embedding. Returns [len(index), d]."""
-    return F.embedding(index, table)
+        A resumed training skips it, so it may change parameters and persistent buffers only.
+        """
+
+    def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
+        """Builds what is new in each epoch, such as a pruned graph (FREEDOM, LayerGCN).
+
+        Args:
+            generator: the only source of randomness that a model may use.
+            epoch: counted from 0.
+        """
+        self.generator = generator
+
+    def fit_auxiliary(self) -> None:
+        """Steps the auxiliary optimisers: after a batch's backward pass, before the main step."""
+
+    def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Optimisers beside the main one, by name: CLUB's fit, a discriminator (MMSSL).
+
+        The main optimiser leaves their parameters alone, and checkpoints include their state. The
+        trainer asks for them when the model is on its device.
+        """
+        return {}
+
+    def optimiser(
+        self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
+    ) -> torch.optim.Optimizer:
+        """The main optimiser: Adam, or AdamW where weights decay."""
+        if weight_decay:
+            return torch.optim.AdamW(
+                parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
+            )
+        return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+
+    def learning_rate(self, base: float, epoch: int) -> float:
+        """The main optimiser's learning rate in an epoch; by default it is constant.
+
+        `base * 0.96 ** (epoch / 50)` is the schedule of MICRO, LATTICE and MGCN.
+        """
+        return base
 
 
 def batch_rows(
-    user_table: Tensor, item_table: Tensor, users, positives, negatives
+    user_table: Tensor, item_table: Tensor, users: Tensor, positives: Tensor, negatives: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The rows of a batch's users, positive and negative items [batch, d], each table being read (and in the backward
-    pass filled) once."""
+    """The rows of a batch; each table is read once, and its gradient is filled once.
+
+    Args:
+        user_table: [n_users, dim].
+        item_table: [n_items, dim].
+        users, positives, negatives: int64 [batch].
+
+    Returns:
+        Users, positive items and negative items, [batch, dim] each.
+    """
     items = rows(item_table, torch.cat([positives, negatives]))
     return rows(user_table, users), *items.split(len(positives))
 
 
-def ranking_loss(users: Tensor, positives: Tensor, negatives: Tensor, log_base="e") -> Tensor:
-    """BPR on dot products of the batch's rows [batch, d]. Returns a scalar."""
-    return losses.bpr((users * positives).sum(dim=1), (users * negatives).sum(dim=1), log_base)
+def ranking_loss(
+    users: Tensor, positives: Tensor, negatives: Tensor, log_base: str = "e"
+) -> Tensor:
+    """BPR on dot products of the batch's rows [batch, dim]. Returns a scalar."""
+    positive_scores = (users * positives).sum(dim=1)  # [batch]
+    negative_scores = (users * negatives).sum(dim=1)
+    return losses.bpr(positive_scores, negative_scores, log_base)
 
 
 def recomputed(
     function: Callable[[Tensor], tuple[Tensor, ...]], table: Tensor
 ) -> tuple[Tensor, ...]:
-    """`function` of the rows of `table`, block by block; what lies between is computed again in the backward pass
-    instead of being kept. For functions of single rows that are cheap beside what they would keep."""
+    """Applies `function` to blocks of rows, and once more in the backward pass, to save memory.
+
+    Args:
+        function: maps rows [n, width] to tensors [n, ...], each row by itself.
+        table: [n_rows, width].
+    """
     blocks = (
         checkpoint(function, block, use_reentrant=False, preserve_rng_state=False)
         for block in table.split(RECOMPUTED_ROWS)
@@ -128,28 +189,41 @@ def recomputed(
     return tuple(torch.cat(parts) for parts in zip(*blocks, strict=True))
 
 
-def embedding_table(n_rows: int, dim: int, init=nn.init.xavier_uniform_) -> nn.Parameter:
+def embedding_table(
+    n_rows: int, dim: int, init: Callable[[Tensor], Tensor] = nn.init.xavier_uniform_
+) -> nn.Parameter:
     """A trainable table [n_rows, dim], Xavier-initialised."""
     return nn.Parameter(init(torch.empty(n_rows, dim)))
 
 
-def feature_table(dataset: Dataset, modality: str) -> Tensor:
-    """A modality's features [n_items, width], over the dataset's own memory: only to be read."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(dataset.features[modality])
+def n_kept_edges(n_edges: int, dropout: float) -> int:
+    """⌊E (1 - ρ)⌋, in floating point as published.
+
+    Raises:
+        RequestError: no edge would be left.
+    """
+    n_kept = int(n_edges * (1 - dropout))
+    if n_kept == 0:
+        raise RequestError(
+            f"option edge_dropout must leave at least one of {n_edges} training edges; "
+            f"it is {dropout}: lower it"
+        )
+    return n_kept
 
 
 def training_pairs(dataset: Dataset) -> Tensor:
-    """The training pairs as int64 [n_train, 2]."""
+    """The training pairs, user and item: int64 [n_train, 2]."""
     return torch.from_numpy(dataset.train.copy())
 
 
 def training_graph(dataset: Dataset) -> SparseGraph:
-    """The normalised adjacency of the training pairs, users first."""
+    """The normalised adjacency of the training pairs, users first (LightGCN Eq. 8)."""
     return normalised_adjacency(training_pairs(dataset), dataset.n_users, dataset.n_items)
 
 
 def unit_rows(x: Tensor) -> Tensor:
-    """The rows of `x` [n, d] at length 1; a row of zeros stays so. As `F.normalize`, but half the time backward."""
+    """The rows of `x` [n, dim] at length 1, zero rows as they are. Returns [n, dim].
+
+    Equals `F.normalize` at half the time of its backward pass.
+    """
     return x * x.norm(dim=1, keepdim=True).clamp_min(1e-12).reciprocal()

@@ -1,26 +1,27 @@
-"""MF-BPR (Rendle et al., 2009): matrix factorisation with pairwise ranking."""
+"""MF-BPR (Rendle et al., UAI 2009): matrix factorisation trained on pairs of items."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
+from seapkg.data.dataset import Dataset
 from seapkg.losses import embedding_norm
 from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss
 from seapkg.models.registry import system
-from seapkg.old_options import check_numbers
+from seapkg.options import configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class BPRConfig:
-    """`regularisation` weighs `embedding_norm` of the batch rows (MMRec's grid: 2, 1, .1, ... 1e-5)."""
+    """Options of matrix factorisation."""
 
-    embed_dim: int = 64
-    regularisation: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    regularisation: float = option(
+        1.0,
+        "Weight of the norms of the batch's embeddings.",
+        ge=0,
+        search=[2.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5],
+    )
 
 
 @system(
@@ -29,22 +30,35 @@ class BPRConfig:
     title="BPR: Bayesian Personalized Ranking from Implicit Feedback",
     year=2009,
     source="arXiv:1205.2618",
+    colour="orange",
+    marker="D",
 )
 class BPR(Recommender):
-    """A user table and an item table, Xavier-normal; the score is their dot product (spec D.1)."""
+    r"""Matrix factorisation with the BPR loss.
+
+    Equations:
+        y_ui = e_u · e_i, with trained tables E_U [n_users, d] and E_I [n_items, d].
+        L = mean of -ln σ(y_ui - y_uj) + λ (‖e_u‖ + ‖e_i‖ + ‖e_j‖) / batch, norms over the batch.
+
+    Differences from the published code:
+        - The paper's λ ‖Θ‖² is MMRec's un-squared norm of the batch's rows.
+        - MMRec adds 1e-10 to σ before the logarithm, which floors the loss and stops the gradient
+          of very wrong pairs (y_ui - y_uj < -23); here the log-sigmoid is exact.
+    """
 
     config_class = BPRConfig
 
-    def __init__(self, dataset, config: BPRConfig = BPRConfig()) -> None:
+    def __init__(self, dataset: Dataset, config: BPRConfig) -> None:
         super().__init__(dataset, config)
         self.users = embedding_table(dataset.n_users, config.embed_dim, nn.init.xavier_normal_)
         self.items = embedding_table(dataset.n_items, config.embed_dim, nn.init.xavier_normal_)
 
     def embed(self) -> tuple[Tensor, Tensor]:
+        """The tables themselves: [n_users, d] and [n_items, d]."""
         return self.users, self.items
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        batch = batch_rows(self.users, self.items, users, positives, negatives)
+        batch = batch_rows(self.users, self.items, users, positives, negatives)  # [batch, d]
         return {
             "bpr": ranking_loss(*batch),
             "regularisation": self.config.regularisation * embedding_norm(*batch),

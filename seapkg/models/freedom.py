@@ -1,126 +1,156 @@
-"""FREEDOM (Zhou & Shen, ACM MM 2023, arXiv:2211.06924): a frozen item graph and a denoised user-item graph."""
+"""FREEDOM (Zhou & Shen, ACM MM 2023, arXiv:2211.06924): frozen item graph, pruned user graph."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from seapkg.errors import RequestError
-from seapkg.graph import ItemGraphs, keep_edges, mean_of_layers, normalised_adjacency
-from seapkg.losses import bpr
+from seapkg.data.dataset import Dataset
+from seapkg.graph import (
+    ItemGraphs,
+    SparseGraph,
+    keep_edges,
+    mean_of_layers,
+    normalised_adjacency,
+)
 from seapkg.models.base import (
     batch_rows,
     embedding_table,
+    n_kept_edges,
     ranking_loss,
     rows,
     training_graph,
     training_pairs,
 )
-from seapkg.models.content import Content
+from seapkg.models.features import LinearContent
 from seapkg.models.registry import system
-from seapkg.models.separate import Separating, Separation, SeparationConfig
-from seapkg.old_options import check_halves
+from seapkg.models.separate import Separating, Separation, SeparationConfig, check_halves
+from seapkg.options import configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class FREEDOMConfig(SeparationConfig):
-    """FREEDOM's options; separate learning is off unless `alignment` or `distancing` is set (Table 3).
+    """Options of FREEDOM; separate learning is off unless `alignment` or `distancing` is set."""
 
-    edge_dropout: share ρ of training edges left out each epoch, by degree.
-    content_loss_weight: λ of the BPR terms on projected features. At 0 the features act through the item graph
-        alone, and the whole content branch, whose gradient is zero, is left out (spec D.13).
-    content_in_score: add the projected features to the item vector; by default only when separation is on, which
-        could not change a ranking otherwise (spec A.10).
-    train_features: make the features themselves parameters, as published.
-    """
-
-    embed_dim: int = 64
-    n_layers: int = 2
-    n_item_layers: int = 1
-    n_neighbours: int = 10
-    image_weight: float = 0.1
-    edge_dropout: float = 0.8
-    content_loss_weight: float = 0.0
-    content_in_score: bool | None = None
-    train_features: bool = True
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
+    n_item_layers: int = option(1, "Layers on the item graph.", ge=0)
+    n_neighbours: int = option(10, "Neighbours of an item in the item graph.", ge=1)
+    image_weight: float = option(
+        0.1, "Share of the image in the item graph, where there are image and text.", ge=0, le=1
+    )
+    edge_dropout: float = option(
+        0.8, "Share of the training edges that each epoch prunes.", ge=0, lt=1, search=[0.8, 0.9]
+    )
+    content_loss_weight: float = option(
+        0.0,
+        "Weight of the ranking losses on projected features; 0 leaves the features to the graph.",
+        ge=0,
+        search=[0.0, 1e-5, 1e-4, 1e-3],
+    )
+    content_in_score: bool | None = option(
+        None, "Add the projected features to the item vector; by default only with separation."
+    )
+    train_features: bool = option(True, "Train the features themselves, as published.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_halves(self)
         if self.content_in_score is None:
             object.__setattr__(self, "content_in_score", self.separates)
-        if self.edge_dropout == 1:
-            raise RequestError("edge_dropout must be below 1: no edge would be left")
 
     @property
     def uses_content(self) -> bool:
+        """Whether the projected features enter the score or a loss term."""
         return self.content_in_score or self.separates or self.content_loss_weight != 0
 
 
 @system(
     "freedom",
     paper="FREEDOM",
-    title="A Tale of Two Graphs: Freezing and Denoising Graph Structures for Multimodal Recommendation",
+    title=(
+        "A Tale of Two Graphs: Freezing and Denoising Graph Structures "
+        "for Multimodal Recommendation"
+    ),
     year=2023,
     source="arXiv:2211.06924",
+    colour="green",
+    marker="^",
 )
 class FREEDOM(Separating):
-    """e = LightGCN on this epoch's pruned graph (the full one at evaluation); items add S E_i, S frozen (spec D.13)."""
+    r"""LightGCN on a pruned user-item graph plus propagation on a frozen item graph.
+
+    Equations:
+        S = Σ_m w_m S_m, S_m the normalised kNN graph of the raw features, frozen.
+        Ã keeps ⌊E (1 - ρ)⌋ of the E training edges, drawn each epoch with a probability in
+        proportion to 1 / sqrt(d_u d_i), and weighs them by the degrees they leave.
+        e = 1/(L+1) Σ_l Ã^l [E_U; E_I], items add S E_I; Ã is the full graph at evaluation.
+        L = BPR(e_u, e_i, e_j) + λ Σ_m BPR(e_u, W_m x_im, W_m x_jm), means over the batch.
+
+    Differences from the published code:
+        - All W_m are drawn Xavier-normal as one matrix; published are linear layers of torch's
+          default spread, one a modality. The shared bias has no effect on the content loss.
+        - With λ = 0 the projection of features, whose gradient is then zero, is left out.
+        - Ties in the kNN graphs go to the lowest item, and an item is its own first neighbour.
+        - `content_in_score` adds Σ_m W_m x_m + b to the item vector; separate learning needs it.
+    """
 
     config_class = FREEDOMConfig
     needs_features = True
 
-    def __init__(self, dataset, config: FREEDOMConfig = FREEDOMConfig()) -> None:
+    def __init__(self, dataset: Dataset, config: FREEDOMConfig) -> None:
         super().__init__(dataset, config)
         self.users = embedding_table(dataset.n_users, config.embed_dim)
         self.items = embedding_table(dataset.n_items, config.embed_dim)
         self.graph = training_graph(dataset)
         self.pruned = self.graph
         self.register_buffer("pairs", training_pairs(dataset), persistent=False)
+        self.n_kept = n_kept_edges(len(self.pairs), config.edge_dropout)
         self.item_graphs = ItemGraphs(dataset, config.n_neighbours, config.image_weight)
-        self.content = (
-            Content(dataset, config.embed_dim, trained=config.train_features)
-            if config.uses_content
-            else None
-        )
+        self.content = None
+        if config.uses_content:
+            self.content = LinearContent(dataset, config.embed_dim, trained=config.train_features)
         halves = dict.fromkeys(dataset.modalities, config.embed_dim // 2)
         self.separation = Separation(halves, config.embed_dim // 2, config)
 
-    def begin_epoch(self, generator: torch.Generator) -> None:
-        """Draws this epoch's user-item graph: floor(E (1 - ρ)) edges, weights from the kept degrees."""
-        super().begin_epoch(generator)
-        keep = int(len(self.pairs) * (1 - self.config.edge_dropout))
-        kept = keep_edges(self.pairs, self.n_users, self.n_items, keep, generator)
+    def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
+        """Draws the epoch's user-item graph."""
+        super().begin_epoch(generator, epoch)
+        kept = keep_edges(self.pairs, self.n_users, self.n_items, self.n_kept, generator)
         self.pruned = normalised_adjacency(kept, self.n_users, self.n_items)
 
     def embed(self) -> tuple[Tensor, Tensor]:
+        """On the full graph: [n_users, d] and [n_items, d]."""
         content = self.content() if self.config.content_in_score else None
-        return self._embed(self.graph, content)
+        return self._propagate(self.graph, content)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        all_items = self.config.content_in_score or self.config.separates
-        by_modality = self.content() if all_items else None
-        batch = batch_rows(*self._embed(self.pruned, by_modality), users, positives, negatives)
+        config = self.config
+        by_modality = None
+        if config.content_in_score or config.separates:
+            by_modality = self.content()
+        nodes = self._propagate(self.pruned, by_modality)
+        batch = batch_rows(*nodes, users, positives, negatives)  # [batch, d] each
         terms = {"bpr": ranking_loss(*batch)}
-        if self.config.content_loss_weight:
+        if config.content_loss_weight:
             loss = self._content_loss(batch[0], by_modality, positives, negatives)
-            terms["content"] = self.config.content_loss_weight * loss
-        if self.config.separates:
-            terms |= self.content.separate(self.separation, by_modality, positives, self.generator)
+            terms["content"] = config.content_loss_weight * loss
+        if config.separates:
+            parts = self.separation.split(by_modality)
+            terms |= self.separation.losses(parts, positives, self.generator)
         return terms
 
     def parts(self) -> dict[str, Tensor]:
-        """The halves of the projected features; empty where the content branch is left out."""
+        """The halves of the projected features; empty where these are left out."""
         if self.content is None:
             return {}
-        return self.separation.named(self.content.halves(self.separation, self.content()))
+        return self.separation.named(self.separation.split(self.content()))
 
-    def _embed(self, graph, by_modality: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
-        nodes = mean_of_layers(
-            graph, torch.cat([self.users, self.items]), self.config.n_layers
-        )  # [N, d]
+    def _propagate(
+        self, graph: SparseGraph, by_modality: dict[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        nodes = torch.cat([self.users, self.items])
+        nodes = mean_of_layers(graph, nodes, self.config.n_layers)  # [n_users + n_items, d]
         users, items = nodes.split([self.n_users, self.n_items])
         neighbours = self.items
         for _ in range(self.config.n_item_layers):
@@ -131,17 +161,16 @@ class FREEDOM(Separating):
         return users, items
 
     def _content_loss(
-        self, user_rows: Tensor, by_modality, positives: Tensor, negatives: Tensor
+        self,
+        user_rows: Tensor,
+        by_modality: dict[str, Tensor] | None,
+        positives: Tensor,
+        negatives: Tensor,
     ) -> Tensor:
-        """Σ_m BPR of the users against the items' projected features; only the batch's items where that will do."""
+        """Σ_m BPR of the users [batch, d] against the projected features of the batch's items."""
         items = torch.cat([positives, negatives])
-        projected = (
-            self.content(items)
-            if by_modality is None
-            else {m: rows(x, items) for m, x in by_modality.items()}
-        )
-        halves = [x.chunk(2) for x in projected.values()]
-        return sum(
-            bpr((user_rows * positive).sum(1), (user_rows * negative).sum(1))
-            for positive, negative in halves
-        )
+        if by_modality is None:
+            projected = self.content(items)
+        else:
+            projected = {name: rows(table, items) for name, table in by_modality.items()}
+        return sum(ranking_loss(user_rows, *table.chunk(2)) for table in projected.values())

@@ -1,12 +1,11 @@
-"""LightGCN (He et al., 2020, arXiv:2002.02126): linear propagation on the user-item graph, layers averaged."""
+"""LightGCN (He et al., SIGIR 2020, arXiv:2002.02126): linear propagation on the user-item graph."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from seapkg.data.dataset import Dataset
 from seapkg.graph import mean_of_layers
 from seapkg.losses import embedding_norm
 from seapkg.models.base import (
@@ -17,19 +16,21 @@ from seapkg.models.base import (
     training_graph,
 )
 from seapkg.models.registry import system
-from seapkg.old_options import check_numbers
+from seapkg.options import configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class LightGCNConfig:
-    """`regularisation` weighs `embedding_norm` of the layer-0 batch rows (MMRec's grid: 1e-2 ... 1e-6)."""
+    """Options of LightGCN."""
 
-    embed_dim: int = 64
-    n_layers: int = 2
-    regularisation: float = 1e-4
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    n_layers: int = option(2, "Layers on the user-item graph.", ge=0, search=[1, 2, 3, 4])
+    regularisation: float = option(
+        1e-4,
+        "Weight of the norms of the batch's layer-0 embeddings.",
+        ge=0,
+        search=[1e-2, 1e-3, 1e-4, 1e-5, 1e-6],
+    )
 
 
 @system(
@@ -38,27 +39,40 @@ class LightGCNConfig:
     title="LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation",
     year=2020,
     source="arXiv:2002.02126",
+    colour="blue",
+    marker="s",
 )
 class LightGCN(Recommender):
-    """Final representation: 1/(L+1) Σ_l Â^l [E_u; E_i] (spec D.2)."""
+    r"""Embeddings averaged over layers of linear propagation.
+
+    Equations:
+        e^(l) = Â e^(l-1), Â_ui = 1 / sqrt(d_u d_i), e^(0) = [E_U; E_I] (Eq. 3).
+        e = 1/(L+1) Σ_{l=0..L} e^(l), y_ui = e_u · e_i (Eq. 4, 5).
+        L = mean of -ln σ(y_ui - y_uj) + λ (‖e_u^(0)‖ + ‖e_i^(0)‖ + ‖e_j^(0)‖) / batch.
+
+    Differences from the published code:
+        - The regularisation is MMRec's: un-squared norms of the batch's layer-0 rows.
+        - MMRec adds 1e-7 to every degree; the graphs agree to float32 precision.
+    """
 
     config_class = LightGCNConfig
 
-    def __init__(self, dataset, config: LightGCNConfig = LightGCNConfig()) -> None:
+    def __init__(self, dataset: Dataset, config: LightGCNConfig) -> None:
         super().__init__(dataset, config)
         self.users = embedding_table(dataset.n_users, config.embed_dim)
         self.items = embedding_table(dataset.n_items, config.embed_dim)
         self.graph = training_graph(dataset)
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        final = mean_of_layers(
-            self.graph, torch.cat([self.users, self.items]), self.config.n_layers
-        )  # [N, d]
+        """Means over layers: [n_users, d] and [n_items, d]."""
+        nodes = torch.cat([self.users, self.items])  # [n_users + n_items, d]
+        final = mean_of_layers(self.graph, nodes, self.config.n_layers)
         return final.split([self.n_users, self.n_items])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         layer_0 = batch_rows(self.users, self.items, users, positives, negatives)
+        final = batch_rows(*self.embed(), users, positives, negatives)  # [batch, d] each
         return {
-            "bpr": ranking_loss(*batch_rows(*self.embed(), users, positives, negatives)),
+            "bpr": ranking_loss(*final),
             "regularisation": self.config.regularisation * embedding_norm(*layer_0),
         }

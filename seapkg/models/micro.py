@@ -1,60 +1,60 @@
-"""MICRO (Zhang et al., TKDE 2022, arXiv:2111.00678): an item graph learned for each modality, fused by contrast."""
+"""MICRO (Zhang et al., TKDE 2022, arXiv:2111.00678): item graphs learned from features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seapkg.graph import (
-    SparseGraph,
-    edge_cosines,
-    inverse_root,
-    item_graph,
-    mean_of_layers,
-    nearest_neighbours,
-    row_normalised_adjacency,
-    weighted_sum,
-)
-from seapkg.losses import grace
+from seapkg.data.dataset import Dataset
+from seapkg.graph import SparseGraph, item_graph, mean_of_layers, row_normalised_adjacency
+from seapkg.graph.learned import MixedGraph, learned_graph
+from seapkg.kernels.blocked_softmax import grace
 from seapkg.models.base import (
     Recommender,
     batch_rows,
     embedding_table,
-    feature_table,
     ranking_loss,
     training_pairs,
 )
+from seapkg.models.features import FeatureTables
 from seapkg.models.registry import system
-from seapkg.old_options import check_numbers
+from seapkg.options import Range, configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class MICROConfig:
-    """MICRO's options (spec D.9).
+    """Options of MICRO."""
 
-    feature_graph_share: of the fixed kNN graph of the raw features; the rest is the graph of the projected ones.
-    contrast_weight, temperature: of the contrast of each modality's item representation with the fused one.
-    regularisation: weighs half the squared norms of the batch's final rows (three a pair), averaged over pairs.
-    train_features: make the features themselves parameters, as published.
-    """
-
-    embed_dim: int = 64
-    n_layers: int = 2
-    n_item_layers: int = 1
-    n_neighbours: int = 10
-    feature_graph_share: float = 0.9
-    contrast_weight: float = 0.03
-    temperature: float = 0.5
-    regularisation: float = 1e-5
-    train_features: bool = True
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
+    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
+    n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
+    n_item_layers: int = option(1, "Layers on the item graphs.", ge=0)
+    n_neighbours: int = option(10, "Neighbours of an item in the item graphs.", ge=1)
+    feature_graph_share: float = option(
+        0.9,
+        "Share of the raw features' graph; the rest is the graph of the projected features.",
+        ge=0,
+        le=1,
+    )
+    contrast_weight: float = option(
+        0.03,
+        "Weight of the contrast between each modality and the fused items.",
+        ge=0,
+        search=Range(1e-3, 0.3, log=True),
+    )
+    temperature: float = option(0.5, "Temperature of the contrast.", gt=0)
+    regularisation: float = option(
+        1e-5,
+        "Weight of half the squared norms of the batch's final vectors.",
+        ge=0,
+        search=[1e-5, 1e-4, 1e-3, 1e-2],
+    )
+    train_features: bool = option(True, "Train the features themselves, as published.")
+    learning_rate_decay: float = option(
+        1.0, "Factor on the learning rate in 50 epochs; published is 0.96.", gt=0, le=1
+    )
 
 
 @system(
@@ -63,23 +63,36 @@ class MICROConfig:
     title="Latent Structure Mining with Contrastive Modality Fusion for Multimedia Recommendation",
     year=2022,
     source="arXiv:2111.00678",
+    colour="sky",
+    marker="P",
 )
 class MICRO(Recommender):
-    """Items get, per modality, what their item graph S_m makes of the item table; an attention fuses these, and the
-    result is added to what the user-item graph D^-1 (A + I) gives (spec D.9, D.7).
+    r"""Item graphs learned from features, fused by attention and contrast.
 
-    The learned graphs get a gradient in an epoch's first batch only and stand still for the rest of it, as published;
-    an evaluation builds them anew. What is otherwise: the learning rate is constant, as everywhere here (the original
-    lowers it to .85 of itself in 200 epochs); what has no gradient in a batch stands still in it, while torch 1 let
-    Adam's momentum move it on (spec C.7.1); and batches, negatives and early stopping are those of all models here (the
-    original draws users, 1024 a batch, and looks at the validation split every fifth epoch, ten times).
+    Equations:
+        S_m = λ S_m^0 + (1 - λ) S(x̃_m), S^0 the cosine kNN graph of the raw features, S(x̃_m) that
+        of their projections x̃_m = W_m x_m + b_m.
+        h_m = S_m^L E_I [n_items, d].
+        h = Σ_m β_m h_m, β = softmax over m of q · tanh(V h_m + b).
+        L_C: for each m, -ln of exp(cos(h_m,i, h_i)/τ) over its sum with all other pairs.
+        [e_U; e_I] = mean over layers of (D^-1 (A + I))^l [E_U; E_I], items add h / ‖h‖.
+        L = BPR(e_u, e_i, e_j) + μ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 batch) + γ L_C.
+        The learned graphs get a gradient in an epoch's first batch and stay fixed in the others.
+
+    Differences from the published code:
+        - The learning rate is constant unless `learning_rate_decay` is 0.96.
+        - A parameter without a gradient stays where it is; under torch 1 Adam's momentum moved it.
+        - Batches, negatives and early stopping are those of all systems; published are batches of
+          1024 users and a validation every fifth epoch, ten of them without a rise.
+        - Ties in the kNN graphs go to the lowest item, and an item is its own first neighbour.
+        - An item whose cosines sum to nothing has an empty row in the learned graph.
     """
 
     config_class = MICROConfig
     training_defaults = {"learning_rate": 5e-4}
     needs_features = True
 
-    def __init__(self, dataset, config: MICROConfig = MICROConfig()) -> None:
+    def __init__(self, dataset: Dataset, config: MICROConfig) -> None:
         super().__init__(dataset, config)
         self.modalities, dim = dataset.modalities, config.embed_dim
         self.users = embedding_table(dataset.n_users, dim)
@@ -88,114 +101,85 @@ class MICRO(Recommender):
             {name: nn.Linear(dataset.features[name].shape[1], dim) for name in self.modalities}
         )
         self.query = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
-        self.features = nn.ParameterDict()
-        for name in self.modalities:
-            table = feature_table(dataset, name)
-            if config.train_features:
-                self.features[name] = nn.Parameter(table.clone())
-            else:
-                self.register_buffer(f"features_{name}", table, persistent=False)
-        self.graph = row_normalised_adjacency(
-            training_pairs(dataset), dataset.n_users, dataset.n_items
+        self.features = FeatureTables(dataset, trained=config.train_features)
+        pairs = training_pairs(dataset)
+        self.graph = row_normalised_adjacency(pairs, dataset.n_users, dataset.n_items)
+        self.feature_graphs = nn.ModuleDict(
+            {
+                name: item_graph(dataset, name, config.n_neighbours, weighted=True)
+                for name in self.modalities
+            }
         )
-        graphs = {
-            name: item_graph(dataset, name, config.n_neighbours, weighted=True)
-            for name in self.modalities
-        }
-        self.feature_graphs = nn.ModuleDict(graphs)
         self._settled: dict[str, SparseGraph] = {}
 
-    def begin_epoch(self, generator: torch.Generator) -> None:
-        super().begin_epoch(generator)
+    def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
+        """The epoch's first batch learns the graphs anew."""
+        super().begin_epoch(generator, epoch)
         self._settled = {}
 
+    def learning_rate(self, base: float, epoch: int) -> float:
+        return base * self.config.learning_rate_decay ** (epoch / 50)
+
     def embed(self) -> tuple[Tensor, Tensor]:
-        return self._embed(self._fuse(self._by_modality()))
+        """[n_users, d] and [n_items, d], with graphs built from the current parameters."""
+        return self._nodes(self._fuse(self._settled_views()))
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        by_modality = self._propagate(self._settled) if self._settled else self._learn_graphs()
-        fused = self._fuse(by_modality)
-        batch = batch_rows(*self._embed(fused), users, positives, negatives)
+        graphs = self._settled
+        if not graphs:
+            graphs = self._mixed_graphs()
+            self._settled = {name: graph.settled() for name, graph in graphs.items()}
+        views = self._propagate(graphs)  # modality -> [n_items, d]
+        fused = self._fuse(views)
+        batch = batch_rows(*self._nodes(fused), users, positives, negatives)  # [batch, d] each
         squares = sum(part.square().sum() for part in batch) / (2 * len(users))
         terms = {
             "bpr": ranking_loss(*batch),
             "regularisation": self.config.regularisation * squares,
         }
         if self.config.contrast_weight:
-            unit = F.normalize(fused, dim=1)
-            views = [F.normalize(view, dim=1) for view in by_modality.values()]
-            contrast = sum(grace(view, unit, self.config.temperature) for view in views)
-            terms["contrast"] = self.config.contrast_weight * contrast
+            terms["contrast"] = self.config.contrast_weight * self._contrast(views, fused)
         return terms
 
     def parts(self) -> dict[str, Tensor]:
-        """Per modality "whole", the item representation that its graph gives, in one piece: [n_items, d]."""
-        return {f"{name}/whole": part for name, part in self._by_modality().items()}
+        """Per modality "whole", the items h_m of its graph: [n_items, d]."""
+        return {f"{name}/whole": view for name, view in self._settled_views().items()}
 
-    def _by_modality(self) -> dict[str, Tensor]:
-        """h_m, with the graphs as the parameters stand. [n_items, d] each"""
+    def _mixed_graphs(self) -> dict[str, MixedGraph]:
+        """S_m with a gradient."""
+        share, k = self.config.feature_graph_share, self.config.n_neighbours
+        graphs = {}
+        for name in self.modalities:
+            learned = learned_graph(self.projections[name](self.features[name]), k)
+            graphs[name] = MixedGraph(self.feature_graphs[name], learned, share)
+        return graphs
+
+    def _settled_views(self) -> dict[str, Tensor]:
+        """h_m of graphs without a gradient."""
         with torch.no_grad():
-            graphs = self._mixed_graphs(self._learned_edges())
+            graphs = {name: graph.settled() for name, graph in self._mixed_graphs().items()}
         return self._propagate(graphs)
 
-    def _learn_graphs(self) -> dict[str, Tensor]:
-        """h_m with a gradient for the learned graphs, which are kept as they are for the next batches."""
-        edges = self._learned_edges()
-        self._settled = self._mixed_graphs(
-            {name: (best, weights.detach()) for name, (best, weights) in edges.items()}
-        )
-        return self._propagate(
-            {name: partial(self._mixed_product, name, *edges[name]) for name in self.modalities}
-        )
-
     def _propagate(self, graphs: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, Tensor]:
-        by_modality = dict.fromkeys(self.modalities, self.items)
+        """h_m = S_m^L E_I: modality -> [n_items, d]."""
+        views = dict.fromkeys(self.modalities, self.items)
         for _ in range(self.config.n_item_layers):
-            by_modality = {name: graphs[name](part) for name, part in by_modality.items()}
-        return by_modality
+            views = {name: graphs[name](view) for name, view in views.items()}
+        return views
 
-    def _fuse(self, by_modality: dict[str, Tensor]) -> Tensor:
-        """Σ_m β_m h_m, β the softmax over modalities of the query's answers. Returns [n_items, d]."""
-        views = torch.stack(list(by_modality.values()), dim=1)  # [I, M, d]
-        return (self.query(views).softmax(dim=1) * views).sum(dim=1)
+    def _fuse(self, views: dict[str, Tensor]) -> Tensor:
+        """h = Σ_m β_m h_m: [n_items, d]."""
+        stacked = torch.stack(list(views.values()), dim=1)  # [n_items, n_modalities, d]
+        shares = self.query(stacked).softmax(dim=1)
+        return (shares * stacked).sum(dim=1)
 
-    def _embed(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        nodes = mean_of_layers(
-            self.graph, torch.cat([self.users, self.items]), self.config.n_layers
-        )
+    def _nodes(self, fused: Tensor) -> tuple[Tensor, Tensor]:
+        nodes = torch.cat([self.users, self.items])
+        nodes = mean_of_layers(self.graph, nodes, self.config.n_layers)
         users, items = nodes.split([self.n_users, self.n_items])
         return users, items + F.normalize(fused, dim=1)
 
-    def _learned_edges(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Per modality the nearest neighbours of the projected features [I, k], and their weights [I, k]: cosines,
-        normalised as in `cosine_graph`, with a gradient. A row whose cosines add up to nothing is empty."""
-        edges = {}
-        for name in self.modalities:
-            projected = self.projections[name](self._features(name))
-            best = nearest_neighbours(projected.detach(), self.config.n_neighbours)
-            cosines = edge_cosines(projected, best)
-            sums = cosines.sum(dim=1)
-            scale = inverse_root(sums.clamp(min=1e-8)) * (sums > 1e-8)
-            edges[name] = best, scale[:, None] * cosines * scale[best]
-        return edges
-
-    def _mixed_product(self, name: str, best: Tensor, weights: Tensor, x: Tensor) -> Tensor:
-        share = self.config.feature_graph_share
-        learned = F.embedding_bag(best, x, per_sample_weights=weights, mode="sum")
-        return share * self.feature_graphs[name](x) + (1 - share) * learned
-
-    def _mixed_graphs(self, edges: dict[str, tuple[Tensor, Tensor]]) -> dict[str, SparseGraph]:
-        """`_mixed_product` as one constant graph a modality."""
-        share, mixed = self.config.feature_graph_share, {}
-        for name, (best, weights) in edges.items():
-            rows = torch.arange(self.n_items, device=best.device).repeat_interleave(best.shape[1])
-            learned = SparseGraph(
-                rows, best.flatten(), weights.flatten(), (self.n_items, self.n_items)
-            )
-            mixed[name] = weighted_sum(
-                [self.feature_graphs[name], learned], weights.new_tensor([share, 1 - share])
-            )
-        return mixed
-
-    def _features(self, name: str) -> Tensor:
-        return self.features[name] if name in self.features else getattr(self, f"features_{name}")
+    def _contrast(self, views: dict[str, Tensor], fused: Tensor) -> Tensor:
+        fused = F.normalize(fused, dim=1)
+        unit_views = [F.normalize(view, dim=1) for view in views.values()]
+        return sum(grace(view, fused, self.config.temperature) for view in unit_views)

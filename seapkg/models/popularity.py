@@ -1,20 +1,20 @@
-"""Popularity: the most interacted items for everyone; the floor under every table."""
+"""Popularity: the same ranking for every user, by the number of training interactions."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seapkg.data.dataset import Dataset
 from seapkg.models.base import Recommender
 from seapkg.models.registry import system
+from seapkg.options import configuration
 
 
-@dataclass(frozen=True)
+@configuration
 class PopularityConfig:
-    """Popularity has nothing to set."""
+    """Popularity has no options."""
 
 
 @system(
@@ -22,21 +22,31 @@ class PopularityConfig:
     paper="Popularity",
     title="The most interacted items for everyone",
     year=0,
+    colour="black",
+    marker="X",
 )
 class Popularity(Recommender):
-    """Ranks items by their number of training interactions; ties go to the lowest item. Nothing is trained."""
+    """Ranks items by their number of training interactions, without any training.
+
+    Equations:
+        y_ui = |{v : (v, i) in training}| for every user u; ties go to the item of the lowest id.
+
+    Differences from the published code:
+        - None: popularity has no published code.
+    """
 
     config_class = PopularityConfig
     training_defaults = {"max_epochs": 0}
 
-    def __init__(self, dataset, config: PopularityConfig = PopularityConfig()) -> None:
+    def __init__(self, dataset: Dataset, config: PopularityConfig) -> None:
         super().__init__(dataset, config)
         counts = np.bincount(dataset.train[:, 1], minlength=dataset.n_items)
-        order = np.argsort(-counts, kind="stable")
-        ranks = np.empty(dataset.n_items, dtype=np.float32)
-        ranks[order] = np.arange(dataset.n_items, dtype=np.float32)
-        self.register_buffer("item_scores", torch.from_numpy(-ranks)[:, None])
+        best_first = np.argsort(-counts, kind="stable")
+        scores = np.empty(dataset.n_items, dtype=np.float32)
+        scores[best_first] = -np.arange(dataset.n_items)
+        self.register_buffer("item_scores", torch.from_numpy(scores)[:, None])  # [n_items, 1]
         self.register_buffer("user_ones", torch.ones(dataset.n_users, 1))
 
     def embed(self) -> tuple[Tensor, Tensor]:
+        """Users, all 1, and items, minus their rank: [n_users, 1] and [n_items, 1]."""
         return self.user_ones, self.item_scores

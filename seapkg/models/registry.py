@@ -1,10 +1,10 @@
-"""The register of systems: one decorator on a model's class, from which everything else learns of it.
+"""The register of systems: one decorator on a model's class tells the rest of the house about it.
 
     @system("lightgcn", paper="LightGCN", title="...", year=2020, source="arXiv:2002.02126")
     class LightGCN(Recommender): ...
 
-The command line, tables, the papers' numbers, the look in figures, the docs and the contract tests read it.
-Every module of this package is imported once, so that a new system is found by being there.
+The command line, tables, the papers' numbers, figures, docs and contract tests read the register.
+Every module of this package is imported once, so a new system is known as soon as its file exists.
 """
 
 from __future__ import annotations
@@ -14,22 +14,39 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from zlib import crc32
 
 from seapkg.errors import RequestError, did_you_mean
+
+#: Okabe and Ito's colours without yellow, which vanishes on white.
+COLOURS = {
+    "black": "#000000",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+}
+#: Colours that look alike in grey: two systems of one shade need different markers.
+SHADES = (("black",), ("blue", "vermillion", "green"), ("purple", "orange", "sky"))
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p", "*", "d")
 
 
 @dataclass(frozen=True)
 class System:
-    """What is known of a system beside its equations.
+    """What the house knows of a system beside its equations.
 
     Attributes:
-        name: as the command line has it, in lower case.
-        paper: as the SEA paper's tables print it.
-        title, year, source: of the publication; `source` is a DOI, an arXiv number or an address.
+        name: its lower-case name on the command line.
+        paper: its name in the tables of the SEA paper.
+        title, year: of the publication.
         model: its class.
-        formulations: those that stand in the main table, each as a row "name (formulation)"; () for one row "name".
-        version: the results version, raised where a change to this system moves a metric.
-        colour, marker: its look in every figure; None takes the next free one.
+        source: a DOI, an arXiv number or an address.
+        formulations: those with a row "name (formulation)" in the main table; () for one row.
+        version: results version; raise it when a change to this system moves a metric.
+        colour: one of `COLOURS` by name; by default it follows from the name.
+        marker: one of `MARKERS`; by default it follows from the name.
     """
 
     name: str
@@ -45,10 +62,22 @@ class System:
 
     @property
     def labels(self) -> dict[str, dict[str, str]]:
-        """Its rows in the main table: label -> the options that set the row apart."""
+        """Its rows in the main table: label -> the options that distinguish the row."""
         if not self.formulations:
             return {self.name: {}}
         return {f"{self.name} ({form})": {"formulation": form} for form in self.formulations}
+
+    @property
+    def look(self) -> tuple[str, str]:
+        """Its colour, as a hexadecimal code, and its marker in every figure.
+
+        Without a colour and a marker the look is a hash of the name. So a new system never changes
+        the look of another one; a test asks for explicit ones where two systems look alike.
+        """
+        number = crc32(self.name.encode())
+        colour = self.colour or list(COLOURS)[number % len(COLOURS)]
+        marker = self.marker or MARKERS[number // len(COLOURS) % len(MARKERS)]
+        return COLOURS[colour], marker
 
 
 _REGISTER: dict[str, System] = {}
@@ -74,13 +103,34 @@ def systems() -> dict[str, System]:
 
 
 def find(name: str) -> System:
-    """The system of that name; an unknown one is a `RequestError` that lists the known."""
+    """The system of that name.
+
+    Raises:
+        RequestError: there is none; the error lists the known systems.
+    """
     known = systems()
     if name not in known:
-        raise RequestError(
-            f"unknown model {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
-        )
+        hint = did_you_mean(name, known)
+        raise RequestError(f"unknown model {name!r}{hint}; known are {', '.join(known)}")
     return known[name]
+
+
+def free_looks() -> list[tuple[str, str]]:
+    """Colour and marker of every look that no system has, in colour and in grey."""
+    taken = {_grey(known) for known in systems().values()}
+    return [
+        (colours[0], marker)
+        for colours in SHADES
+        for marker in MARKERS
+        if (colours, marker) not in taken
+    ]
+
+
+def _grey(known: System) -> tuple[tuple[str, ...], str]:
+    """The shade and the marker of a system: its look in grey."""
+    colour, marker = known.look
+    shades = [shade for shade in SHADES if colour in map(COLOURS.get, shade)]
+    return shades[0], marker
 
 
 @cache

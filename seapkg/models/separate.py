@@ -1,7 +1,7 @@
-"""Separate learning as a part that any model can plug in: split, align the generic parts, drive generic from unique.
+"""Separate learning as a part of any model: split, align generic parts, move unique parts away.
 
-A model hands over, per modality, a generic and a unique part [n_items, d]; it gets back two weighted loss terms.
-The parts must enter the model's score, or the losses cannot change a ranking (spec A.10).
+A model passes, per modality, a generic and a unique part [n_items, d] and gets two weighted loss
+terms. The parts must enter the model's score; otherwise the losses cannot change a ranking.
 """
 
 from __future__ import annotations
@@ -9,59 +9,66 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seapkg import losses
-from seapkg.club import ConditionalFit, GaussianConditional, club_exact, club_sampled
+from seapkg.club import GaussianConditional, club_exact, club_sampled
 from seapkg.errors import RequestError
+from seapkg.kernels.blocked_softmax import info_nce, solosim
+from seapkg.kernels.club_fit import ConditionalFit
+from seapkg.losses import negative_l2, orthogonality, positives
 from seapkg.models.base import Recommender
-from seapkg.old_options import check_choice, check_numbers
-from seapkg.state import adam_state, load_adam_state, under
+from seapkg.options import configuration, option
 
 log = logging.getLogger(__name__)
 
-ALL = "all modalities"  # the owner of a shared network; no modality is called so
-ALIGNMENTS = {"solosim": losses.solosim, "info_nce": losses.info_nce, "positives": losses.positives}
+ALL = "all modalities"  # name of the shared network; a modality's name has no space
+ALIGNMENTS = {"solosim": solosim, "info_nce": info_nce, "positives": positives}
+Alignment = Literal["solosim", "info_nce", "positives", "none"]
+Distancing = Literal["club", "negative_l2", "orthogonal", "none"]
+DISTANCES = {"negative_l2": negative_l2, "orthogonal": orthogonality}
 
 
-@dataclass(frozen=True)
+@configuration
 class SeparationConfig:
-    """How generic parts are aligned (α, τ) and kept from unique ones (β). Weight 0 or "none" switches a part off.
+    """Options of separate learning; weight 0 or "none" switches a part off."""
 
-    alignment: "solosim" (Eq. 16), "info_nce" (both directions), "positives" (no negatives) or "none".
-    alignment_items: "all" items (the paper), or "batch": the positive items of the batch.
-    distancing: "club" (MIM, Eq. 15), "negative_l2" (Eq. 30), "orthogonal" (the paradigm the paper argues against) or
-        "none".
-    club_pairs: "within" fits q on the generic→unique pairs the bound is evaluated on; "across" on generic→generic
-        and unique→unique of two modalities, as the released code does (spec A.12.2).
-    club_shared: one network for all modalities, instead of one each.
-    club_estimate: "exact" (all pairs) or "sampled" (one permutation).
-    club_half, club_clamp: halve the estimate once more, cut it off at 0 (both as released).
-    club_average: average the modalities' terms (as released) instead of adding them (Eq. 19).
-    l2_mean: negative_l2 takes the mean over coordinates (as sketched in the released code) instead of the sum.
-    """
-
-    alignment: str = "none"
-    alignment_weight: float = 0.1
-    alignment_items: str = "all"
-    temperature: float = 0.2
-    head_hidden: int = 64
-    head_out: int = 32
-    distancing: str = "none"
-    distancing_weight: float = 0.01
-    club_pairs: str = "within"
-    club_shared: bool = False
-    club_estimate: str = "exact"
-    club_half: bool = False
-    club_clamp: bool = False
-    club_average: bool = False
-    l2_mean: bool = False
-    club_hidden: int = 8
-    club_steps: int = 50
-    club_learning_rate: float = 1e-4
+    alignment: Alignment = option(
+        "none", "Alignment of the generic parts: Solosim, InfoNCE, positive pairs only, or none."
+    )
+    alignment_weight: float = option(0.1, "Weight α of the alignment.", ge=0)
+    alignment_items: Literal["all", "batch"] = option(
+        "all", "Align all items, or the positive items of the batch."
+    )
+    temperature: float = option(0.2, "Temperature τ of the alignment.", gt=0)
+    head_hidden: int = option(64, "Hidden units of the alignment head.", ge=1)
+    head_out: int = option(32, "Output width of the alignment head.", ge=1)
+    distancing: Distancing = option(
+        "none", "Distance of generic and unique parts: CLUB, negative L2, orthogonality, or none."
+    )
+    distancing_weight: float = option(0.01, "Weight β of the distancing.", ge=0)
+    club_pairs: Literal["within", "across"] = option(
+        "within",
+        "Fit CLUB's network on generic and unique parts of a modality, or across modalities.",
+    )
+    club_shared: bool = option(False, "Use one CLUB network for all modalities.")
+    club_estimate: Literal["exact", "sampled"] = option(
+        "exact", "Estimate CLUB from all pairs, or from one permutation."
+    )
+    club_half: bool = option(False, "Halve the CLUB estimate once more, as released.")
+    club_clamp: bool = option(False, "Cut the CLUB estimate off at 0, as released.")
+    club_average: bool = option(
+        False, "Average the modalities' CLUB terms, as released, instead of adding them."
+    )
+    l2_mean: bool = option(
+        False, "Average the negative L2 distance over coordinates instead of adding them."
+    )
+    club_hidden: int = option(8, "Hidden units of CLUB's network.", ge=1)
+    club_steps: int = option(50, "Steps of CLUB's fit in each batch.", ge=0)
+    club_learning_rate: float = option(1e-4, "Learning rate of CLUB's fit.", gt=0)
 
     @property
     def aligns(self) -> bool:
@@ -76,22 +83,28 @@ class SeparationConfig:
         return self.aligns or self.distances
 
     def __post_init__(self) -> None:
-        check_choice("alignment", self.alignment, [*ALIGNMENTS, "none"])
-        check_choice("alignment_items", self.alignment_items, ["all", "batch"])
-        check_choice("distancing", self.distancing, ["club", "negative_l2", "orthogonal", "none"])
-        check_choice("club_pairs", self.club_pairs, ["within", "across"])
-        check_choice("club_estimate", self.club_estimate, ["exact", "sampled"])
-        check_numbers(self)
         if self.club_pairs == "across" and not self.club_shared:
             raise RequestError(
-                "club_pairs=across fits one network for all modalities: set club_shared=true as well"
+                "club_pairs=across fits one network for all modalities: set club_shared=true too"
             )
+
+
+def check_halves(config) -> None:
+    """Raises RequestError if an odd `embed_dim` would be split in halves."""
+    if config.embed_dim % 2 and config.separates:
+        raise RequestError(
+            f"option embed_dim must be even, as it is split in halves; it is {config.embed_dim}"
+        )
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What separation needs of one modality: `generic`, `unique` [I, d/2], and `hidden`, the generic part after the
-    alignment head's first layer [I, head_hidden] (None without a head)."""
+    """The parts of one modality (SEA Eq. 13).
+
+    Attributes: generic, unique: [n_items, part_width]. hidden: [n_items, head_hidden], the generic
+        part after the first layer of its alignment head; None without
+            a head.
+    """
 
     generic: Tensor
     unique: Tensor
@@ -99,39 +112,45 @@ class Parts:
 
 
 class AlignmentHead(nn.Module):
-    """dim → hidden → hidden → out with batch norm and ReLU between, rows scaled to unit norm (spec A.3).
+    """dim -> hidden -> hidden -> out with batch norm and ReLU between, then unit norm.
 
-    `first` stands apart from `rest`, so that a linear map in front of it can be folded in. Linear layers in front
-    of a batch norm have no bias: its gradient is zero (spec A.12.13). Batch statistics are used at all times:
-    the batch is the aligned items, and evaluation never reads the views.
+    `first` is apart from `rest`, so that a linear map in front of it can be folded in. Layers in
+    front of a batch norm have no bias, as its gradient would be zero. Batch statistics are used at
+    evaluation too: scores never read views.
+
+    Args:
+        dim, hidden, out: widths of the input, the hidden layers and the view.
     """
 
     def __init__(self, dim: int, hidden: int, out: int) -> None:
         super().__init__()
         self.first = nn.Linear(dim, hidden, bias=False)
         self.rest = nn.Sequential(
-            nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU(),
-            nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU(),
+            nn.BatchNorm1d(hidden, track_running_stats=False),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden, bias=False),
+            nn.BatchNorm1d(hidden, track_running_stats=False),
+            nn.ReLU(),
             nn.Linear(hidden, out),
-        )  # fmt: skip
+        )
 
     def forward(self, generic: Tensor) -> Tensor:
-        """`generic`: [n, dim]. Returns unit rows [n, out]."""
+        """The view [n, out] of generic parts [n, dim], rows of unit norm."""
         return self.finish(self.first(generic))
 
     def finish(self, hidden: Tensor) -> Tensor:
-        """From the first layer's output [n, hidden] to unit rows [n, out]."""
+        """The view [n, out] from the output of the first layer [n, hidden]."""
         return F.normalize(self.rest(hidden), dim=1)
 
 
 class Separation(nn.Module):
-    """Alignment heads, CLUB networks and the two loss terms.
+    """Alignment of generic parts and distancing of generic from unique parts (SEA Eq. 13-16, 30).
 
     Args:
-        head_widths: modality → width of what its alignment head reads; order matters: in every pair of modalities
-            the later one gives the rows of Solosim (text, as released), the earlier one the columns (image).
-        part_width: width of the parts that distancing compares.
-        config: a `SeparationConfig`.
+        head_widths: modality -> input width of its alignment head. In each pair of modalities the
+            later one gives the rows of Solosim (text, as published), the earlier one the columns.
+        part_width: width of the generic and unique parts.
+        config: which terms there are, and their weights.
     """
 
     def __init__(
@@ -139,147 +158,133 @@ class Separation(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.modalities = config, tuple(head_widths)
-        sizes = config.head_hidden, config.head_out
-        alone = len(head_widths) == 1
-        if config.aligns and alone:
+        self.pairs = list(combinations(self.modalities, 2))
+        if config.aligns and not self.pairs:
             log.warning("%s is the only modality: there is none to align it with", *head_widths)
-        aligned = head_widths if config.aligns and not alone else {}
-        self.heads = nn.ModuleDict(
-            {name: AlignmentHead(width, *sizes) for name, width in aligned.items()}
-        )
-        owners = (ALL,) if config.club_shared else self.modalities
-        fitted = owners if config.distances and config.distancing == "club" else ()
-        self.conditionals = nn.ModuleDict(
-            {n: GaussianConditional(part_width, config.club_hidden) for n in fitted}
-        )
-        self._fits: dict[str, ConditionalFit] | None = None
-        self._views: dict[str, tuple[Tensor, Tensor]] | None = None
+        self.heads = nn.ModuleDict()
+        if config.aligns and self.pairs:
+            for name, width in head_widths.items():
+                self.heads[name] = AlignmentHead(width, config.head_hidden, config.head_out)
+        self.conditionals = nn.ModuleDict()
+        if config.distances and config.distancing == "club":
+            for name in (ALL,) if config.club_shared else self.modalities:
+                self.conditionals[name] = GaussianConditional(part_width, config.club_hidden)
+        self._fits: dict[str, ConditionalFit] = {}
+        self._last_parts: dict[str, tuple[Tensor, Tensor]] = {}
 
     def head(self, name: str) -> AlignmentHead | None:
+        """The alignment head of a modality, None without alignment."""
         return self.heads[name] if name in self.heads else None
 
-    def split(self, name: str, generic: Tensor, unique: Tensor) -> Parts:
-        """The parts of one modality from its two halves [n_items, d/2]."""
-        head = self.head(name)
-        return Parts(generic, unique, None if head is None else head.first(generic))
+    def split(self, items: dict[str, Tensor]) -> dict[str, Parts]:
+        """Splits each modality's items [n_items, 2 part_width] in halves (SEA Eq. 13)."""
+        parts = {}
+        for name, whole in items.items():
+            generic, unique = whole.chunk(2, dim=1)
+            head = self.head(name)
+            parts[name] = Parts(generic, unique, None if head is None else head.first(generic))
+        return parts
 
     def losses(
-        self, parts: dict[str, Parts], items, generator: torch.Generator | None
+        self, parts: dict[str, Parts], positives: Tensor, generator: torch.Generator | None
     ) -> dict[str, Tensor]:
-        """The weighted terms "alignment" and "distancing", as far as they are switched on.
+        """The terms α L_align and β L_dis of SEA Eq. 19, as far as they are switched on.
 
-        `items`: the rows that are aligned, an index or a slice; distancing takes all.
+        Args:
+            parts: by modality.
+            positives: int64 [batch]; with `alignment_items` "batch" these items alone are aligned.
+            generator: draws the partners of `club_sampled`.
         """
-        terms = {}
+        config, terms = self.config, {}
         if self.heads:
+            items = positives.unique() if config.alignment_items == "batch" else slice(None)
             hidden = {name: parts[name].hidden[items] for name in self.modalities}
-            terms["alignment"] = self.config.alignment_weight * self._alignment(hidden)
-        if self.config.distances:
-            terms["distancing"] = self.config.distancing_weight * self._distancing(parts, generator)
+            terms["alignment"] = config.alignment_weight * self._alignment(hidden)
+        if config.distances:
+            terms["distancing"] = config.distancing_weight * self._distancing(parts, generator)
         return terms
 
     def named(self, parts: dict[str, Parts]) -> dict[str, Tensor]:
-        """ "modality/generic", "modality/unique" and, with a head, "modality/aligned" → [n_items, width]."""
+        """Parts by name: "modality/generic", "modality/unique", with a head "modality/aligned"."""
         named = {}
         for name, part in parts.items():
-            named[f"{name}/generic"], named[f"{name}/unique"] = part.generic, part.unique
+            named[f"{name}/generic"] = part.generic
+            named[f"{name}/unique"] = part.unique
             if part.hidden is not None:
                 named[f"{name}/aligned"] = self.heads[name].finish(part.hidden)
         return named
 
     def fit_conditionals(self) -> None:
-        """Fits q on the parts of the last `losses` call, before the main step moves them."""
-        if not self.conditionals or self._views is None:
-            return
-        for name, fit in self._running_fits().items():
-            fit.fit(self._fit_pairs(name), self.config.club_steps)
+        """Fits q by maximum likelihood on the parts of the last `losses` call (SEA Eq. 15)."""
+        if self._last_parts:
+            for name, fit in self._running_fits().items():
+                fit.fit(self._fit_pairs(name), self.config.club_steps)
 
-    def fit_state(self) -> dict[str, Tensor]:
-        """The moments of the fits' Adam, "network/quantity"; nothing before the first fit."""
-        return {
-            f"{name}/{key}": value
-            for name, fit in (self._fits or {}).items()
-            for key, value in adam_state(fit.optimiser).items()
-        }
-
-    def load_fit_state(self, state: dict[str, Tensor]) -> None:
-        for name, fit in self._running_fits().items() if state else ():
-            load_adam_state(fit.optimiser, under(name, state))
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimiser of each network's fit."""
+        return {name: fit.optimiser for name, fit in self._running_fits().items()}
 
     def _running_fits(self) -> dict[str, ConditionalFit]:
-        if self._fits is None:
-            rate = self.config.club_learning_rate
-            self._fits = {name: ConditionalFit(q, rate) for name, q in self.conditionals.items()}
+        """The fits, made when they are first needed: by then the networks are on their device."""
+        if not self._fits:
+            for name, q in self.conditionals.items():
+                self._fits[name] = ConditionalFit(q, self.config.club_learning_rate)
         return self._fits
 
+    def _fit_pairs(self, name: str) -> list[tuple[Tensor, Tensor]]:
+        """The pairs (x, y) on which a network is fitted."""
+        parts = self._last_parts
+        if self.config.club_pairs == "across" and self.pairs:
+            return [
+                pair
+                for early, late in self.pairs
+                for pair in zip(parts[late], parts[early], strict=True)
+            ]
+        return list(parts.values()) if name == ALL else [parts[name]]
+
     def _alignment(self, hidden: dict[str, Tensor]) -> Tensor:
-        if any(
-            len(part) < 2 for part in hidden.values()
-        ):  # one item has no batch statistics, and nobody to be told from
+        """SEA Eq. 16, the mean over the pairs of modalities. `hidden`: [n, head_hidden] each."""
+        if any(len(part) < 2 for part in hidden.values()):  # a batch norm needs two items
             return sum(part.sum() for part in hidden.values()) * 0
-        align = ALIGNMENTS[self.config.alignment]
+        align, temperature = ALIGNMENTS[self.config.alignment], self.config.temperature
         views = {name: self.heads[name].finish(part) for name, part in hidden.items()}
-        pairs = list(combinations(self.modalities, 2))
-        return sum(
-            align(views[late], views[early], self.config.temperature) for early, late in pairs
-        ) / len(pairs)
+        terms = [align(views[late], views[early], temperature) for early, late in self.pairs]
+        return sum(terms) / len(terms)
 
     def _distancing(self, parts: dict[str, Parts], generator) -> Tensor:
-        if self.config.distancing == "club":
-            return self._club(parts, generator)
-        if self.config.distancing == "negative_l2":
-            return self._negative_l2(parts)
-        return sum(
-            losses.orthogonality(part.generic, part.unique) for part in parts.values()
-        ) / len(parts)
+        config = self.config
+        if config.distancing == "club":
+            self._last_parts = {
+                name: (part.generic.detach(), part.unique.detach()) for name, part in parts.items()
+            }
+            total = sum(self._bound(name, part, generator) for name, part in parts.items())
+            return total / len(parts) if config.club_average else total
+        distance = DISTANCES[config.distancing]
+        mean = sum(distance(part.generic, part.unique) for part in parts.values()) / len(parts)
+        if config.distancing == "negative_l2" and config.l2_mean:
+            return mean / next(iter(parts.values())).generic.shape[1]
+        return mean
 
-    def _club(self, parts: dict[str, Parts], generator) -> Tensor:
-        self._views = {
-            name: (part.generic.detach(), part.unique.detach()) for name, part in parts.items()
-        }
-        total = sum(
-            self._bound(name, part.generic, part.unique, generator) for name, part in parts.items()
-        )
-        return total / len(parts) if self.config.club_average else total
-
-    def _bound(self, name: str, generic: Tensor, unique: Tensor, generator) -> Tensor:
-        q = self.conditionals[ALL if self.config.club_shared else name]
-        if self.config.club_estimate == "exact":
+    def _bound(self, name: str, part: Parts, generator) -> Tensor:
+        """SEA Eq. 15 for one modality, a scalar."""
+        config, generic, unique = self.config, part.generic, part.unique
+        q = self.conditionals[ALL if config.club_shared else name]
+        if config.club_estimate == "exact":
             bound = club_exact(q, generic, unique)
         else:
             order = torch.randperm(len(unique), generator=generator, device=unique.device)
             bound = club_sampled(q, generic, unique, order)
-        bound = bound / 2 if self.config.club_half else bound
-        return bound.clamp(min=0) if self.config.club_clamp else bound
-
-    def _negative_l2(self, parts: dict[str, Parts]) -> Tensor:
-        total = sum(losses.negative_l2(part.generic, part.unique) for part in parts.values()) / len(
-            parts
-        )
-        return total / next(iter(parts.values())).generic.shape[1] if self.config.l2_mean else total
-
-    def _fit_pairs(self, name: str) -> list[tuple[Tensor, Tensor]]:
-        """The (x, y) pairs that the network `name` is fitted on; a single modality has none but its own."""
-        if self.config.club_pairs == "across" and len(self.modalities) > 1:
-            pairs = combinations(self.modalities, 2)
-            return [
-                (self._views[late][k], self._views[early][k])
-                for early, late in pairs
-                for k in (0, 1)
-            ]
-        return list(self._views.values()) if name == ALL else [self._views[name]]
+        bound = bound / 2 if config.club_half else bound
+        return bound.clamp(min=0) if config.club_clamp else bound
 
 
 class Separating(Recommender):
-    """A recommender that has a `Separation` as `self.separation`: its second optimiser is that of the CLUB fits."""
+    """A recommender with a `Separation`, whose auxiliary optimisers fit CLUB's networks."""
 
     separation: Separation
 
     def fit_auxiliary(self) -> None:
         self.separation.fit_conditionals()
 
-    def auxiliary_state(self) -> dict[str, Tensor]:
-        return self.separation.fit_state()
-
-    def load_auxiliary_state(self, state: dict[str, Tensor]) -> None:
-        self.separation.load_fit_state(state)
+    def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return self.separation.optimisers()

@@ -1,6 +1,7 @@
-"""From all pairs to those of the k-core, and from those to training, validation and test, as MMRec's data was made."""
+"""All pairs to those of the k-core, and those to training, validation and test, as in MMRec."""
 
 import numpy as np
+import pandas as pd
 
 from seapkg.data.dataset import SPLITS
 
@@ -9,27 +10,36 @@ FEW = 10
 
 
 def k_core(users: np.ndarray, items: np.ndarray, core: int) -> np.ndarray:
-    """Which pairs stay when users and items with fewer than `core` pairs are left out, until none has fewer.
+    """Which pairs stay when users and items with fewer than `core` pairs go, until none has fewer.
 
-    `users`, `items`: codes [n], no pair twice. Returns bool [n]. What is left does not depend on the order of removal.
+    Args:
+        users, items: codes [n], no pair twice.
+
+    Returns:
+        bool [n]; it does not depend on the order of removal.
     """
     keep = np.ones(len(users), dtype=bool)
     while True:
-        degrees = [
-            np.bincount(codes[keep], minlength=codes.max(initial=0) + 1)[codes]
-            for codes in (users, items)
-        ]
-        enough = keep & (degrees[0] >= core) & (degrees[1] >= core)
+        enough = keep.copy()
+        for codes in (users, items):
+            degrees = np.bincount(codes[keep], minlength=codes.max(initial=0) + 1)
+            enough &= degrees[codes] >= core
         if enough.sum() == keep.sum():
             return keep
         keep = enough
 
 
 def split_counts(n_pairs: np.ndarray) -> np.ndarray:
-    """How many of a user's pairs go to train, valid and test: [n_users, 3] from their numbers of pairs [n_users].
+    """How many pairs of each user go to train, valid and test.
 
-    Of fewer than 10, one is for valid and one for test. Else a fifth is held out and half of that is for valid, both
-    rounded down.
+    Of fewer than 10 pairs, one is for valid and one for test. Else a fifth is held out, half of
+    it for valid, both rounded down.
+
+    Args:
+        n_pairs: [n_users].
+
+    Returns:
+        [n_users, 3].
     """
     held_out = np.where(n_pairs < FEW, 2, n_pairs // 5)
     valid = held_out // 2
@@ -37,20 +47,19 @@ def split_counts(n_pairs: np.ndarray) -> np.ndarray:
 
 
 def random_split(users: np.ndarray, items: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Each user's pairs in random order, cut by `split_counts`: split -> int64 [2, n], by user, then item.
+    """Each user's pairs in random order, cut by `split_counts`; timestamps are not used.
 
-    `users`, `items`: ids [n] from 0 without gaps. No timestamps are involved. Pairs are put in order before they
-    are shuffled, so the same pairs and seed give the same split, however they were listed.
+    Pairs are sorted before they are shuffled: the same pairs and seed give the same split.
+
+    Args:
+        users, items: ids [n] from 0 without gaps.
+
+    Returns:
+        Split -> int64 [2, n], by user, then item.
     """
-    order = np.lexsort((items, users))
-    users, items = users[order], items[order]
-    counts = np.bincount(users)
-    shuffled = np.lexsort((np.random.default_rng(seed).random(len(users)), users))
-    position = np.empty(
-        len(users), dtype=np.int64
-    )  # of a pair among those of its user, once shuffled
-    position[shuffled] = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ends = np.cumsum(split_counts(counts), axis=1)[users]
-    part = (position[:, None] >= ends).sum(axis=1)
-    pairs = np.stack([users, items]).astype(np.int64)
+    pairs = np.stack([users, items])[:, np.lexsort((items, users))]  # [2, n]
+    draws = pd.Series(np.random.default_rng(seed).random(pairs.shape[1]))
+    position = draws.groupby(pairs[0]).rank(method="first").to_numpy()  # from 1, of each user
+    ends = np.cumsum(split_counts(np.bincount(users)), axis=1)  # [n_users, 3]
+    part = (position[:, None] > ends[pairs[0]]).sum(axis=1)
     return {split: pairs[:, part == number] for number, split in enumerate(SPLITS)}

@@ -1,95 +1,130 @@
-"""Surrogate features: spectral coordinates of a published item graph, where the features themselves cannot be had.
+"""Surrogate features: coordinates of a published item graph, where the features are not to be had.
 
-The graphs are top-10 cosine graphs, symmetrically normalised. They are read, decoded to cosines, kept as
-`item_knn.npz`, and laid out in space; so features of the real neighbourhoods are made from public files.
+The graphs are top-10 cosine graphs, symmetrically normalised. They are decoded to cosines, written
+to `item_knn.npz`, and laid out in space: the features have the real neighbourhoods.
 """
 
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from filelock import FileLock
 from scipy.sparse.linalg import eigsh
 
-from seapkg.data.places import fault
+from seapkg.data.catalogue import Entry
+from seapkg.data.download import known_surrogate
+from seapkg.data.read import FEATURES, GRAPHS
+from seapkg.data.records import MADE, write_record
+from seapkg.data.validate import fault
+from seapkg.files import replacing
 
 WIDTH = 384
 NOT_A_GRAPH = "Remove the file and get it again"
 
 
-def decode_graph(index: np.ndarray, values: np.ndarray, n_items: int) -> np.ndarray:
-    """Cosines behind the normalised values v_ij = cos_ij / sqrt(d_i d_j), with d the row sums of the cosines.
+def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
+    """Writes `item_knn.npz` and, of each modality, the features that are not there yet.
 
-    A row's own entry is 1 / d_i, since cos_ii = 1; so cos_ij = v_ij sqrt(d_i d_j). Rows without an own entry belong to
-    items that share their vector with many: all their cosines are 1. index: [2, n_edges], values: [n_edges],
-    positive on the diagonal. Returns float32 [n_edges].
+    Args:
+        folder: holds the published graphs of the dataset; `seapkg.data.download.get` fetches them.
+
+    Raises:
+        DataError: a graph is damaged, or other features are there already.
+    """
+    with FileLock(folder / ".lock"):
+        targets = {file: folder / f"{file.modality}{FEATURES}" for file in entry.part("graph")}
+        for path in targets.values():
+            if path.exists() and not known_surrogate(path, entry):
+                raise fault(str(path), "it is there already and is no surrogate", "Move it away")
+        graphs = {file: read_graph(folder / file.name, entry.n_items) for file in targets}
+        if not (folder / GRAPHS).exists():
+            arrays = {}
+            for file, (index, cosine) in graphs.items():
+                arrays |= {f"{file.modality}_index": index, f"{file.modality}_cosine": cosine}
+            _save(folder / GRAPHS, np.savez_compressed, **arrays)
+        for file, path in targets.items():
+            if not path.exists():
+                _save(path, np.save, surrogate_features(*graphs[file], entry.n_items, width))
+
+
+def _save(path: Path, save, *arrays: np.ndarray, **named: np.ndarray) -> None:
+    """Records the file before it has its name: then it is known to be made here."""
+    with replacing(path) as aside:
+        with aside.open("wb") as stream:
+            save(stream, *arrays, **named)
+        write_record(path.parent, path.name, MADE, aside)
+
+
+def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+    """A published `.pt` graph; only tensors are read, on the CPU.
+
+    Returns:
+        Edges, int32 [2, n_edges] in row-major order, and cosines, float32 [n_edges].
+
+    Raises:
+        DataError: the file is not such a graph.
+    """
+    import torch
+
+    try:
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
+        index = tensor._indices().numpy()  # checked before coalesce, which trusts them
+    except Exception as error:  # torch raises nearly anything where a byte is wrong
+        raise fault(str(path), "it cannot be read as a sparse tensor", NOT_A_GRAPH) from error
+    outside = index.size and not 0 <= index.min() <= index.max() < n_items
+    if outside or tuple(tensor.shape) != (n_items, n_items):
+        what = f"the graph is {tuple(tensor.shape)} for {n_items} items, or has edges outside"
+        raise fault(str(path), what, NOT_A_GRAPH)
+    tensor = tensor.coalesce()
+    index, values = tensor.indices().numpy(), tensor.values().numpy()
+    if not np.isfinite(values).all() or (values[index[0] == index[1]] <= 0).any():
+        raise fault(str(path), "the graph has values that no cosine graph has", NOT_A_GRAPH)
+    return index.astype(np.int32), decode_graph(index, values, n_items)
+
+
+def decode_graph(index: np.ndarray, values: np.ndarray, n_items: int) -> np.ndarray:
+    """Cosines behind the normalised values v_ij = cos_ij / sqrt(d_i d_j), d their row sums.
+
+    A row's own entry is 1 / d_i, since cos_ii = 1; so cos_ij = v_ij sqrt(d_i d_j). A row without
+    its own entry belongs to an item that shares its vector with many: its cosines are all 1.
+
+    Args:
+        index: [2, n_edges].
+        values: [n_edges], positive on the diagonal.
+
+    Returns:
+        float32 [n_edges].
     """
     sources, targets = index
     own = sources == targets
-    sums = np.bincount(sources, minlength=n_items).astype(
-        np.float64
-    )  # holds where every cosine is 1
+    sums = np.bincount(sources, minlength=n_items).astype(np.float64)  # where every cosine is 1
     sums[sources[own]] = 1 / values[own].astype(np.float64)
     cosine = values * np.sqrt(sums[sources] * sums[targets])
-    alone = np.ones(n_items, dtype=bool)
-    alone[sources[own]] = False
-    return np.where(alone[sources], 1.0, cosine).astype(np.float32)
+    has_own = np.isin(sources, sources[own])
+    return np.where(has_own, cosine, 1.0).astype(np.float32)
 
 
 def surrogate_features(
     index: np.ndarray, cosine: np.ndarray, n_items: int, width: int = WIDTH
 ) -> np.ndarray:
-    """Spectral coordinates of a cosine graph, float16 [n_items, width], rows of unit norm.
+    """Spectral coordinates of a cosine graph C, with rows of unit norm.
 
-    A = max(C, C'), D its row sums; the `width` eigenpairs of D^-1/2 A D^-1/2 of largest magnitude, found from a start
-    vector of ones; eigenvectors times max(eigenvalue, 0), so that those of negative eigenvalues become 0. Each
-    eigenvector's largest entry is positive. index: [2, n_edges], cosine: [n_edges], both as in `item_knn.npz`.
+    With A = max(C, C') and D its row sums, they are the `width` eigenvectors of D^-1/2 A D^-1/2 of
+    largest magnitude, times max(eigenvalue, 0). The largest entry of each eigenvector is positive.
+
+    Args:
+        index: [2, n_edges], as in `item_knn.npz`.
+        cosine: [n_edges].
+
+    Returns:
+        float16 [n_items, width].
     """
     graph = sp.csr_matrix((cosine.astype(np.float64), index), shape=(n_items, n_items))
     adjacency = graph.maximum(graph.T)
     scale = sp.diags(np.asarray(adjacency.sum(axis=1)).ravel() ** -0.5)
-    eigenvalues, vectors = eigsh(
-        scale @ adjacency @ scale, k=width, which="LM", v0=np.ones(n_items)
-    )
-    coordinates = vectors * _signs(vectors) * np.maximum(eigenvalues, 0)  # [n_items, width]
+    normalised = scale @ adjacency @ scale
+    eigenvalues, vectors = eigsh(normalised, k=width, which="LM", v0=np.ones(n_items))
+    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(width)]
+    coordinates = vectors * np.sign(largest) * np.maximum(eigenvalues, 0)  # [n_items, width]
     norms = np.linalg.norm(coordinates, axis=1, keepdims=True)
     return (coordinates / np.where(norms > 0, norms, 1)).astype(np.float16)
-
-
-def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Edges, int32 [2, n_edges] in row-major order, and cosines, float32, of a published `.pt` graph.
-
-    Only tensors are read, on the CPU. Raises `DataError` where the file is not such a graph.
-    """
-    index, values = _read_tensor(path, n_items)
-    own = index[0] == index[1]
-    if not np.isfinite(values).all() or (values[own] <= 0).any():
-        raise fault(str(path), "the graph has values that no cosine graph has", NOT_A_GRAPH)
-    return index.astype(np.int32), decode_graph(index, values, n_items)
-
-
-def _read_tensor(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
-    import torch
-
-    try:
-        tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch's reader of tensors raises nearly anything where a byte is wrong
-        raise fault(str(path), "it cannot be read as a tensor", NOT_A_GRAPH) from error
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.sparse_coo:
-        raise fault(str(path), "it holds something else than a sparse tensor", NOT_A_GRAPH)
-    if tuple(tensor.shape) != (n_items, n_items):
-        raise fault(
-            str(path), f"the graph is {tuple(tensor.shape)} for {n_items} items", NOT_A_GRAPH
-        )
-    edges = tensor._indices()  # checked before coalesce, which trusts them
-    if edges.numel() and not (0 <= int(edges.min()) and int(edges.max()) < n_items):
-        raise fault(str(path), f"the graph has edges outside its {n_items} items", NOT_A_GRAPH)
-    tensor = tensor.coalesce()
-    return tensor.indices().numpy(), tensor.values().numpy()
-
-
-def _signs(vectors: np.ndarray) -> np.ndarray:
-    """The sign of each column's entry of largest magnitude: [width]."""
-    columns = np.arange(vectors.shape[1])
-    return np.sign(vectors[np.abs(vectors).argmax(axis=0), columns])

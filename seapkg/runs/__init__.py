@@ -1,1 +1,1 @@
-"""Runs: what a run is, where finished runs are kept, and how to ask for one."""
+"""Runs: what a run is, where finished runs live, and how missing ones are trained."""

@@ -1,62 +1,63 @@
-"""What was computed once and is kept beside the runs: a JSON file for each kind of thing, by what it is of."""
+"""A JSON cache beside the runs: one file per kind of result, keyed by the inputs.
 
-import hashlib
-import inspect
+A result that depends on code has the version of that code among its inputs, such as
+`PROBES_VERSION`.
+"""
+
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from seapkg.errors import SeapkgError
-from seapkg.files import write_text
-from seapkg.locks import locked
+from seapkg.files import locked, write_text
 from seapkg.runs.store import Store
 
 
 def once(
     kind: str, of: dict[str, Any], make: Callable[[], Any], *, store: Store, again: bool = False
 ) -> Any:
-    """What `make()` gives, read from the store where it was made before.
+    """Returns the cached result, or computes it with `make` and caches it in the store.
 
-    `of`: all that decides what comes out; the `digest` of the code belongs to it where that may change. `again` makes
-    it anew. Both are of what JSON can hold; numbers come back to the last bit.
+    Args:
+        kind: the name of the JSON file.
+        of: everything that decides the result, as JSON values.
+        make: computes the result; numbers come back from the cache to the last bit.
+        again: computes it anew and replaces the cached result.
     """
-    name = json.dumps(of, sort_keys=True)
+    key = json.dumps(of, sort_keys=True)
     known = {} if again else every(kind, store)
-    if name not in known:
-        known[name] = json.loads(json.dumps(make()))
-        keep(kind, {name: known[name]}, store.root)
-    return known[name]
-
-
-def digest(*modules: ModuleType) -> str:
-    """A short name for the source of these modules, another after every change to one of them."""
-    sources = "".join(inspect.getsource(module) for module in modules)
-    return hashlib.sha256(sources.encode()).hexdigest()[:12]
+    if key not in known:
+        known[key] = json.loads(json.dumps(make()))
+        keep(kind, {key: known[key]}, store.root)
+    return known[key]
 
 
 def every(kind: str, store: Store) -> dict[str, Any]:
-    """All of a kind that is kept; what the store has comes before what its reference has."""
-    roots = [root for root in (store.reference, store.root) if root is not None]
-    return {name: value for root in roots for name, value in _read(_file(kind, root)).items()}
+    """All cached results of a kind by key; those of the store replace those of its reference."""
+    results = {}
+    for root in (store.reference, store.root):
+        if root is not None:
+            results |= _read(root / f"{kind}.json")
+    return results
 
 
-def keep(kind: str, more: dict[str, Any], root: Path) -> None:
-    """Adds to what is kept under the root of a store, in place of what has the same name."""
+def keep(kind: str, results: dict[str, Any], root: Path) -> None:
+    """Adds results by key to the cache under `root`; the same key is replaced."""
     root.mkdir(parents=True, exist_ok=True)
+    path = root / f"{kind}.json"
     with locked(root):
-        all_of_them = dict(sorted({**_read(_file(kind, root)), **more}.items()))
-        write_text(_file(kind, root), json.dumps(all_of_them, indent=1) + "\n")
-
-
-def _file(kind: str, root: Path) -> Path:
-    return root / f"{kind}.json"
+        merged = {**_read(path), **results}
+        write_text(path, json.dumps(dict(sorted(merged.items())), indent=1) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise SeapkgError(
             f"{path} cannot be read ({error}): delete it, and what it held is computed again"

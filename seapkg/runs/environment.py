@@ -1,6 +1,7 @@
-"""What a run was made with: recorded beside its numbers, never part of its key."""
+"""The environment of a run: recorded beside its metrics, never part of its key."""
 
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -10,7 +11,9 @@ import torch
 
 
 def environment() -> dict[str, str | int | None]:
-    """Versions, processor, threads and the commit of the package's source; no host name and no path."""
+    """Versions, processor, threads and the commit of the package's source; no host name and no
+    path.
+    """
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -25,17 +28,17 @@ def environment() -> dict[str, str | int | None]:
 
 
 def cpu_model() -> str:
-    """The processor's name where the system tells it, else its architecture."""
+    """The processor's name where the system provides it, else its architecture."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        text = ""
+    name = re.search(r"^model name\s*: (.+)$", text, flags=re.MULTILINE)
+    return name[1] if name else platform.processor() or platform.machine()
 
 
 def package_version() -> str | None:
-    """The installed version of seapkg; None when it is used from a folder without being installed."""
+    """The installed version of seapkg; None where it is used without being installed."""
     try:
         return metadata.version("seapkg")
     except metadata.PackageNotFoundError:
@@ -43,7 +46,9 @@ def package_version() -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the source tree, with "+" where it was changed since; None outside a git repository."""
+    """The commit of the source tree, with "+" after uncommitted changes; None outside a git
+    repository.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -56,5 +61,5 @@ def commit() -> str | None:
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
+    result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return result.stdout.strip()

@@ -1,11 +1,11 @@
-"""Where results live: in the repository one works in, or under the working directory."""
+"""Where results live: in the repository around the working directory, else under that directory."""
 
 import os
 from pathlib import Path
 
 
 def workplace() -> Path:
-    """The repository that holds the working directory, or else the working directory itself."""
+    """The repository that holds the working directory, else the working directory itself."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "pyproject.toml").is_file() and (folder / "seapkg").is_dir():
@@ -15,24 +15,24 @@ def workplace() -> Path:
 
 def store_root() -> Path:
     """`$SEAPKG_STORE`, or `results/runs` in the workplace."""
-    return _given("SEAPKG_STORE") or workplace() / "results" / "runs"
+    return _root("SEAPKG_STORE", "results/runs")
 
 
 def reference_root() -> Path:
-    """Summaries of real runs that are committed with the repository; read, never written by a run."""
+    """Committed summaries of runs; read, and written only when they are published."""
     return workplace() / "results" / "reference"
 
 
 def figures_root() -> Path:
     """`$SEAPKG_FIGURES`, or `figures` in the workplace."""
-    return _given("SEAPKG_FIGURES") or workplace() / "figures"
+    return _root("SEAPKG_FIGURES", "figures")
 
 
 def data_root() -> Path:
-    """`$SEAPKG_DATA`, or `data` in the workplace: where fetched datasets go."""
-    return _given("SEAPKG_DATA") or workplace() / "data"
+    """`$SEAPKG_DATA`, or `data` in the workplace: the folder of downloaded datasets."""
+    return _root("SEAPKG_DATA", "data")
 
 
-def _given(variable: str) -> Path | None:
+def _root(variable: str, default: str) -> Path:
     value = os.environ.get(variable)
-    return Path(value) if value else None
+    return Path(value) if value else workplace() / default

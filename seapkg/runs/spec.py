@@ -1,7 +1,10 @@
-"""What a run is: everything that can move its metrics, hashed into one short key.
+"""What a run is: everything that can change its metrics, hashed into a short key.
 
-Two runs with the same key are the same experiment, on any machine and under any release of the package.
+Two runs with the same key are the same experiment, on any machine and under any release of the
+package.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import hashlib
@@ -16,18 +19,24 @@ from seapkg.errors import RequestError
 from seapkg.models import systems
 from seapkg.training.config import TrainingConfig
 
-#: Raised whenever a change to the library, or to a default, can move a metric by more than the rounding of sums in
-#: another order does. It is in the key; the package version is not, so that a release which changes no result keeps
-#: every finished run.
-RESULTS_VERSION = 1
-
 KEY_LENGTH = 12
 PRECISIONS = ("exact", "fast")
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One experiment. `config` and `training` hold every field, resolved, as plain values."""
+    """One experiment.
+
+    Attributes:
+        model: the system's name.
+        config, training: every option of the model and of its training, resolved, as plain values.
+        dataset, dataset_fingerprint: the dataset's name, and the hash of its content.
+        seed: an integer from 0 to 2^63 - 1.
+        precision: "exact" or "fast".
+        results_version: that of the system, raised where a change of its code moves a metric by
+            more than rounding. The package's version is not part of a run, so a release that
+            changes no result keeps every run.
+    """
 
     model: str
     config: Mapping[str, Any]
@@ -36,88 +45,110 @@ class RunSpec:
     dataset_fingerprint: str
     seed: int
     precision: str = "exact"
-    results_version: int = RESULTS_VERSION
+    results_version: int | None = None  # None: the system's version today
 
-    def __post_init__(self):
-        object.__setattr__(self, "config", plain(self.config))
-        object.__setattr__(self, "training", plain(self.training))
-        object.__setattr__(self, "seed", _seed(self.seed))
+    def __post_init__(self) -> None:
+        version = self.results_version
+        resolved = {
+            "config": plain(self.config),
+            "training": plain(self.training),
+            "seed": _seed(self.seed),
+            "results_version": results_version(self.model) if version is None else version,
+        }
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
         if self.precision not in PRECISIONS:
             raise RequestError(f"precision is 'exact' or 'fast', not {self.precision!r}")
 
     @property
     def key(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of the canonical JSON of every field.
+        """First 12 hexadecimal digits of the SHA-256 of every field as canonical JSON.
 
-        Options that stand at their default are left out: a new option, whose default changes nothing, keeps every
-        finished run. `differs_from` guards the other case, a default that was changed.
+        Options at their default are left out, so a new option whose default changes nothing keeps
+        every finished run. `differs_from` guards the other case, a changed default.
         """
-        chosen = self.as_dict()
-        for part, defaults in zip(("config", "training"), _defaults(self.model), strict=True):
-            chosen[part] = {
-                k: v for k, v in chosen[part].items() if k not in defaults or v != defaults[k]
+        fields = self.as_dict()
+        for part, defaults in _defaults(self.model).items():
+            options = fields[part]
+            fields[part] = {
+                name: value
+                for name, value in options.items()
+                if name not in defaults or value != defaults[name]
             }
-        text = json.dumps(chosen, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
     @property
     def name(self) -> str:
-        """MODEL-DATASET-KEY: the run's name, and that of its folder in the store."""
-        return f"{self.model}-{_for_a_file_name(self.dataset)}-{self.key}"
+        """MODEL-DATASET-KEY: the name of the run and of its folder in the store."""
+        return f"{self.model}-{_file_name(self.dataset)}-{self.key}"
 
-    def differs_from(self, other: "RunSpec") -> list[str]:
-        """Options on which two specs disagree; one that only one of them knows does not count."""
-        pairs = ((self.config, other.config), (self.training, other.training))
-        return sorted(
-            k for mine, theirs in pairs for k in mine if k in theirs and mine[k] != theirs[k]
-        )
+    def differs_from(self, other: RunSpec) -> list[str]:
+        """Options that both specs know and on which they disagree."""
+        differing = []
+        for mine, theirs in ((self.config, other.config), (self.training, other.training)):
+            differing += [name for name in mine if name in theirs and mine[name] != theirs[name]]
+        return sorted(differing)
 
     def as_dict(self) -> dict[str, Any]:
         """Every field as plain JSON values; `RunSpec(**spec.as_dict())` equals `spec`."""
         return plain(self)
 
 
+def results_version(model: str) -> int:
+    """The results version of a system today; 1 for a system that this release does not know."""
+    known = systems()
+    return known[model].version if model in known else 1
+
+
 def plain(value: Any) -> Any:
-    """`value` as JSON knows it, one form for equal values: 1.0 is 1, a tuple is a list, a dataclass a dictionary."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
+    """`value` as JSON types, in one form for equal values.
+
+    1.0 becomes 1, a tuple a list, a dataclass a dictionary.
+
+    Raises:
+        RequestError: for a number that is not finite, and for a value of any other type.
+    """
+    try:
+        text = json.dumps(value, default=_as_json_type, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"a run cannot be named by {value!r}: {error}") from None
+    return json.loads(text, parse_float=_as_number)
+
+
+def _as_json_type(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
+        return dict(value)
     if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else _finite(value)
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    raise RequestError(
-        f"a run cannot be named by a value of type {type(value).__name__}: {value!r}"
-    )
+        return value.item()
+    raise TypeError(f"its type is {type(value).__name__}")
 
 
-def _defaults(model: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The default options of a model and of its training; none for a model that is not (or no longer) here."""
+def _as_number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _defaults(model: str) -> dict[str, dict[str, Any]]:
+    """Default options of a system and of its training; {} for a system that this release does not
+    know.
+    """
     if model not in systems():
-        return {}, {}
+        return {}
     known = systems()[model].model
-    return plain(known.config_class()), plain(TrainingConfig(**known.training_defaults))
-
-
-def _finite(value: float) -> float:
-    if not np.isfinite(value):
-        raise RequestError(f"an option must be a finite number, not {value}")
-    return value
+    training = TrainingConfig(**known.training_defaults)
+    return {"config": plain(known.config_class()), "training": plain(training)}
 
 
 def _seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not is_integer or not 0 <= seed < 2**63:
         raise RequestError(f"a seed is an integer from 0 to 2^63 - 1, not {seed!r}")
     return int(seed)
 
 
-def _for_a_file_name(name: str) -> str:
-    kept = "".join(letter if letter.isalnum() or letter in "_." else "_" for letter in name)
-    return kept.strip(".") or "data"
+def _file_name(dataset: str) -> str:
+    letters = (letter if letter.isalnum() or letter in "_." else "_" for letter in dataset)
+    return "".join(letters).strip(".") or "data"

@@ -1,29 +1,38 @@
-"""Ask for a run: a finished one is read from the store, a missing one is trained and kept."""
+"""Asks for a run: reads a finished one from the store, trains a missing one and stores it."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seapkg.data import Dataset, load
 from seapkg.data.catalogue import Known, load_or_known
+from seapkg.device import explained
 from seapkg.errors import FailedRun, MissingRun, SeapkgError, TrainingFault
-from seapkg.memory import explained
 from seapkg.models import build
+from seapkg.runs import archive
 from seapkg.runs.configure import configure
 from seapkg.runs.run import Run
 from seapkg.runs.spec import RunSpec
 from seapkg.runs.store import Store
 from seapkg.training import TrainingConfig, fit
+from seapkg.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that could be trained: its spec, and what it takes to train it."""
+    """A run that could be trained: its spec, and what training it takes."""
 
     spec: RunSpec
     dataset: Dataset | Known
     config: Any
     training: TrainingConfig
+
+
+#: Trains a plan, with checkpoints, and returns the files of the run by name.
+Trainer = Callable[[Plan, Checkpoint], dict[str, bytes]]
 
 
 def train(
@@ -39,12 +48,15 @@ def train(
     retry: bool = False,
     **options: Any,
 ) -> Run:
-    """The run of `model` on `data`, from the store where it is finished, else trained now and kept there.
+    """The run of `model` on `data`: read from the store where it is finished, else trained and
+    stored.
 
-    `data`: a `Dataset`, a built-in name or a folder. `options`: any of the model's or the training's,
-    such as `embed_dim=32` or `max_epochs=5`. `device`, `progress` and the place of the store do not
-    belong to what a run is. `offline=True` trains nothing: a missing run is a `RequestError`. A run that failed
-    before is a `FailedRun`, at once, unless `retry=True` tries it again.
+    Args:
+        data: a `Dataset`, a dataset's name or a folder.
+        device, progress, store: no part of what a run is.
+        offline: trains nothing; a missing run is a `RequestError`.
+        retry: trains a run that failed before; without it such a run is a `FailedRun`.
+        options: of the model or of its training, such as `embed_dim=32` or `max_epochs=5`.
     """
     store = store if isinstance(store, Store) else Store(store)
     planned = plan(model, data, seed=seed, precision=precision, **options)
@@ -61,19 +73,25 @@ def get_or_train(
     progress: bool = True,
     offline: bool = False,
 ) -> Run:
-    """The run of a plan: read where it is finished, else trained; with `offline`, a missing one is a MissingRun.
+    """The run of a plan: read where it is finished, else trained.
 
-    One that failed before is a FailedRun, at once: `carry_out` tries it again.
+    Raises:
+        FailedRun: where it failed before; `carry_out` tries it again.
+        MissingRun: with `offline`, where it is not in the store.
     """
     run = store.find(planned.spec)
     if run is not None:
         return run
-    if reason := store.failure(planned.spec):
+    reason = store.failure(planned.spec)
+    if reason:
         raise FailedRun(
             f"{planned.spec.name} failed before: {reason}; with retry=True it is tried again"
         )
     if offline:
-        raise MissingRun(missing([planned.spec], store))
+        spec = planned.spec
+        raise MissingRun(
+            f"offline, and {spec.name} (seed {spec.seed}) is not in {store.root}: train it first"
+        )
     return carry_out(planned, store, device=device, progress=progress)
 
 
@@ -87,7 +105,7 @@ def plan(
 ) -> Plan:
     """Resolves every option and reads the data; trains nothing.
 
-    Data that is not here but known by name will do for looking up its finished runs.
+    Data that is known by name but not here suffices to look up its finished runs.
     """
     config, training = configure(model, options)
     dataset = data if isinstance(data, Dataset | Known) else load_or_known(data)
@@ -95,65 +113,81 @@ def plan(
     return Plan(spec, dataset, config, training)
 
 
-def carry_out(planned: Plan, store: Store, *, device: str = "auto", progress: bool = True) -> Run:
-    """Trains the plan and keeps it. Interrupted, it leaves a checkpoint from which the next call goes on.
+def carry_out(
+    planned: Plan,
+    store: Store,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    trainer: Trainer | None = None,
+) -> Run:
+    """Trains a plan and stores its run; interrupted, the next call continues from the last
+    checkpoint.
 
-    While another process trains the same run it is waited for, and the run is read. Raises TrainingFault where training
-    cannot go on, and marks the run as failed; OutOfMemory; SeapkgError where the finished run cannot be written.
+    Where another process trains the same run, waits for it and reads the run.
+
+    Args:
+        trainer: trains elsewhere, such as in a worker process; by default `train_files` in this
+            one.
+
+    Raises:
+        TrainingFault: where training cannot go on; the run is marked as failed.
+        OutOfMemory: names the option to lower.
+        SeapkgError: where the finished run cannot be written.
     """
     if isinstance(planned.dataset, Known):
-        load(planned.dataset.name)  # says where it looked
-    store.prepare()
-    with store.locked(planned.spec):
-        return store.find(planned.spec, reference=False) or _train_and_keep(
-            planned, store, device, progress
-        )
-
-
-def _train_and_keep(planned: Plan, store: Store, device: str, progress: bool) -> Run:
+        load(planned.dataset.name)  # raises DataNotFound, which lists the folders searched
     spec = planned.spec
-    with explained(
-        f"building {spec.model}", "lower embed_dim or n_neighbours, or take fewer modalities"
-    ):
-        model = build(spec.model, planned.dataset, planned.config, spec.seed)
-    checkpoint = store.checkpoint(spec)
-    try:
-        result = fit(
-            model,
-            planned.dataset,
-            planned.training,
-            seed=spec.seed,
-            device=device,
-            precision=spec.precision,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
-    except TrainingFault as fault:
+    store.prepare()
+    with store.locked(spec):
+        run = store.find(spec, reference=False)
+        if run is not None:
+            return run
+        checkpoint = store.checkpoint(spec)
+        try:
+            if trainer is None:
+                files = train_files(planned, checkpoint, device=device, progress=progress)
+            else:
+                files = trainer(planned, checkpoint)
+        except TrainingFault as fault:
+            checkpoint.remove()
+            store.mark_failed(spec, str(fault))
+            raise
+        run = _save(store, spec, files)
         checkpoint.remove()
-        store.mark_failed(spec, str(fault))
-        raise
-    run = _kept(store, spec, result, model, planned.dataset)
-    checkpoint.remove()
-    return run
+        return run
 
 
-def _kept(store: Store, spec: RunSpec, result: Any, model: Any, dataset: Dataset) -> Run:
+def train_files(
+    planned: Plan,
+    checkpoint: Checkpoint | None,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+) -> dict[str, bytes]:
+    """Trains a plan and returns the files of its run by name; stores nothing but the checkpoint."""
+    spec, dataset = planned.spec, planned.dataset
+    remedy = "lower embed_dim or n_neighbours, or use fewer modalities"
+    with explained(f"building {spec.model}", remedy):
+        model = build(spec.model, dataset, planned.config, spec.seed)
+    result = fit(
+        model,
+        dataset,
+        planned.training,
+        seed=spec.seed,
+        device=device,
+        precision=spec.precision,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    return archive.pack(spec, result, model=model, dataset=dataset)
+
+
+def _save(store: Store, spec: RunSpec, files: dict[str, bytes]) -> Run:
     try:
-        return store.save(spec, result, model=model, dataset=dataset)
+        return store.save(spec, files)
     except OSError as error:
         raise SeapkgError(
-            f"{spec.name} was trained and cannot be written to {store.root} ({error.strerror}): make room and give the "
-            "same command again, which goes on from the last checkpoint where there was room for one"
+            f"{spec.name} was trained and cannot be written to {store.root} ({error.strerror}): "
+            "make room and give the same command again, which continues from the last checkpoint"
         ) from error
-
-
-def missing(specs: list[RunSpec], store: Store) -> str:
-    """The message that lists what an offline reader asked for and did not find."""
-    lines = [f"  {spec.name} (seed {spec.seed})" for spec in specs]
-    return "\n".join(
-        [
-            f"offline, and {len(specs)} run(s) are not in {store.root}:",
-            *lines,
-            "train without offline",
-        ]
-    )

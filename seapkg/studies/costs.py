@@ -1,4 +1,8 @@
-"""What a training costs: seconds an epoch and peak memory, each training in a process of its own, measured once."""
+"""What a training costs: seconds an epoch and peak memory, each training in a process of its
+own, measured once.
+"""
+
+from __future__ import annotations
 
 import json
 import subprocess
@@ -24,61 +28,59 @@ def costs(
     store: Store,
     again: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """What each training costs: label -> what `measure` returns, read from the store where it was measured before.
+    """What each training costs, read from the store where it was measured before.
 
-    `trainings`: label -> model and options. `again` measures all anew. Raises DataNotFound where something has to be
-    measured and the data is known but not here.
+    Args:
+        trainings: label -> model and options.
+        again: measures all anew.
+
+    Returns:
+        Label -> what `measure` returns.
+
+    Raises:
+        DataNotFound: where something has to be measured and the data is not here.
     """
-    absent = isinstance(load_or_known(data), Known)
-
-    def measured(training: dict[str, Any]) -> dict[str, Any]:
-        if absent:
-            raise DataNotFound(
-                f"what {training['model']} costs on {data} was not measured, and the data is not here"
-            )
-        return {**training, **measure(**training)}
-
-    found = {}
+    measured = {}
     for label, (model, options) in trainings.items():
         training = {"model": model, "data": data, "options": plain(options), "epochs": epochs}
         cost = cache.once(
-            "costs",
-            training,
-            lambda training=training: measured(training),
-            store=store,
-            again=again,
+            "costs", training, lambda job=training: _measured(**job), store=store, again=again
         )
-        found[label] = {key: cost[key] for key in MEASURED}
-    return found
+        measured[label] = {key: cost[key] for key in MEASURED}
+    return measured
 
 
 def measure(
     model: str, data: str | Path, options: dict[str, Any], *, epochs: int = 3
 ) -> dict[str, Any]:
-    """Trains `epochs` epochs by the command line and throws the run away.
+    """Trains some epochs by the command line and throws the run away.
 
-    Returns seconds_per_epoch (the median, evaluation left out), peak_memory_mb (of the whole process, or on CUDA of the
-    device's allocations) and device. Raises SeapkgError with the command's own words where it fails.
+    Returns:
+        seconds_per_epoch (the median, without evaluation), peak_memory_mb (of the whole process, or
+        on CUDA of the device's allocations) and device.
+
+    Raises:
+        SeapkgError: where the command fails, with its last line.
     """
+    command = [sys.executable, "-m", "seapkg", "train", model, "--data", str(data)]
+    command += ["--epochs", str(epochs)]
+    if options:
+        command += ["--set", *(f"{key}={value}" for key, value in options.items())]
     with tempfile.TemporaryDirectory(prefix="seapkg-cost-") as store:
-        command = [
-            sys.executable,
-            "-m",
-            "seapkg",
-            "train",
-            model,
-            "--data",
-            str(data),
-            "--store",
-            store,
-        ]
-        settings = [f"{key}={value}" for key, value in options.items()]
-        command += ["--epochs", str(epochs), *(["--set", *settings] if settings else [])]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run([*command, "--store", store], capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["no message"]
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise SeapkgError(
-            f"the training of {model} to be measured failed with exit code {done.returncode}: {said[-1]}"
+            f"the training of {model} to be measured failed with exit code {done.returncode}: {last}"
         )
     record = json.loads(done.stdout.splitlines()[-1])
     return {key: record[key] for key in MEASURED}
+
+
+def _measured(model: str, data: str, options: dict[str, Any], epochs: int) -> dict[str, Any]:
+    if isinstance(load_or_known(data), Known):
+        raise DataNotFound(
+            f"the cost of {model} on {data} was not measured, and the data is not here"
+        )
+    cost = measure(model, data, options, epochs=epochs)
+    return {"model": model, "data": data, "options": options, "epochs": epochs, **cost}

@@ -1,35 +1,44 @@
 """Runs the notebooks of a profile: `python -m seapkg.studies.notebooks [smoke|laptop|paper]`.
 
-Each runs from a fresh kernel of this very Python; executed copies come to results/notebooks/PROFILE/. A failed one
-stops no other; at the end every failure is shown with its cell and traceback, and the exit code is 1.
+Each notebook runs in a fresh kernel of this Python; executed copies come to
+results/notebooks/PROFILE/. A failed notebook stops no other; at the end each failure is shown with
+its cell and traceback, and the exit code is 1.
+
+With several workers, the missing runs of all notebooks are trained in as many processes first.
+Notebooks that miss none run meanwhile, the others afterwards, as many at once as there are workers.
 """
 
+from __future__ import annotations
+
 import argparse
-import json
+import contextlib
 import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from seapkg.errors import RequestError, SeapkgError, did_you_mean
 from seapkg.runs import locations
 from seapkg.runs.store import Store
-from seapkg.studies import plan
+from seapkg.runs.sweep import sweep
+from seapkg.studies import plan, profiles
 from seapkg.studies.notebook_files import clean, declared, read, write
-from seapkg.studies.profiles import PROFILES
 
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
+KERNEL = "seapkg-this-python"
+MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Where a notebook stopped: the cell's number in the notebook (from 0), its source, the traceback."""
+    """Where a notebook stopped: the cell's number (from 0), its source and the traceback."""
 
     cell: int | None
     source: str
@@ -49,13 +58,13 @@ class Job:
 
     @property
     def all_parameters(self) -> dict[str, Any]:
-        """Every parameter that the notebook declares, with the value it would get."""
+        """Every parameter that the notebook declares, with the value it gets."""
         return declared(self.path) | self.parameters
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job went: seconds, and what failed, if anything."""
+    """How a notebook ran: seconds, and the failure, if any."""
 
     job: Job
     seconds: float
@@ -63,7 +72,7 @@ class Outcome:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0 all ran, 1 some failed, 2 the request is wrong."""
+    """Runs the command line. Returns 0: all ran, 1: some failed, 2: the request is wrong."""
     options = _parser().parse_args(arguments)
     try:
         todo = jobs(options.profile, only=options.only, offline=options.offline)
@@ -71,9 +80,15 @@ def main(arguments: list[str] | None = None) -> int:
             print("\n".join(f"{job.name}  {job.parameters}" for job in todo))
             return 0
         if options.plan:
-            print(plan.report([(job.name, job.all_parameters) for job in todo], Store()))
+            print(plan.report(_asking(todo), Store()))
             return 0
-        outcomes = list(run(todo, options.profile, write_back=options.write_back, say=_say))
+        outcomes = run(
+            todo,
+            options.profile,
+            workers=options.workers,
+            train=not options.offline,
+            write_back=options.write_back,
+        )
     except SeapkgError as error:
         _say(f"notebooks: {error}")
         return error.exit_code
@@ -85,27 +100,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def jobs(
-    profile: str, *, only: list[str] | None = None, offline: bool = False, folder: Path | None = None,
-    profiles: dict[str, dict[str, dict[str, Any]]] = PROFILES,
-) -> list[Job]:  # fmt: skip
+    profile: str,
+    *,
+    only: list[str] | None = None,
+    offline: bool = False,
+    folder: Path | None = None,
+) -> list[Job]:
     """The notebooks of `folder` with their parameters; raises RequestError before any has run."""
-    if profile not in profiles:
-        raise RequestError(
-            f"no profile {profile!r}{did_you_mean(profile, profiles)}; there are {', '.join(profiles)}"
-        )
+    settings = profiles.parameters(profile)
     folder = folder or locations.workplace() / "notebooks"
     paths = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not paths:
         raise RequestError(f"{folder} holds no notebook called NN_*.ipynb")
-    unknown = [name for name in only or [] if name not in paths]
-    if unknown:
-        hint = did_you_mean(unknown[0], paths)
-        raise RequestError(f"no notebook {unknown[0]!r}{hint}; there are {', '.join(paths)}")
-    settings = profiles[profile]
-    chosen = {name: path for name, path in paths.items() if not only or name in only}
+    for name in only or []:
+        if name not in paths:
+            hint = did_you_mean(name, paths)
+            raise RequestError(f"no notebook {name!r}{hint}; there are {', '.join(paths)}")
     return [
-        Job(path, _parameters(path, profile, settings.get(name, {}), offline))
-        for name, path in chosen.items()
+        Job(path, _parameters(path, {"profile": profile, **settings.get(name, {})}, offline))
+        for name, path in paths.items()
+        if not only or name in only
     ]
 
 
@@ -113,160 +127,174 @@ def run(
     todo: list[Job],
     profile: str,
     *,
+    workers: int = 1,
+    train: bool = True,
     write_back: bool = False,
-    say: Callable[[str], Any] = lambda line: None,
-) -> Iterator[Outcome]:
-    """Runs each job in turn and yields its outcome."""
+) -> list[Outcome]:
+    """Runs the notebooks, `workers` at once, and returns their outcomes in order.
+
+    Args:
+        train: with several workers, trains the missing runs of all notebooks first.
+        write_back: puts the outputs into the notebooks that did not fail.
+    """
     root = locations.workplace()
     copies = root / "results" / "notebooks" / profile
     copies.mkdir(parents=True, exist_ok=True)
-    with kernel_of_this_python() as kernel:
-        for number, job in enumerate(todo, 1):
-            say(f"[{number}/{len(todo)}] {job.name} ...")
-            started = time.perf_counter()
-            failure = execute(job, copies / job.path.name, kernel=kernel, root=root)
-            outcome = Outcome(job, time.perf_counter() - started, failure)
-            if write_back and failure is None:
-                write(clean(read(copies / job.path.name), read(job.path)), job.path)
-            say(
-                f"[{number}/{len(todo)}] {job.name} {'failed' if failure else 'ok'} after {outcome.seconds:.1f} s"
-            )
-            yield outcome
+
+    def run_one(job: Job) -> Outcome:
+        _say(f"{job.name} ...")
+        started = time.perf_counter()
+        failure = execute(job, copies / job.path.name)
+        seconds = time.perf_counter() - started
+        if write_back and failure is None:
+            write(clean(read(copies / job.path.name), read(job.path)), job.path)
+        _say(f"{job.name} {'failed' if failure else 'ok'} after {seconds:.1f} s")
+        return Outcome(job, seconds, failure)
+
+    missing = _trainable(todo) if train and workers > 1 else {}
+    threads = {"OMP_NUM_THREADS": "1"} if workers > 1 else {}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(root))
+        stack.enter_context(patch.dict(os.environ, threads))
+        stack.enter_context(kernel_of_this_python())
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        futures = {job.name: pool.submit(run_one, job) for job in todo if not missing.get(job.name)}
+        _train(sum(missing.values(), []), workers)
+        futures |= {job.name: pool.submit(run_one, job) for job in todo if job.name not in futures}
+        return [futures[job.name].result() for job in todo]
 
 
-def execute(job: Job, copy: Path, *, kernel: str, root: Path) -> Failure | None:
-    """Runs one notebook into `copy`, with `root` as its working directory. Returns what failed, or None.
+def execute(job: Job, copy: Path) -> Failure | None:
+    """Runs one notebook into `copy`, from the working directory. Returns what failed, or None.
 
-    Until it has run, what there is of it has another name: `copy` is whole or not there.
+    The copy has another name until the notebook has run, so it is whole or not there.
     """
     import papermill
 
     copy.unlink(missing_ok=True)
-    aside = copy.with_name(f".running-{copy.name}")
+    unfinished = copy.with_name(f".running-{copy.name}")
     failure = None
     try:
         papermill.execute_notebook(
             job.path,
-            aside,
+            unfinished,
             job.parameters,
-            kernel_name=kernel,
-            cwd=str(root),
+            kernel_name=KERNEL,
             progress_bar=False,
             log_output=False,
         )
     except papermill.PapermillExecutionError as error:
         trace = COLOUR_CODES.sub("", "\n".join(error.traceback) or str(error))
-        failure = Failure(_cell_number(error, job), error.source, trace)
-    except (
-        Exception
-    ) as error:  # whatever breaks a notebook (a dead kernel, a bad file) must not stop the others
+        failure = Failure(_cell_number(error.source, job), error.source, trace)
+    except Exception as error:  # a dead kernel or a bad file must not stop the other notebooks
         failure = Failure(None, "", f"{type(error).__name__}: {error}")
-    if aside.is_file():
-        write(clean(read(aside), read(job.path)), copy)
-        aside.unlink()
+    if unfinished.is_file():
+        write(clean(read(unfinished), read(job.path)), copy)
+        unfinished.unlink()
     return failure
 
 
 def report(outcomes: list[Outcome]) -> str:
-    """A line for each notebook, then every failure with its cell, the first lines of it, and the traceback's end."""
+    """A line for each notebook, then each failure with the head of its cell and the end of its
+    traceback.
+    """
     width = max((len(outcome.job.name) for outcome in outcomes), default=0)
-    lines = [
-        f"{outcome.job.name.ljust(width)}  {outcome.seconds:7.1f} s  {'failed' if outcome.failure else 'ok'}"
-        for outcome in outcomes
-    ]
-    return "\n".join([*lines, *(_failure_text(outcome) for outcome in outcomes if outcome.failure)])
+    lines = []
+    for outcome in outcomes:
+        result = "failed" if outcome.failure else "ok"
+        lines.append(f"{outcome.job.name.ljust(width)}  {outcome.seconds:7.1f} s  {result}")
+    for outcome in outcomes:
+        if outcome.failure:
+            lines += _failure_lines(outcome.job.name, outcome.failure)
+    return "\n".join(lines)
 
 
-def _failure_text(outcome: Outcome) -> str:
-    failure = outcome.failure
-    where = "outside any cell" if failure.cell is None else f"in cell {failure.cell}"
-    source = [f"    | {line}" for line in failure.source.splitlines()[:6]]
-    trace = [f"    {line}" for line in failure.traceback.splitlines()[-20:]]
-    return "\n".join(["", f"{outcome.job.name} failed {where}:", *source, *trace])
+@contextlib.contextmanager
+def kernel_of_this_python() -> Iterator[None]:
+    """Installs the kernel `KERNEL`, which is this interpreter, for as long as the block lasts."""
+    from ipykernel.kernelspec import write_kernel_spec
 
-
-def _parameters(
-    path: Path, profile: str, settings: dict[str, Any], offline: bool
-) -> dict[str, Any]:
-    known = declared(path)
-    wanted = {"profile": profile, **settings}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise RequestError(
-            f"{path.name} declares no parameter {unknown[0]!r}{did_you_mean(unknown[0], known)}: its cell tagged "
-            f"`parameters` has {', '.join(known) or 'none'}"
-        )
-    return {**wanted, "offline": True} if offline and "offline" in known else wanted
-
-
-def _cell_number(error: Any, job: Job) -> int | None:
-    """The cell's number in the notebook as it is in the repository, without the cell of injected parameters."""
-    sources = [cell.source for cell in read(job.path).cells]
-    return sources.index(error.source) if error.source in sources else None
-
-
-@contextmanager
-def kernel_of_this_python() -> Iterator[str]:
-    """The name of a kernel that is this interpreter, whatever kernels are installed; for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="seapkg-") as place:
-        folder = Path(place) / "kernels" / "seapkg-this-python"
-        folder.mkdir(parents=True)
-        start = [
-            sys.executable,
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-            "--log-level=ERROR",
-        ]
-        spec = {"argv": start, "display_name": "This Python", "language": "python"}
-        (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-        path = os.pathsep.join([place, *filter(None, [os.environ.get("JUPYTER_PATH")])])
-        own = {
-            "JUPYTER_PATH": path,
+        write_kernel_spec(f"{place}/kernels/{KERNEL}", extra_arguments=["--log-level=ERROR"])
+        values = {
+            "JUPYTER_PATH": os.pathsep.join([place, os.environ.get("JUPYTER_PATH", "")]),
             "JUPYTER_RUNTIME_DIR": f"{place}/runtime",
             "IPYTHONDIR": f"{place}/ipython",
         }
-        with _environment(own):
-            yield folder.name
+        with patch.dict(os.environ, values):
+            yield
 
 
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+def _asking(todo: list[Job]) -> list[tuple[str, dict[str, Any]]]:
+    return [(job.name, job.all_parameters) for job in todo]
+
+
+def _trainable(todo: list[Job]) -> dict[str, list[plan.Plan]]:
+    """Notebook -> its missing runs whose data is here."""
+    missing = plan.missing(_asking(todo), Store())
+    return {name: list(filter(plan.can_train, plans)) for name, plans in missing.items()}
+
+
+def _train(plans: list[plan.Plan], workers: int) -> None:
+    if plans:
+        _say(f"training the missing runs in {workers} processes ...")
+        started = time.perf_counter()
+        for failure in sweep(plans, Store(), workers=workers, progress=sys.stderr.isatty()):
+            _say(f"{failure.run} failed: {failure.reason}")
+        _say(f"trained after {time.perf_counter() - started:.1f} s")
+
+
+def _parameters(path: Path, wanted: dict[str, Any], offline: bool) -> dict[str, Any]:
+    known = declared(path)
+    for name in wanted:
+        if name not in known:
+            raise RequestError(
+                f"{path.name} declares no parameter {name!r}{did_you_mean(name, known)}: the cell "
+                f"tagged `parameters` has {', '.join(known) or 'none'}"
+            )
+    return {**wanted, "offline": True} if offline and "offline" in known else wanted
+
+
+def _cell_number(source: str, job: Job) -> int | None:
+    """The cell's number in the notebook of the repository, which has no cell of injected
+    parameters.
+    """
+    sources = [cell.source for cell in read(job.path).cells]
+    return sources.index(source) if source in sources else None
+
+
+def _failure_lines(name: str, failure: Failure) -> list[str]:
+    where = "outside any cell" if failure.cell is None else f"in cell {failure.cell}"
+    source = [f"    | {line}" for line in failure.source.splitlines()[:6]]
+    trace = [f"    {line}" for line in failure.traceback.splitlines()[-20:]]
+    return ["", f"{name} failed {where}:", *source, *trace]
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m seapkg.studies.notebooks", description=__doc__.split("\n")[0]
+        prog="python -m seapkg.studies.notebooks",
+        description="Runs the notebooks of a profile and draws its figures and tables.",
     )
-    parser.add_argument(
-        "profile", nargs="?", default="smoke", help=f"{', '.join(PROFILES)}; default: smoke"
-    )
-    parser.add_argument(
-        "--only", nargs="+", action="extend", metavar="NAME", help="these notebooks, without .ipynb"
-    )
-    parser.add_argument(
-        "--offline",
-        action="store_true",
-        help="train no run: a missing one is left out if it can be",
-    )
-    parser.add_argument(
-        "--list", action="store_true", help="show the notebooks and their parameters, run none"
-    )
-    parser.add_argument(
-        "--plan",
-        action="store_true",
-        help="list what would be trained, and how long; train nothing",
-    )
-    parser.add_argument(
-        "--write-back", action="store_true", help="put the outputs into notebooks/, for committing"
+    add = parser.add_argument
+    add("profile", nargs="?", default="smoke", help="smoke (default), laptop or paper")
+    add("--only", nargs="+", action="extend", metavar="NAME", help="these, without .ipynb")
+    add("--offline", action="store_true", help="train nothing; missing runs are named")
+    add("--list", action="store_true", help="show notebooks and parameters, run none")
+    add("--plan", action="store_true", help="list what would be trained, and how long; run none")
+    add("--write-back", action="store_true", help="put the outputs into notebooks/, to commit")
+    default = min(os.cpu_count() or 1, MOST_WORKERS)
+    add(
+        "--workers",
+        type=_workers,
+        default=default,
+        metavar="N",
+        help=f"processes that train, and notebooks at once (here {default})",
     )
     return parser
 

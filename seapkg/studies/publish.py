@@ -1,105 +1,102 @@
-"""The committed results: `python -m seapkg.studies.publish` copies the finished runs that the profile laptop
-asks for, what probes found in them and the costs measured on real data from the store to results/reference/, and writes
-README.md's table from what is there. What the profile smoke asks for is left out: it is trained wherever it runs.
+"""Publishes results: `python -m seapkg.studies.publish`.
+
+Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/,
+with what was probed and measured of them, and writes README.md's table. Runs of the profile `smoke`
+are left out: they are trained wherever it runs.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from seapkg.analysis.statistics import mean_interval
 from seapkg.data.catalogue import KNOWN
 from seapkg.errors import SeapkgError
 from seapkg.runs import cache, locations
+from seapkg.runs.archive import PARTS, PARTS_SAMPLE
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
-from seapkg.studies import definitions, plan
+from seapkg.studies import studies_of, tables
+from seapkg.studies.base import Results
 from seapkg.studies.notebooks import jobs
-from seapkg.studies.paper import number, paper_numbers
+from seapkg.studies.representations import measured_in
 
-BEGIN, END = (
-    "<!-- results: written by python -m seapkg.studies.publish -->",
-    "<!-- end of results -->",
-)
-SEEDS = range(10)
+BEGIN = "<!-- results: written by python -m seapkg.studies.publish -->"
+END = "<!-- end of results -->"
+METRICS = ("recall@20", "ndcg@20")
 
 
 def main() -> int:
-    """Exports the runs, then writes the table."""
+    """Exports the runs, then writes the table. Returns the exit code."""
     try:
-        store = Store()
-        found = [run for name in KNOWN for run in finished(name, store)]
-        trained_everywhere = {run.name for run in drawn(store, "smoke")}
-        exported = found + [
-            run for run in drawn(store, "laptop") if run.name not in trained_everywhere
-        ]
-        store.export(
-            [run for run in exported if run.folder.parent == store.root], locations.reference_root()
-        )
-        cache.keep("costs", real_costs(store), locations.reference_root())
-        cache.keep("probes", probes_of(exported, store), locations.reference_root())
+        store, reference = Store(), locations.reference_root()
+        runs = runs_to_publish(store)
+        _export([run for run in runs if run.folder.parent == store.root], store)
+        cache.keep("costs", real_costs(store), reference)
+        cache.keep("probes", probes_of(runs, store), reference)
         page = locations.workplace() / "README.md"
-        page.write_text(
-            with_table(page.read_text(encoding="utf-8"), results_table(found)), encoding="utf-8"
-        )
+        text = with_table(page.read_text(encoding="utf-8"), results_table(main_results(store)))
+        page.write_text(text, encoding="utf-8")
     except SeapkgError as error:
-        sys.stderr.write(f"reference: {error}\n")
+        sys.stderr.write(f"publish: {error}\n")
         return error.exit_code
     return 0
 
 
-def finished(dataset: str, store: Store) -> list[Run]:
-    """The main table's runs on a dataset, as far as they are finished."""
-    return definitions.runs(KNOWN[dataset], definitions.SYSTEMS, SEEDS, store=store, offline=True)
-
-
-def drawn(store: Store, profile: str) -> list[Run]:
-    """The runs that a profile's notebooks ask for, as far as they are finished."""
-    found = (
-        store.find(plan.spec)
-        for job in jobs(profile)
-        for plan in plan.asked(job.name, job.all_parameters)
-    )
-    return [run for run in found if run is not None]
-
-
-def real_costs(store: Store) -> dict[str, dict]:
-    """What was measured of trainings on real data, as it is kept."""
+def results_of(profile: str, store: Store) -> dict[str, Results]:
+    """Study -> the finished runs that a profile's notebooks ask for."""
     return {
-        name: cost for name, cost in cache.every("costs", store).items() if cost["data"] in KNOWN
+        name: study.runs(store, offline=True)
+        for job in jobs(profile)
+        for name, study in studies_of(job.name, job.all_parameters).items()
     }
+
+
+def runs_of(profile: str, store: Store) -> list[Run]:
+    """The finished runs of a profile, each once."""
+    results = results_of(profile, store).values()
+    return list({run.name: run for found in results for run in found.all_runs}.values())
+
+
+def runs_to_publish(store: Store) -> list[Run]:
+    """The finished runs of `laptop` that `smoke` does not train."""
+    everywhere = {run.name for run in runs_of("smoke", store)}
+    return [run for run in runs_of("laptop", store) if run.name not in everywhere]
+
+
+def main_results(store: Store) -> Results:
+    """The finished runs of the main table of `laptop`."""
+    return results_of("laptop", store)["main_table"]
+
+
+def real_costs(store: Store) -> dict[str, dict[str, Any]]:
+    """The cached costs of trainings on real data."""
+    costs = cache.every("costs", store)
+    return {key: cost for key, cost in costs.items() if cost["data"] in KNOWN}
 
 
 def probes_of(runs: list[Run], store: Store) -> dict[str, Any]:
-    """What probes found in the parts of these runs, as it is kept."""
+    """The cached probes of these runs."""
     names = {run.name for run in runs}
-    return {
-        of: rows
-        for of, rows in cache.every("probes", store).items()
-        if json.loads(of)["run"] in names
-    }
+    probes = cache.every("probes", store)
+    return {key: rows for key, rows in probes.items() if json.loads(key)["run"] in names}
 
 
-def results_table(runs: list[Run], metrics: tuple[str, ...] = ("recall@20", "ndcg@20")) -> str:
-    """Markdown: a row a dataset and system; mean ± half the 95 % interval over seeds, and the paper's number."""
-    paper = paper_numbers()
-    lines = [["data", "system", "seeds", *(f"{head}{m.replace('recall', 'R').replace('ndcg', 'N')}"
-                                           for m in metrics for head in ("", "paper, "))]]  # fmt: skip
-    for dataset in KNOWN:
-        for system in definitions.SYSTEMS:
-            group = [run for run in runs if run.dataset == dataset and _is(run, system)]
-            if group:
-                cells = [
-                    text
-                    for m in metrics
-                    for text in (_mean(group, m), _four(number(paper, group[0], m)))
-                ]
-                lines.append([dataset, system, str(len(group)), *cells])
-    lines.insert(1, ["---", "---", *["---:"] * (len(lines[0]) - 2)])
+def results_table(results: Results, metrics: tuple[str, ...] = METRICS) -> str:
+    """Markdown: a row a dataset and system, with the mean ± half the 95 % interval and the
+    paper's number.
+    """
+    heads = [metric.replace("recall", "R").replace("ndcg", "N") for metric in metrics]
+    columns = [name for head in heads for name in (head, f"paper, {head}")]
+    lines = [["data", "system", "seeds", *columns], ["---", "---", *["---:"] * (1 + len(columns))]]
+    table = tables.main_table(results, metrics=metrics)
+    for (dataset, label), rows in table.groupby(["dataset", "model"], sort=False):
+        cells = [cell for row in rows.to_dict("records") for cell in _cells(row)]
+        lines.append([dataset, label, str(rows["seeds"].iloc[0]), *cells])
     notes = [f"- `{name}`: {known.provenance}." for name, known in KNOWN.items()]
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes])
 
@@ -107,25 +104,25 @@ def results_table(runs: list[Run], metrics: tuple[str, ...] = ("recall@20", "ndc
 def with_table(page: str, table: str) -> str:
     """The page with the table between its two marks."""
     if BEGIN not in page or END not in page:
-        raise SeapkgError("README.md has lost the marks between which the results stand")
+        raise SeapkgError(f"README.md lacks the marks of the results table: {BEGIN} and {END}")
     head, rest = page.split(BEGIN, 1)
     return f"{head}{BEGIN}\n{table}\n{END}{rest.split(END, 1)[1]}"
 
 
-def _is(run: Run, system: str) -> bool:
-    model, own = definitions.SYSTEMS[system]
-    return run.model == model and all(run.config.get(key) == value for key, value in own.items())
+def _export(runs: list[Run], store: Store) -> None:
+    for folder, run in zip(store.export(runs, locations.reference_root()), runs, strict=True):
+        if measured := measured_in(run):
+            for name in (PARTS, PARTS_SAMPLE):
+                shutil.copyfile(measured / name, folder / name)
 
 
-def _mean(runs: list[Run], metric: str) -> str:
-    interval = mean_interval([run.test[metric] for run in runs])
-    return _four(interval.mean) + (
-        "" if pd.isna(interval.half_width) else f" ± {_four(interval.half_width)}"
-    )
+def _cells(row: dict[str, Any]) -> tuple[str, str]:
+    half = "" if np.isnan(row["interval"]) else f" ± {_four(row['interval'])}"
+    return _four(row["mean"]) + half, _four(row["paper"])
 
 
 def _four(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.4f}".removeprefix("0")
+    return "" if np.isnan(value) else f"{value:.4f}".removeprefix("0")
 
 
 if __name__ == "__main__":

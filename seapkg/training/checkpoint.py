@@ -1,4 +1,4 @@
-"""The whole state of a training on disk, so that one that was killed is taken up where it was: no pickle, one file."""
+"""The whole state of a training in one file without pickle, so that a killed training resumes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from seapkg.files import replacing
 
 log = logging.getLogger(__name__)
 
-EVERY = 60.0  # seconds between two writes; what a kill can cost
+#: Seconds between two writes: the most that a kill can cost.
+EVERY = 60.0
 FACTS = "facts"
-FORM = 1  # raised when what is written changes
+#: Raised when the layout of the file changes.
+FORM = 1
 
 
 class Checkpoint:
-    """One training's checkpoint file.
+    """The checkpoint file of one training.
 
     Args:
-        path: of the file, an .npz. It is written aside and renamed, so it is whole at any time.
-        identity: what training this is; a file of another is not taken up.
-        every: seconds between two writes, `EVERY` where it is not given.
+        path: of the file, an .npz. Each write replaces it as a whole.
+        identity: of the training; the file of another training is ignored.
+        every: seconds between two writes, by default `EVERY`.
     """
 
     def __init__(self, path: str | Path, identity: str, every: float | None = None) -> None:
@@ -40,18 +42,25 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether so many seconds have passed since the last write."""
+        """Whether the last write is `every` seconds ago."""
         return time.monotonic() - self._last >= self.every
 
     def save(
         self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], device: str = "cpu"
     ) -> None:
-        """Writes named tensors and facts, plain JSON values. A full disk costs the checkpoint, not the training."""
-        words = json.dumps({"of": [self.identity, FORM, device], **facts}).encode()
+        """Writes the state; a full disk is a warning, and training goes on.
+
+        Args:
+            tensors: name -> tensor of any shape.
+            facts: plain JSON values.
+            device: its type; the state of a generator fits no other one.
+        """
+        header = json.dumps({"of": [self.identity, FORM, device], **facts}).encode()
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        arrays[FACTS] = np.frombuffer(header, dtype=np.uint8)
         try:
             with replacing(self.path) as aside, open(aside, "wb") as stream:
-                np.savez(stream, **{FACTS: np.frombuffer(words, dtype=np.uint8)}, **arrays)
+                np.savez(stream, **arrays)
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
@@ -59,27 +68,64 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def load(self, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What `save` was given last; None where there is nothing, or nothing that can be taken up on this device."""
+        """The tensors and facts of the last `save`, tensors of the same shapes.
+
+        None where there is no file, or, with a warning, none of this training on this device.
+        """
         if not self.path.is_file():
             return None
         try:
             arrays = read_npz(self.path)
             facts = json.loads(arrays.pop(FACTS).tobytes())
             if facts.pop("of") != [self.identity, FORM, device]:
-                raise ValueError("it is of another training, release or device")
-            return {name: torch.from_numpy(array) for name, array in arrays.items()}, facts
+                raise ValueError("it belongs to another training, release or device")
         except (DataError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning(
-                "the checkpoint %s cannot be taken up (%s): training starts anew", self.path, error
-            )
+            log.warning("ignoring the checkpoint %s (%s): training starts anew", self.path, error)
             return None
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}, facts
 
     def misfit(self, error: Exception) -> BrokenFile:
-        """What to raise where the checkpoint was read and is not the state of its training after all."""
+        """The error for a state that does not fit its training."""
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return BrokenFile(
-            f"the checkpoint {self.path} is not of this training ({reason}): delete it and start anew"
+            f"the checkpoint {self.path} is not of this training ({reason}): "
+            f"delete it and start anew"
         )
 
     def remove(self) -> None:
+        """Deletes the file."""
         self.path.unlink(missing_ok=True)
+
+
+def with_prefix(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, of any shape, under "part/name"."""
+    return {f"{part}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of any shape under "part/name", by name."""
+    prefix = f"{part}/"
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Moments and step counts, of their parameters' shapes: "NUMBER.QUANTITY" -> tensor."""
+    state = {}
+    for number, quantities in optimiser.state_dict()["state"].items():
+        for name, value in quantities.items():
+            state[f"{number}.{name}"] = value
+    return state
+
+
+def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restores `optimiser_state`, tensors of the parameters' shapes."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".")
+        state.setdefault(int(number), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

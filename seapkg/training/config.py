@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
-from seapkg.old_options import check_choice, check_numbers
-
-NEGATIVES = ("train_items", "all_items", "never_held_out")
+from seapkg.options import Range, configuration, option
 
 
-@dataclass(frozen=True)
+@configuration
 class TrainingConfig:
-    """The protocol (MMRec's where comparable numbers need it).
+    """Options of every training; the defaults are MMRec's protocol (docs/protocol.md)."""
 
-    max_epochs: the most epochs; 0 evaluates the model as it is.
-    patience: training stops when valid Recall@20 has not risen for more than this many epochs.
-    weight_decay: decoupled (AdamW); at 0 the optimiser is Adam.
-    negatives: drawn from the items that occur in training ("train_items", MMRec's protocol) or from "all_items", never
-        a training positive of the user; "never_held_out" draws from all items and leaves out the user's valid and test
-        items as well, as REARM's released code does. That is a leak: it tells the model what is held out.
-    """
-
-    learning_rate: float = 1e-3
-    batch_size: int = 2048
-    max_epochs: int = 1000
-    patience: int = 20
-    weight_decay: float = 0.0
-    negatives: str = "train_items"
-
-    def __post_init__(self) -> None:
-        check_choice("negatives", self.negatives, NEGATIVES)
-        check_numbers(self)
+    learning_rate: float = option(
+        1e-3, "Learning rate of Adam.", gt=0, search=Range(1e-4, 1e-2, log=True)
+    )
+    batch_size: int = option(2048, "Training pairs in a batch.", ge=1)
+    max_epochs: int = option(1000, "Most epochs; 0 evaluates the model as it is.", ge=0)
+    patience: int = option(
+        20,
+        "Training stops after more than this many epochs without a better valid Recall@20.",
+        ge=0,
+    )
+    weight_decay: float = option(0.0, "Decoupled weight decay (AdamW); 0 is plain Adam.", ge=0)
+    negatives: Literal["train_items", "all_items", "never_held_out"] = option(
+        "train_items",
+        "Negatives from items seen in training, from all items, or never a held-out item (a leak).",
+    )

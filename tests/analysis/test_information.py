@@ -29,7 +29,7 @@ def test_correlation_by_hand_and_back():
 
 @pytest.mark.parametrize(("nats", "dim"), [(-0.1, 2), (1.0, 0)])
 def test_impossible_information_is_refused(nats, dim):
-    with pytest.raises(RequestError, match="not negative"):
+    with pytest.raises(RequestError, match="information >= 0"):
         information.correlation(nats, dim)
 
 
@@ -75,24 +75,31 @@ def test_info_nce_stays_below_the_truth_on_average():
     assert sum(found) / 20 == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_fitted_conditional_approaches_the_true_bound_and_a_seed_fixes_it():
-    x, y, _ = pairs(0.5, 2, 4000)
+def test_a_seed_fixes_the_fitted_conditional():
+    x, y, _ = pairs(0.5, 2, 100)
+    first, again = (
+        information.fitted_conditional([(x, y)], hidden=4, steps=3, learning_rate=1e-2)
+        for _ in range(2)
+    )
+    assert all(map(torch.equal, first.parameters(), again.parameters()))
+
+
+def test_a_fitted_conditional_approaches_the_true_bound():
+    x, y, _ = pairs(0.5, 2, 3000)
     q = information.fitted_conditional([(x, y)], hidden=16, steps=400, learning_rate=1e-2)
     fresh_x, fresh_y, _ = pairs(0.5, 2, 20_000, seed=50)
     assert float(club_exact(q, fresh_x, fresh_y)) == pytest.approx(
         information.true_club(0.5, 2), rel=0.1
     )
-    again = information.fitted_conditional([(x, y)], hidden=16, steps=400, learning_rate=1e-2)
-    assert all(torch.equal(a, b) for a, b in zip(q.parameters(), again.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("fitted", [True, False])
 def test_variational_club_is_the_information_plus_the_difference_of_divergences(fitted):
     """Theorem 2's identity, for a good and for an untrained q."""
     x, y, rho = pairs(1.0, 3, 50_000)
-    q = information.fitted_conditional(
-        [(x, y)], hidden=12, steps=200 if fitted else 0, learning_rate=1e-2
-    )
+    steps = 200 if fitted else 0
+    some = [(x[:4000], y[:4000])]
+    q = information.fitted_conditional(some, hidden=12, steps=steps, learning_rate=1e-2)
     joint, product = information.divergences(q, x, y, rho)
     bound = float(club_exact(q, x, y))
     assert bound == pytest.approx(1.0 + product - joint, abs=0.05)

@@ -1,4 +1,4 @@
-"""Linear probes: all of a factor, none of it, part of it; and never on the items they were fitted on."""
+"""Linear probes find all of a factor, none of it or a part of it, on items held out."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Measures of likeness against dense formulas, by hand, and at their two ends."""
+"""Measures of similarity against dense formulas, by hand, and at their two ends."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,8 @@ def small_blocks(monkeypatch):
 
 def test_cosines_by_hand():
     a, b = np.array([[2.0, 0], [0, 1]]), np.array([[3.0, 0], [4, 0]])
-    assert similarity.cosines(a, b) == pytest.approx(
-        (0.5, 0.5)
-    )  # matched 1, 0; unmatched a0 b1 = 1, a1 b0 = 0
+    # matched: 1, 0; unmatched: a0 b1 = 1, a1 b0 = 0
+    assert similarity.cosines(a, b) == pytest.approx((0.5, 0.5))
 
 
 def test_cosines_of_random_rows_equal_the_dense_ones():
@@ -91,7 +90,7 @@ def test_hsic_sees_a_dependence_that_has_no_correlation():
     assert similarity.normalised_hsic(x, x) == pytest.approx(1)
 
 
-def test_a_constant_part_is_like_nothing():
+def test_a_constant_part_is_similar_to_nothing():
     constant, other = np.full((30, 2), 0.1), normal(30, 2)
     for a, b in ((other, constant), (constant, other), (constant, 3 * constant)):
         assert similarity.linear_cka(a, b) == similarity.normalised_hsic(a, b) == 0

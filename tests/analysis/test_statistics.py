@@ -18,33 +18,22 @@ def test_interval_of_three_values_by_hand():
 
 def test_interval_equals_scipys():
     values = np.random.default_rng(0).normal(size=9)
-    low, high = stats.t.interval(0.9, 8, loc=values.mean(), scale=stats.sem(values))
-    interval = mean_interval(values, level=0.9)
+    low, high = stats.t.interval(0.95, 8, loc=values.mean(), scale=stats.sem(values))
+    interval = mean_interval(values)
     assert (
         interval.mean - interval.half_width,
         interval.mean + interval.half_width,
     ) == pytest.approx((low, high))
 
 
-def test_one_value_has_no_interval_and_says_so():
-    interval = mean_interval([0.5])
-    assert math.isnan(interval.half_width)
-    assert str(interval) == "0.5000 (n = 1, no interval)"
-
-
-def test_interval_reads_as_mean_and_half_width():
-    assert str(mean_interval([1.0, 2.0, 3.0])) == "2.0000 ± 2.4841 (n = 3, 95 %)"
+def test_one_value_has_no_interval():
+    assert math.isnan(mean_interval([0.5]).half_width)
 
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [[1.0, 2.0]]])
 def test_interval_refuses_what_has_no_mean(values):
     with pytest.raises(ValueError):
         mean_interval(values)
-
-
-def test_an_interval_needs_a_level_between_0_and_1():
-    with pytest.raises(ValueError, match="level"):
-        mean_interval([1.0, 2.0], level=95)
 
 
 def test_difference_by_hand():
@@ -59,7 +48,6 @@ def test_difference_by_hand():
     # t = 2 / (1 / sqrt(3)) = 3.4641 with 2 degrees of freedom: p = 1 - t / sqrt(t^2 + 2)
     assert difference.p == pytest.approx(1 - 3.4641016151377544 / math.sqrt(14), rel=1e-9)
     assert (difference.n_users, difference.n_seeds) == (3, 2)
-    assert "paired t-test" in difference.test
 
 
 def test_difference_has_a_direction():
@@ -67,12 +55,13 @@ def test_difference_has_a_direction():
     assert paired_difference(better, worse).mean > 0 > paired_difference(worse, better).mean
 
 
-def test_p_value_equals_scipys_test_of_pairs_not_of_two_samples():
+def test_difference_equals_scipys_test_of_pairs_not_of_two_samples():
     a, b = np.random.default_rng(1).normal(size=(2, 40))
     b = a + 0.1 * b + 0.05
-    p = paired_difference(a, b).p
-    assert p == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    assert p < stats.ttest_ind(a, b).pvalue
+    found, oracle = paired_difference(a, b), stats.ttest_rel(a, b)
+    assert found.p == pytest.approx(oracle.pvalue)
+    assert (found.low, found.high) == pytest.approx(oracle.confidence_interval())
+    assert found.p < stats.ttest_ind(a, b).pvalue
 
 
 def test_no_difference_anywhere_is_no_evidence():
@@ -81,7 +70,7 @@ def test_no_difference_anywhere_is_no_evidence():
 
 
 def test_users_that_do_not_match_are_refused():
-    with pytest.raises(ValueError, match="partner"):
+    with pytest.raises(ValueError, match="one shape"):
         paired_difference(np.ones((1, 4)), np.ones((1, 5)))
 
 
@@ -103,20 +92,14 @@ def test_holm_refuses_what_is_no_p_value(p):
 
 
 def test_over_seeds_each_seed_is_averaged_over_users_first():
-    # differences by seed: 1 and 3; mean 2, s = sqrt(2), t(0.975; 1) = 12.7062, half width = 12.7062 * sqrt(2) / sqrt(2)
+    # differences by seed: 1 and 3; mean 2, s = sqrt(2), half width = t(0.975; 1) * s / sqrt(2)
     a = np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]])
     difference = paired_difference(a, np.zeros((2, 3)), over="seeds")
     assert difference.mean == 2.0
     assert difference.high - difference.mean == pytest.approx(12.706204736432095)
     assert difference.p == pytest.approx(stats.ttest_rel([1.0, 3.0], [0.0, 0.0]).pvalue)
-    assert "over seeds" in difference.test
 
 
 def test_one_seed_cannot_speak_of_other_seeds():
     difference = paired_difference(np.ones((1, 4)), np.zeros((1, 4)), over="seeds")
     assert difference.mean == 1.0 and math.isnan(difference.p) and math.isnan(difference.low)
-
-
-def test_over_nothing_else():
-    with pytest.raises(ValueError, match="users or seeds"):
-        paired_difference(np.ones((1, 4)), np.zeros((1, 4)), over="items")

@@ -1,8 +1,9 @@
-"""SEA's released form at the published cost: the twin that the benchmarks are measured against, and an oracle.
+"""SEA's released form at its published cost: the twin of the benchmarks, and an oracle.
 
-It shares the parameters of a library model and computes the same loss in the published way: the wide map of the
-features is formed, Solosim has its items x items matrix, each modality is propagated by itself, edge by edge, with
-degrees counted anew, the bound draws its partners, and the fit of CLUB is 50 eager Adam steps.
+It shares the parameters of a library model and computes the same loss in the published way:
+the wide map of the features is formed; Solosim has its items x items matrix; each modality is
+propagated by itself, edge by edge, with degrees counted anew; the bound draws its partners; CLUB's
+fit takes 50 eager Adam steps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from seapkg.models.separate import ALL
 
 
 class PublishedSEA:
-    """`losses` and `fit_auxiliary` of a SEA with formulation "released" and both modalities, as published.
+    """`losses` and `fit_auxiliary` of a SEA (formulation "released", both modalities).
 
     Args:
         model: a library `SEA`, whose parameters are used and trained.
@@ -78,7 +79,7 @@ class PublishedSEA:
             self.fit.fit([(t1, v1), (t2, v2)], self.config.club_steps)
 
     def _features(self, name: str) -> Tensor:
-        return getattr(self.model, f"features_{name}")
+        return self.model.features[name]
 
     def _propagated(self, name: str, wide: Tensor) -> Tensor:
         encoder = self.model.encoders[name]
@@ -88,7 +89,7 @@ class PublishedSEA:
         return x + once + self._messages(once)
 
     def _messages(self, x: Tensor) -> Tensor:
-        """Every edge's message is formed [2 E, d] and added at its target; degrees are counted each time."""
+        """Forms every edge's message [2 E, d] and adds it at its target."""
         sources, targets = self.edges
         degrees = torch.bincount(targets, minlength=self.n_nodes).to(x.dtype)
         scale = degrees.pow(-0.5)
@@ -115,7 +116,7 @@ class PublishedSEA:
 
 
 class EagerFit:
-    """CLUB's fit step by step with automatic differentiation and an Adam that takes one parameter at a time."""
+    """CLUB's fit with automatic differentiation and one Adam update per parameter."""
 
     def __init__(self, q, learning_rate: float) -> None:
         self.q = q

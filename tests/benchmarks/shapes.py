@@ -11,7 +11,7 @@ from seapkg.data import Dataset, ItemGraph
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a dataset: users, items, training pairs, valid and test pairs, and the width of each modality."""
+    """Sizes of a dataset; `n_held_out` pairs each in valid and test; a width per modality."""
 
     n_users: int
     n_items: int
@@ -32,24 +32,24 @@ SHAPES = {
 
 
 def grown(n_items: int) -> Shape:
-    """A shape for the growth figure, in the proportions of "million": 0.4 users and 4 pairs an item, 64-d features."""
+    """A shape in the proportions of "million": 0.4 users and 4 pairs per item, narrow features."""
     return Shape(2 * n_items // 5, n_items, 4 * n_items, 2 * n_items // 5, NARROW)
 
 
 def random_dataset(shape: Shape, n_neighbours: int = 10, seed: int = 0) -> Dataset:
-    """Pairs with a long tail of items, normal features, and a random item graph (itself and nine others), so that no
-    time goes into neighbours of noise."""
+    """Pairs with a long tail of items, normal features and random item graphs.
+
+    An item's neighbours are itself and nine others; searching them in noise would only take time.
+    """
     random = np.random.default_rng(seed)
     pairs = _pairs(shape, shape.n_train + 2 * shape.n_held_out, random)
-    own = np.unique(pairs[:, 0], return_index=True)[1]  # each user's first pair is a training pair
-    rest = random.permutation(np.setdiff1d(np.arange(len(pairs)), own))
-    held_out, train = (
-        rest[: 2 * shape.n_held_out],
-        np.concatenate([own, rest[2 * shape.n_held_out :]]),
-    )
+    first = np.unique(pairs[:, 0], return_index=True)[1]  # a user's first pair is for training
+    rest = random.permutation(np.setdiff1d(np.arange(len(pairs)), first))
+    held_out, others = np.split(rest, [2 * shape.n_held_out])
+    train = np.concatenate([first, others])
     features = {
-        n: random.standard_normal((shape.n_items, w), dtype=np.float32)
-        for n, w in shape.widths.items()
+        name: random.standard_normal((shape.n_items, width), dtype=np.float32)
+        for name, width in shape.widths.items()
     }
     return Dataset.from_arrays(
         pairs[train],
@@ -63,7 +63,7 @@ def random_dataset(shape: Shape, n_neighbours: int = 10, seed: int = 0) -> Datas
 
 
 def _pairs(shape: Shape, n: int, random) -> np.ndarray:
-    """`n` distinct pairs [n, 2]; every user has one, and item i is drawn in proportion to (i + 10)^-0.6."""
+    """`n` distinct pairs [n, 2], one per user at least; item i has the weight (i + 10)^-0.6."""
     share = np.cumsum((np.arange(shape.n_items) + 10.0) ** -0.6)
     keys = np.empty(0, dtype=np.int64)
     first = np.arange(shape.n_users)
@@ -77,15 +77,13 @@ def _pairs(shape: Shape, n: int, random) -> np.ndarray:
     users = keys // shape.n_items
     needed = np.unique(users, return_index=True)[1]
     spare = random.permutation(np.setdiff1d(np.arange(len(keys)), needed))
-    kept = keys[np.sort(np.concatenate([needed, spare[: n - len(needed)]]))]
-    return np.stack([kept // shape.n_items, kept % shape.n_items], axis=1)
+    chosen = keys[np.sort(np.concatenate([needed, spare[: n - len(needed)]]))]
+    return np.stack([chosen // shape.n_items, chosen % shape.n_items], axis=1)
 
 
 def _neighbours(n_items: int, k: int, random) -> ItemGraph:
-    rows, shuffled = (
-        np.arange(n_items),
-        random.permutation(n_items),
-    )  # neighbours lie anywhere, as real ones do
+    rows = np.arange(n_items)
+    shuffled = random.permutation(n_items)  # neighbours lie anywhere, as real ones do
     offsets = np.sort(random.choice(np.arange(1, n_items), size=k - 1, replace=False))
     columns = (rows[:, None] + np.concatenate([[0], offsets])) % n_items
     cosines = np.broadcast_to(np.linspace(1, 0.1, k, dtype=np.float32), columns.shape)

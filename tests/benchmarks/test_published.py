@@ -1,4 +1,4 @@
-"""The published twin is an oracle: the same loss and gradients as the library, at both precisions."""
+"""The published twin is an oracle: it has the library's losses and gradients."""
 
 import pytest
 import torch

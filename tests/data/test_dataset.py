@@ -64,20 +64,17 @@ FAULTS = {
     "transposed": ({"test": np.array(b.TEST).T[:, :1]}, ["test", "(2, 1)", "(n, 2)"]),
     "ragged": ({"train": [(0, 0), (1,)]}, ["train", "differ in length", "rectangular"]),
     "objects": ({"train": np.array([(0, None)])}, ["train", "Python objects", "numeric"]),
-    "empty": ({"valid": []}, ["valid", "the valid split has no pairs"]),
-    "twice": ({"test": [(0, 3), (2, 3)]}, ["test, row 1", "user 2, item 3", "train, row 5"]),
-    "user idle": ({"test": [(4, 3)]}, ["train", "2 of 5 users", "user 3"]),
-    "item out of range": ({"n_items": 3}, ["train, row 5", "item id 3 is out of range", "n_items is 3", "0 to 2"]),
-    "user out of range": ({"n_users": 2}, ["train, row 4", "user id 2 is out of range", "n_users is 2"]),
-    "users beyond ids": ({"n_users": 5}, ["2 of 5 users have no training pair"]),
-    "absurd size": ({"n_items": 10**12}, ["n_items", "100 times the number of pairs"]),
-    "no size": ({"n_items": 0}, ["n_items", "0 is not between 1 and 1201"]),
+    "empty": ({"valid": []}, ["valid", "there are no pairs"]),
+    "twice": ({"test": [(0, 3), (2, 3)]}, ["test, row 1", "[2, 3] occurs twice", "train, row 5"]),
+    "item out of range": ({"n_items": 3}, ["n_items", "3 is not an integer between 4 and 1201"]),
+    "user out of range": ({"n_users": 2}, ["n_users", "2 is not an integer between 3 and"]),
+    "absurd size": ({"n_items": 10**12}, ["n_items", "not an integer between 4 and 1201"]),
+    "no size": ({"n_items": 0}, ["n_items", "0 is not an integer between 4 and 1201"]),
     "size in words": ({"n_users": "many"}, ["n_users", "'many' is not an integer"]),
-    "feature rows": ({"features": {"image": np.ones((3, 2))}}, ["features['image']", "3 rows for 4 items"]),
+    "feature rows": ({"features": {"image": np.ones((3, 2))}}, ["features['image']", "(3, 2), not (4, width)"]),
     "feature NaN": ({"features": {"image": np.full((4, 2), np.nan)}}, ["features['image'], row 0", "nan"]),
     "modality": ({"features": {"": np.ones((4, 2))}}, ["''", "not a name for a modality"]),
-    "modality number": ({"features": {3: np.ones((4, 2))}}, ["3 is not a name for a modality"]),
-    "graph": ({"item_graphs": {"image": ItemGraph([[0], [4]], [1.0])}}, ["item_graphs['image'], edge 0", "0 -> 4"]),
+    "graph": ({"item_graphs": {"image": ItemGraph([[0], [4]], [1.0])}}, ["item_graphs['image'], row 0", "id 4"]),
     "names": ({"item_names": ["a"]}, ["item_names", "1 names for 4 items", "one name per item"]),
 }  # fmt: skip
 
@@ -190,6 +187,32 @@ def test_content_hash_is_the_sha256_that_is_documented():
     assert content_hash(np.array([1, 2], np.int32)) == expected
 
 
+def test_a_user_without_a_training_pair_keeps_its_id_and_is_named_in_a_warning(caplog):
+    data = dataset(test=[(4, 3)])
+    assert data.n_users == 5 and data.train_users.tolist() == [0, 1, 2]
+    warning = (
+        "2 of 5 users have no training pair, the first is user 3; they are left out of evaluation"
+    )
+    assert data.warnings == (warning,) and caplog.messages == [f"arrays: {warning}"]
+
+
+def test_an_item_without_a_training_pair_keeps_its_id_and_is_named_in_a_warning(caplog):
+    data = dataset(test=[(0, 5)])
+    assert data.n_items == 6 and data.train_items.tolist() == [0, 1, 2, 3]
+    assert "2 of 6 items have no training pair, the first is item 4" in caplog.text
+
+
+def test_up_to_one_item_in_a_hundred_without_a_training_pair_is_usual(caplog):
+    train = [(0, item) for item in range(100) if item not in (7, 8)]
+    assert dataset(train=train, valid=[(0, 7)], test=[(0, 8)]).warnings != ()
+    assert dataset(train=[*train, (0, 7)], valid=[(1, 1)], test=[(0, 8), (1, 0)]).n_items == 100
+    assert "1 of 100 items" not in caplog.text
+
+
+def test_a_dataset_in_which_all_train_has_no_warning(caplog):
+    assert full().warnings == () and caplog.messages == []
+
+
 def test_train_items_are_the_sorted_items_of_training_alone():
     data = dataset(train=[(0, 4), (1, 1), (2, 4)], valid=[(0, 2)], test=[(1, 3)])
     assert data.train_items.tolist() == [1, 4]
@@ -212,11 +235,10 @@ def test_replacing_a_field_checks_again_and_gives_another_fingerprint():
         dataclasses.replace(full(), n_items=2)
 
 
-def test_labels_and_names_change_nothing_else():
+def test_a_label_changes_nothing_else():
     plain = full()
-    data = plain.labelled("drawn").named(list("wxyz"))
-    assert (data.provenance, data.item_names) == ("drawn", tuple("wxyz"))
-    assert (plain.provenance, plain.item_names) == ("", tuple("abcd"))
+    data = plain.labelled("drawn")
+    assert (plain.provenance, data.provenance) == ("", "drawn")
     assert data.fingerprint == plain.fingerprint and data.train is plain.train
 
 

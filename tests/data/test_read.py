@@ -195,3 +195,20 @@ def test_files_can_be_replaced_after_reading(tmp_path):
         stream.seek(-48, 2)
         stream.write(bytes(48))
     np.testing.assert_array_equal(dataset.features["image"], before)
+
+
+def test_a_column_of_differing_ratings_is_named_in_a_warning(tmp_path, caplog):
+    left, right = folders(tmp_path)
+    rows = b.inter_rows()
+    rows[3] = rows[3].replace("5.0", "1.0")
+    data = read_folder(b.write_inter(left, rows))
+    assert caplog.messages == [
+        f"{left / 'shop.inter'}: ratings are not used: every row counts as one interaction"
+    ]
+    assert same(data, read_folder(b.write_inter(right))) and len(caplog.messages) == 1
+
+
+def test_users_who_never_train_are_read_with_a_warning(tmp_path, caplog):
+    b.write_splits(tmp_path, test=[(0, 3), (3, 1)])
+    assert read_folder(tmp_path).n_users == 4
+    assert "1 of 4 users have no training pair, the first is user 3" in caplog.text

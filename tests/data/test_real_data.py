@@ -12,7 +12,7 @@ from seapkg.data.describe import gini
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(
-    not (FOLDER / "baby").is_dir(), reason="the real data is not at hand"
+    not (FOLDER / "baby").is_dir(), reason="the real data is not in ../shared/data"
 )
 
 SIZES = {  # users, items, pairs of each split, widths, items with a given graph edge to themselves, provenance
@@ -22,6 +22,8 @@ SIZES = {  # users, items, pairs of each split, widths, items with a given graph
                "real interactions and graphs, surrogate features"),
     "lfm2k": ((1858, 1425), (44327, 4799, 7219), {"text": 384, "audio": 512},
               "real interactions, text and audio features"),
+    "tiktok": ((9308, 6710), (59541, 3051, 6130), {"image": 128, "audio": 128},
+               "real interactions, image and audio features"),
 }  # fmt: skip
 POPULARITY = {"baby": (0.0295, 0.0495, 0.0161, 0.0212), "sports": (0.0180, 0.0287, 0.0103, 0.0131)}
 
@@ -58,6 +60,14 @@ def test_given_graphs_have_ten_edges_an_item_with_sound_cosines(name, real):
 def test_artists_have_their_names(real):
     assert real["lfm2k"].item_names[:3] == ("Groove Armada", "Faithless", "New Order")
     assert real["sports"].item_names is None and real["baby"].item_names is None
+
+
+def test_tiktok_is_read_as_published_with_its_poor_users_and_items_named(caplog):
+    data = load(FOLDER / "tiktok")
+    assert (9308 - len(data.train_users), 6710 - len(data.train_items)) == (10, 465)
+    assert len(caplog.messages) == 2
+    assert "10 of 9308 users have no training pair, the first is user" in caplog.text
+    assert "465 of 6710 items have no training pair, the first is item" in caplog.text
 
 
 def test_three_items_of_baby_are_cold_with_seven_test_pairs(real):

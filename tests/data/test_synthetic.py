@@ -90,8 +90,10 @@ def test_popularity_is_as_long_tailed_as_babys(seed):
     assert counts[-60:].sum() / counts.sum() == pytest.approx(BABY_TOP_TENTH, rel=0.1)
 
 
-def test_few_items_are_never_met_in_training(world):
+def test_few_items_are_never_met_in_training_which_is_no_warning(world, caplog):
     assert (degrees(world) == 0).sum() <= 6
+    assert "7 of 600 items" in synthetic(seed=1).warnings[0]
+    assert caplog.messages == []
 
 
 def test_the_factors_are_kept_for_each_part(world):

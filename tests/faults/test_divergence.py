@@ -7,9 +7,10 @@ from tiny import tiny
 import seapkg
 from seapkg.errors import DataError, FailedRun, RequestError, TrainingFault
 from seapkg.runs.store import Store
+from seapkg.runs.sweep import sweep
 from seapkg.runs.train import carry_out, plan
-from seapkg.studies import definitions
-from seapkg.studies import plan as study_plan
+from seapkg.studies import tables
+from seapkg.studies.base import Study, arms_of
 
 HERE = {"device": "cpu", "progress": False}
 WILD = {"learning_rate": 1e30, "max_epochs": 20, "embed_dim": 8}
@@ -50,16 +51,13 @@ def test_a_failed_run_is_tried_again_with_retry(store):
     assert store.failures() == {} and store.find(planned.spec).name == run.name
 
 
-def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, caplog, monkeypatch):
-    runs = definitions.changed_runs(
-        tiny(), "bpr", {"tame": {}, "wild": WILD}, [0], store=store, max_epochs=1
-    )
-    assert [len(group) for group in runs.values()] == [1, 0]
+def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, caplog):
+    arms = arms_of("bpr", {"tame": {"max_epochs": 1}, "wild": WILD})
+    study = Study("toy", arms, [tiny()], [0], tables.main_table)
+    results = study.runs(store)
+    assert [label for label, _ in results] == ["tame"] and len(results.missing) == 1
     assert "left out" in caplog.text and "learning_rate" in caplog.text
-    assert len(store.failures()) == 1
-    planned = [plan("bpr", tiny(), **WILD), plan("bpr", tiny(), **WILD, seed=1)]
-    monkeypatch.setitem(study_plan.ASKS, "wild", lambda: planned)
-    assert study_plan.missing([("wild", {})], store) == {"wild": planned[1:]}
+    assert len(store.failures()) == 1 and sweep(study.plans(), store) == []
 
 
 def test_a_mark_that_cannot_be_read_is_still_a_mark(store):
@@ -88,7 +86,9 @@ def test_a_zero_where_one_divides_is_refused_by_name(option, store):
 
 
 def test_a_temperature_too_small_for_the_numbers_is_named(store):
-    """Solosim's exponentials stay finite at any temperature; its gradient grows, until a parameter gives way."""
+    """Solosim's exponentials stay finite at any temperature; its gradient grows, until a parameter
+    gives way.
+    """
     options = {"temperature": 1e-38, "max_epochs": 3, "alignment_weight": 1e30, "embed_dim": 8}
     with pytest.raises(TrainingFault, match="epoch"):
         seapkg.train("sea", "synthetic", store=store, **options, **HERE)

@@ -1,4 +1,6 @@
-"""The runner of the notebooks is killed: nothing half-written is left to be read, and what was trained is kept."""
+"""The runner of the notebooks is killed: nothing half-written is left to be read, and what was
+trained is kept.
+"""
 
 import os
 import signal
@@ -21,7 +23,8 @@ import seapkg
 from seapkg.figures.gallery import save_table
 run = seapkg.train("bpr", "synthetic", max_epochs=2, embed_dim=8, device="cpu", progress=False)
 ---
-save_table(run.curves, "curves", profile=profile, notebook="00_long", runs=[run], data="synthetic", caption="Curves.")
+made = {"profile": profile, "notebook": "00_long", "runs": [run], "data": "synthetic"}
+save_table(run.curves, "curves", caption="Curves.", **made)
 ---
 if not Path("second").exists():
     Path("second").touch()

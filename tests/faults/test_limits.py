@@ -1,4 +1,6 @@
-"""A disk that is full and memory that does not do: limits of the system, set on a process of its own."""
+"""A disk that is full and memory that does not do: limits of the system, set on a process of its
+own.
+"""
 
 import json
 import os
@@ -10,8 +12,9 @@ import pytest
 import torch
 from tiny import small, tiny
 
+from seapkg.__main__ import main
+from seapkg.device import explained, in_blocks
 from seapkg.errors import OutOfMemory, SeapkgError
-from seapkg.memory import explained, in_blocks
 from seapkg.models import build
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan
@@ -28,31 +31,29 @@ def python(script: str, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+COMMAND = "train bpr --data synthetic --set embed_dim=16 max_epochs=2 --device cpu --store".split()
 FULL_DISK = """
 import resource, sys
 import seapkg.training.checkpoint as checkpoint
 from seapkg.__main__ import main
 checkpoint.EVERY = 0.0
-limit = int(sys.argv[2])
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-command = "train bpr --data synthetic --set embed_dim=16 max_epochs=2 --device cpu --store".split()
-sys.exit(main([*command, sys.argv[1]]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(main(sys.argv[1:]))
 """
 
 
 @linux
-def test_a_disk_that_fills_up_while_a_run_is_written_leaves_no_run_and_is_told(tmp_path):
+def test_a_disk_that_fills_up_while_a_run_is_written_leaves_no_run_and_is_told(tmp_path, capsys):
     """No file may grow beyond 20 kB: neither a checkpoint nor a model fits."""
-    done = python(FULL_DISK, tmp_path, 20_000)
+    done = python(FULL_DISK, *COMMAND, tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert "was trained and cannot be written" in last and "make room" in last
     assert Store(tmp_path).list() == [] and not list(tmp_path.glob(".writing-*"))
     assert "could not be written" in done.stderr  # the checkpoint, before
-    again = python(FULL_DISK, tmp_path, 0)
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["epochs"] == 2 and len(Store(tmp_path).list()) == 1
+    assert main([*COMMAND, str(tmp_path)]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["epochs"] == 2 and len(Store(tmp_path).list()) == 1
 
 
 def test_a_run_that_cannot_be_written_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
@@ -63,7 +64,7 @@ def test_a_run_that_cannot_be_written_goes_on_from_its_checkpoint(tmp_path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("seapkg.runs.archive.write", full)
+        patch.setattr("seapkg.runs.store._write", full)
         with pytest.raises(SeapkgError, match="No space left on device"):
             carry_out(planned, store, device="cpu", progress=False)
     with monkeypatch.context() as patch:
@@ -77,11 +78,12 @@ NO_MEMORY = """
 import resource, sys
 import torch
 from seapkg.__main__ import main
-torch.ones(300, 300) @ torch.ones(300, 300)  # threads and their stacks are there before the limit is
-held = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize:")) * 1024
+torch.ones(300, 300) @ torch.ones(300, 300)  # starts the threads before the limit
+lines = [line.split() for line in open("/proc/self/status")]
+held = next(int(line[1]) for line in lines if line[0] == "VmSize:") * 1024
 resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]), resource.RLIM_INFINITY))
-command = ["train", "sea", "--data", "synthetic", "--device", "cpu", "--store", sys.argv[1], "--epochs", "1", "--set"]
-sys.exit(main([*command, *sys.argv[3:]]))
+command = "train sea --data synthetic --device cpu --epochs 1 --store".split()
+sys.exit(main([*command, sys.argv[1], "--set", *sys.argv[3:]]))
 """
 
 

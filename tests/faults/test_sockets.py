@@ -1,8 +1,10 @@
-"""Nothing listens beyond loopback, nothing phones home: the suite runs with `loopback_only`, and here that is tried.
+"""Nothing listens beyond loopback, nothing phones home: the suite runs with `loopback_only`, and
+here that is tried.
 
 `.ci/run` runs the notebooks with it as well.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -25,7 +27,8 @@ for number in os.listdir("/proc/self/fd"):
     with suppress(OSError):  # closed since it was listed
         links.add(os.readlink(f"/proc/self/fd/{number}"))
 own = {link[8:-1] for link in links if link.startswith("socket:")}
-rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]]
+lists = [Path(f"/proc/self/net/{name}").read_text() for name in ("tcp", "tcp6")]
+rows = [row.split() for text in lists for row in text.splitlines()[1:]]
 places = {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in own}
 """
 
@@ -65,18 +68,17 @@ def test_processes_that_a_test_starts_stay_too():
 @pytest.mark.notebook
 @pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="reads Linux's list of sockets")
 def test_a_notebooks_kernel_stays_and_listens_on_loopback_alone(tmp_path):
-    """Its ports are ZeroMQ's, which no hook of Python sees: so they are looked up in the system's list."""
+    """No hook of Python sees the ports of ZeroMQ, so the test reads the system's list."""
     cells = [
         "import os, socket\nfrom sitecustomize import LeftTheMachine",
-        f"try:\n    socket.create_connection(({ELSEWHERE!r}, 80), 1)\nexcept LeftTheMachine:\n    print('stays')",
+        f"try:\n    socket.create_connection(({ELSEWHERE!r}, 80), 1)\n"
+        "except LeftTheMachine:\n    print('stays')",
         f"{LISTENING}\nprint(sorted(places))",
     ]
     path = tmp_path / "00_sockets.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells]), path)
-    with notebooks.kernel_of_this_python() as kernel:
-        failure = notebooks.execute(
-            notebooks.Job(path, {}), tmp_path / "copy.ipynb", kernel=kernel, root=tmp_path
-        )
+    with notebooks.kernel_of_this_python(), contextlib.chdir(tmp_path):
+        failure = notebooks.execute(notebooks.Job(path, {}), tmp_path / "copy.ipynb")
     assert failure is None, failure
     said = [
         cell.outputs[0].text.strip()

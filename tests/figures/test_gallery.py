@@ -1,4 +1,4 @@
-"""Figures and tables on disk: the same bytes each time, each traced in an index, smoke kept apart."""
+"""Figures and tables on disk: the same bytes each time, each with its origin in an index."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from tiny import tiny
 
 from seapkg.errors import RequestError, SeapkgError
-from seapkg.figures import gallery, main
+from seapkg.figures import gallery, style
 
-SAID = {
+ORIGIN = {
     "profile": "smoke",
     "notebook": "04_main_table",
     "runs": [],
@@ -28,7 +28,7 @@ def root(tmp_path, monkeypatch):
 
 
 def figure(slope=1):
-    with main.style():
+    with style.style():
         drawn = Figure()
         drawn.subplots().plot([0, 1], [0, slope], marker="o", label="line")
     return drawn
@@ -43,20 +43,20 @@ def index(root):
 
 
 def test_a_figure_is_two_files_and_an_index(root):
-    saved = gallery.save_figure(figure(), "line", **SAID)
+    saved = gallery.save_figure(figure(), "line", **ORIGIN)
     assert saved.path == root / "smoke" / "line.png"
     assert set(contents(root / "smoke")) == {"line.png", "line.svg", "index.json", "index.md"}
 
 
 def test_the_same_figure_gives_the_same_bytes(root):
-    gallery.save_figure(figure(), "line", **SAID)
+    gallery.save_figure(figure(), "line", **ORIGIN)
     before = contents(root / "smoke")
-    gallery.save_figure(figure(), "line", **SAID)
+    gallery.save_figure(figure(), "line", **ORIGIN)
     assert contents(root / "smoke") == before
 
 
 def test_no_clock_and_no_software_in_the_files(root):
-    gallery.save_figure(figure(), "line", **SAID)
+    gallery.save_figure(figure(), "line", **ORIGIN)
     assert b"Software" not in (root / "smoke" / "line.png").read_bytes()
     svg = (root / "smoke" / "line.svg").read_text()
     assert "<dc:date>" not in svg and "Matplotlib v" not in svg
@@ -65,9 +65,10 @@ def test_no_clock_and_no_software_in_the_files(root):
 def test_the_index_tells_notebook_caption_data_and_runs(root):
     runs = [SimpleNamespace(name="b"), "a", "b"]
     data = tiny(name="toy", provenance="real interactions, surrogate features")
-    gallery.save_figure(figure(), "line", **SAID | {"runs": runs, "data": [data, "simulation"]})
+    gallery.save_figure(figure(), "line", **ORIGIN | {"runs": runs, "data": [data, "simulation"]})
     assert index(root)["line"] == {
-        "kind": "figure", "files": ["line.png", "line.svg"], "notebook": "04_main_table", "caption": "A line.",
+        "kind": "figure", "files": ["line.png", "line.svg"], "caption": "A line.",
+        "notebook": "04_main_table",
         "data": ["toy: real interactions, surrogate features", "simulation"], "runs": ["a", "b"],
     }  # fmt: skip
     page = (root / "smoke" / "index.md").read_text()
@@ -76,15 +77,15 @@ def test_the_index_tells_notebook_caption_data_and_runs(root):
 
 
 def test_data_of_unknown_origin_says_so(root):
-    gallery.save_figure(figure(), "line", **SAID | {"data": tiny(name="toy")})
-    assert index(root)["line"]["data"] == ["toy: what is real in it is not known"]
+    gallery.save_figure(figure(), "line", **ORIGIN | {"data": tiny(name="toy")})
+    assert index(root)["line"]["data"] == ["toy: provenance unknown"]
 
 
 def test_the_index_does_not_depend_on_the_order_of_drawing(root):
     pages = []
     for order in ("ab", "ba"):
         for name in order:
-            gallery.save_figure(figure(), name, **SAID)
+            gallery.save_figure(figure(), name, **ORIGIN)
         pages.append((root / "smoke" / "index.md").read_bytes())
         for path in (root / "smoke").iterdir():
             path.unlink()
@@ -92,17 +93,18 @@ def test_the_index_does_not_depend_on_the_order_of_drawing(root):
 
 
 def test_what_is_no_longer_there_leaves_the_index(root):
-    gallery.save_figure(figure(), "old", **SAID)
+    gallery.save_figure(figure(), "old", **ORIGIN)
     (root / "smoke" / "old.png").unlink()
-    gallery.save_figure(figure(), "new", **SAID)
+    gallery.save_figure(figure(), "new", **ORIGIN)
     assert list(index(root)) == ["new"]
 
 
 def test_a_table_is_csv_with_every_digit_and_markdown_with_four(root):
     frame = pd.DataFrame({"model": ["sea", "b|r"], "R@20": [0.123456789, None], "seeds": [3, 1]})
-    path = gallery.save_table(frame, "main", **SAID)
+    path = gallery.save_table(frame, "main", **ORIGIN)
     assert path.read_text() == (
-        "| model | R@20 | seeds |\n| --- | ---: | ---: |\n| sea | 0.1235 | 3 |\n| b\\|r |  | 1 |\n"
+        "| model   |   R@20 |   seeds |\n|:--------|-------:|--------:|\n"
+        "| sea     | 0.1235 |       3 |\n| b\\|r    |        |       1 |\n"
     )
     assert "0.123456789" in (root / "smoke" / "main.csv").read_text()
     assert index(root)["main"]["kind"] == "table"
@@ -110,34 +112,39 @@ def test_a_table_is_csv_with_every_digit_and_markdown_with_four(root):
 
 @pytest.mark.parametrize("profile", ["paper", "laptop"])
 def test_profiles_do_not_touch_each_other(root, profile):
-    gallery.save_figure(figure(), "line", **SAID | {"profile": profile})
+    gallery.save_figure(figure(), "line", **ORIGIN | {"profile": profile})
     before = contents(root / profile)
-    gallery.save_figure(figure(2), "line", **SAID)
+    gallery.save_figure(figure(2), "line", **ORIGIN)
     assert contents(root / profile) == before
 
 
 @pytest.mark.parametrize("profile", ["", "../paper", "draft"])
-def test_an_unknown_profile_is_refused(profile):
-    with pytest.raises(RequestError, match="profile"):
-        gallery.save_figure(figure(), "line", **SAID | {"profile": profile})
+def test_an_unknown_profile_is_refused(tmp_path, monkeypatch, profile):
+    for file in ("pyproject.toml", "seapkg/__init__.py", "notebooks/profiles/smoke.yaml"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    gallery.save_figure(figure(), "line", **ORIGIN)
+    with pytest.raises(RequestError, match="profile .*; known are smoke"):
+        gallery.save_figure(figure(), "line", **ORIGIN | {"profile": profile})
 
 
 @pytest.mark.parametrize("name", ["", "../line", "a/b", "line.png", ".line", "index.json"])
 def test_a_name_that_could_leave_the_folder_is_refused(name):
     with pytest.raises(RequestError, match="name"):
-        gallery.save_figure(figure(), name, **SAID)
+        gallery.save_figure(figure(), name, **ORIGIN)
 
 
 def test_a_broken_index_is_an_error_with_a_remedy(root):
-    gallery.save_figure(figure(), "line", **SAID)
+    gallery.save_figure(figure(), "line", **ORIGIN)
     (root / "smoke" / "index.json").write_text("{")
     with pytest.raises(SeapkgError, match="delete it"):
-        gallery.save_figure(figure(), "line", **SAID)
+        gallery.save_figure(figure(), "line", **ORIGIN)
 
 
 def save_some(letter):
     for number in range(5):
-        gallery.save_table(pd.DataFrame({"x": [1]}), f"{letter}{number}", **SAID)
+        gallery.save_table(pd.DataFrame({"x": [1]}), f"{letter}{number}", **ORIGIN)
 
 
 def test_writers_at_the_same_time_lose_nothing(root):
@@ -151,6 +158,6 @@ def test_a_notebook_shows_a_saved_figure_with_its_caption_below(root, monkeypatc
     monkeypatch.setattr(
         "IPython.display.display", lambda *parts: shown.extend(part.data for part in parts)
     )
-    saved = gallery.save_figure(figure(), "line", **SAID)
+    saved = gallery.save_figure(figure(), "line", **ORIGIN)
     saved._ipython_display_()
     assert shown == [saved.path.read_bytes(), "*A line.*"]

@@ -104,7 +104,7 @@ def test_the_content_loss_trains_projections_and_features_but_leaves_the_score_s
     assert model.content.weights["text"].grad.any() and model.content.tables["image"].grad.any()
     assert model.users.grad.any()
     frozen = freedom(content_loss_weight=0.3, train_features=False)
-    assert not frozen.content.tables
+    assert not list(frozen.content.tables.parameters())
 
 
 def test_content_in_the_score_is_added_to_the_items():
@@ -142,3 +142,9 @@ def test_parts_are_the_halves_of_the_projections():
 def test_an_odd_width_cannot_be_separated():
     with pytest.raises(RequestError, match="embed_dim"):
         small("freedom", embed_dim=5, distancing="club")
+
+
+def test_pruning_that_keeps_no_edge_is_refused_at_construction():
+    with pytest.raises(RequestError, match="edge_dropout must leave .* 48 training edges.*0.99"):
+        freedom(edge_dropout=0.99)
+    assert freedom(edge_dropout=0.97).n_kept == 1

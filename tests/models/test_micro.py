@@ -58,7 +58,7 @@ def neighbour_matrix(x, k):
 
 
 def expected(model, *, learning=True):
-    """The equations of spec D.9: users, items, h_m and h."""
+    """The equations of MICRO's docstring: users, items, h_m and h."""
     views = []
     for name in ("image", "text"):
         raw = torch.from_numpy(DATASET.features[name].astype(np.float64))
@@ -158,7 +158,7 @@ def test_without_contrast_there_is_no_such_term():
 def test_item_layers_apply_the_item_graph_again(layers):
     model, once = micro(n_item_layers=layers), micro()
     expected = once.items
-    graphs = once._mixed_graphs(once._learned_edges())
+    graphs = once._mixed_graphs()
     for _ in range(layers):
         expected = graphs["text"](expected)
     torch.testing.assert_close(model.parts()["text/whole"], expected)
@@ -167,9 +167,18 @@ def test_item_layers_apply_the_item_graph_again(layers):
 def test_a_row_of_the_learned_graph_whose_cosines_add_up_to_nothing_is_empty():
     """With every item a neighbour of every other, some rows sum to less than zero."""
     model = micro(n_neighbours=DATASET.n_items)
-    for name, (best, weights) in model._learned_edges().items():
-        empty = edge_cosines(model.projections[name](model._features(name)), best).sum(dim=1) <= 0
+    for name, graph in model._mixed_graphs().items():
+        weights, neighbours = graph.learned.weights, graph.learned.neighbours
+        projected = model.projections[name](model.features[name])
+        empty = edge_cosines(projected, neighbours).sum(dim=1) <= 0
         assert empty.any() and not empty.all()
         assert not weights[empty].any() and weights[~empty].any(dim=1).all()
         weights.sum().backward()
         assert model.projections[name].weight.grad.isfinite().all()
+
+
+def test_the_learning_rate_is_constant_unless_it_decays_as_published():
+    assert [micro().learning_rate(5e-4, epoch) for epoch in (0, 7, 50)] == [5e-4] * 3
+    decayed = micro(learning_rate_decay=0.96)
+    assert decayed.learning_rate(1.0, 50) == 0.96 and decayed.learning_rate(1.0, 0) == 1.0
+    assert decayed.learning_rate(1.0, 25) == pytest.approx(0.96**0.5)

@@ -1,14 +1,11 @@
 """REARM against its equations in float64, and its questionable points one by one."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from tiny import small, tiny
 from torch.nn import functional as F
 
-import seapkg
 from seapkg.errors import RequestError
 from seapkg.models import build
 from seapkg.models.base import unit_rows
@@ -291,21 +288,6 @@ def test_a_preset_is_the_card_s_and_gives_way_to_options():
     _, training = configure("rearm", {"formulation": "released", "weight_decay": 0.0})
     assert (training.weight_decay, training.negatives) == (0, "never_held_out")
     assert PRESETS.keys() == WEIGHT_DECAY.keys() == {"baby", "sports", "clothing"}
-
-
-def test_the_model_card_s_table_in_the_readme_is_what_the_presets_have():
-    text = (Path(seapkg.__file__).parent / "models" / "README.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
-    rows = [
-        (option.strip("`"), values) for _, option, *values in rows if len(values) == len(PRESETS)
-    ]
-    said = {
-        name: {option: float(values[n]) for option, values in rows}
-        for n, name in enumerate(PRESETS)
-    }
-    assert said == {
-        name: preset | {"weight_decay": WEIGHT_DECAY[name]} for name, preset in PRESETS.items()
-    }
 
 
 @pytest.mark.parametrize("options", [{"preset": "books"}, {"formulation": "paper"}, {"self_dropout": 1.1}, {"rank": 0},

@@ -1,17 +1,14 @@
 """SEA against its slow twins and the specification's parameter list."""
 
 from copy import deepcopy
-from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
 from tiny import small, tiny
 from twins import Twin, log_density, to_float64
 
-import seapkg
 from seapkg.models import build
-from seapkg.models.sea import FORMULATIONS, SEA, SEAConfig, WideEncoder
+from seapkg.models.sea import FORMULATIONS, SEAConfig, WideEncoder
 from seapkg.models.separate import AlignmentHead
 from seapkg.training import TrainingConfig, fit
 
@@ -101,28 +98,6 @@ def gradients(ours, theirs, inputs) -> list[tuple]:
     """Those of both scalars, zeros where an input does not reach."""
     options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
     return [torch.autograd.grad(output, inputs, **options) for output in (ours, theirs)]
-
-
-def test_folding_the_wide_map_changes_neither_outputs_nor_gradients():
-    """At odd width, with an alignment head: against the layers applied one after another."""
-    torch.manual_seed(0)
-    encoder, head = WideEncoder(7, small("sea")).double(), AlignmentHead(3, 5, 4).double()
-    features = torch.randn(9, 7, dtype=torch.float64)
-    content, parts = encoder.with_parts(features, head)
-    ours = [content, parts.generic, parts.unique, parts.hidden]
-    wide = encoder.wide(features)
-    theirs = [
-        encoder.second(torch.nn.functional.leaky_relu(encoder.first(wide))),
-        encoder.to_generic(wide[:, :3]),
-        encoder.to_unique(wide[:, 3:]),
-        head.first(wide[:, :3]),
-    ]
-    torch.testing.assert_close(content, encoder(features), rtol=0, atol=1e-12)
-    weights = [torch.randn_like(x) for x in theirs]
-    sums = [sum((w * x).sum() for w, x in zip(weights, xs, strict=True)) for xs in (ours, theirs)]
-    mine, oracles = gradients(*sums, [*encoder.parameters(), head.first.weight])
-    for value, oracle in zip([*ours, *mine], [*theirs, *oracles], strict=True):
-        torch.testing.assert_close(value, oracle, rtol=0, atol=1e-12)
 
 
 # Parameters
@@ -233,21 +208,6 @@ def steps_of_the_twin(twin, batches):
                 fits[name].step()
         main.step()
         yield [term.item() for term in terms.values()]
-
-
-def test_the_settings_in_the_readme_are_the_defaults():
-    text = (Path(seapkg.__file__).parent / "models" / "README.md").read_text(encoding="utf-8")
-    rows = [
-        line.strip("| ").split(" | ")
-        for line in text.split("## SEA")[1].split("## REARM")[0].splitlines()
-    ]
-    said = {}
-    for *_, options, values in (row for row in rows if len(row) == 4 and "`" in row[2]):
-        said |= dict(
-            zip(options.replace("`", "").split(", "), map(float, values.split(", ")), strict=True)
-        )
-    defaults = asdict(SEAConfig()) | SEA.training_defaults
-    assert len(said) == 13 and said == {option: defaults[option] for option in said}
 
 
 # Parts

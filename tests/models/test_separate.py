@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from seapkg import losses
-from seapkg.club import ConditionalFit, club_exact, club_sampled
+from seapkg.club import club_exact, club_sampled
 from seapkg.errors import RequestError
+from seapkg.kernels.club_fit import ConditionalFit
 from seapkg.models.separate import ALL, AlignmentHead, Separation, SeparationConfig
 
 N, HALF = 10, 4
@@ -24,16 +25,17 @@ def parts_of(part: Separation) -> dict:
     """Random parts, the unique ones dependent on the generic ones."""
     generator = torch.Generator().manual_seed(1)
     drawn = torch.randn(len(part.modalities), 2, N, HALF, generator=generator)
-    return {
-        name: part.split(name, x, x.roll(1, dims=1) + y)
+    items = {
+        name: torch.cat([x, x.roll(1, dims=1) + y], dim=1)
         for name, (x, y) in zip(part.modalities, drawn, strict=True)
     }
+    return part.split(items)
 
 
-def terms_of(part: Separation, parts=None, items=slice(None)) -> dict[str, float]:
+def terms_of(part: Separation, parts=None, positives=None) -> dict[str, float]:
     generator = torch.Generator().manual_seed(2)
     parts = parts_of(part) if parts is None else parts
-    return {name: x.item() for name, x in part.losses(parts, items, generator).items()}
+    return {name: x.item() for name, x in part.losses(parts, positives, generator).items()}
 
 
 # The head
@@ -93,11 +95,13 @@ def test_with_three_modalities_alignment_is_the_mean_over_the_three_pairs():
     assert terms_of(part) == {"alignment": pytest.approx(expected, rel=1e-5)}
 
 
-def test_only_the_given_items_are_aligned_and_all_are_distanced():
-    part = separation(alignment="solosim", alignment_weight=1.0, **CLUB)
-    parts, items = parts_of(part), torch.tensor([1, 4, 7])
-    views = {name: part.heads[name](x.generic[items]) for name, x in parts.items()}
-    chosen, everything = terms_of(part, parts, items), terms_of(part, parts)
+def test_the_items_of_the_batch_are_aligned_once_each_and_all_are_distanced():
+    options = {"alignment": "solosim", "alignment_weight": 1.0, **CLUB}
+    batch, all_items = separation(alignment_items="batch", **options), separation(**options)
+    parts, items = parts_of(batch), torch.tensor([1, 4, 7])
+    views = {name: batch.heads[name](x.generic[items]) for name, x in parts.items()}
+    chosen = terms_of(batch, parts, torch.tensor([4, 7, 1, 4]))
+    everything = terms_of(all_items, parts, torch.tensor([4, 7, 1, 4]))
     expected = losses.solosim(views["text"], views["image"], 0.2).item()
     assert chosen["alignment"] == pytest.approx(expected, rel=1e-5)
     assert chosen["alignment"] != pytest.approx(everything["alignment"], rel=1e-3)
@@ -158,7 +162,7 @@ def test_the_clamp_cuts_each_modality_off_at_zero():
             bound = club_sampled(part.conditionals[name], x.generic, x.unique, order).item()
             signs += 0.5 * max(bound, 0)
             seen.add(bound > 0)
-        term = clamped.losses(parts_of(clamped), slice(None), torch.Generator().manual_seed(seed))
+        term = clamped.losses(parts_of(clamped), None, torch.Generator().manual_seed(seed))
         assert term["distancing"].item() == pytest.approx(signs, rel=1e-4, abs=1e-7)
     assert seen == {True, False}
 

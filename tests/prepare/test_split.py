@@ -35,7 +35,7 @@ def test_split_counts_by_hand():
 @pytest.mark.parametrize("name", ["baby", "sports"])
 def test_the_rule_gives_every_user_of_the_real_split_as_many_pairs(name):
     if not (SHARED / name).is_dir():
-        pytest.skip("the real data is not at hand")
+        pytest.skip("the real data is not in ../shared/data")
     users = [np.load(SHARED / name / f"{split}.npy")[0] for split in ("train", "valid", "test")]
     n_users = max(each.max() for each in users) + 1
     real = np.stack([np.bincount(each, minlength=n_users) for each in users], axis=1)

@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from seapkg.data import catalogue, load
+from seapkg.data.catalogue import Entry, RemoteFile
+from seapkg.data.download import get
 from seapkg.errors import DataError
-from seapkg.prepare.surrogate import decode_graph, read_graph, surrogate_features
+from seapkg.prepare.surrogate import (
+    decode_graph,
+    make_surrogates,
+    read_graph,
+    surrogate_features,
+)
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_real_data = pytest.mark.skipif(
-    not (SHARED / "baby").is_dir(), reason="the real data is not at hand"
+    not (SHARED / "baby").is_dir(), reason="the real data is not in ../shared/data"
 )
 
 INDEX = np.array([[0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 1, 2]])
@@ -102,10 +110,10 @@ class Trap:
 @pytest.mark.parametrize(
     "content, says",
     [
-        (torch.zeros(3, 3), "something else than a sparse tensor"),
+        (torch.zeros(3, 3), "cannot be read as a sparse tensor"),
         (torch.eye(4).to_sparse(), r"\(4, 4\) for 3 items"),
         (-torch.eye(3).to_sparse(), "values that no cosine graph has"),
-        (Trap(), "cannot be read as a tensor"),
+        (Trap(), "cannot be read as a sparse tensor"),
     ],
 )
 def test_what_is_no_graph_is_refused(tmp_path, content, says):
@@ -136,3 +144,53 @@ def test_features_made_from_the_graph_of_baby_are_those_that_circulate():
     known = np.load(SHARED / "baby" / "image_feat.npy").astype(np.float64)
     signs = np.where((found * known).sum(axis=0) < 0, -1, 1)
     np.testing.assert_allclose(found * signs, known, rtol=2e-3, atol=1e-5)
+
+
+# the files that are made
+
+
+@pytest.fixture
+def ring(tmp_path) -> tuple[Entry, Path]:
+    """A dataset of forty items whose published image graph is a ring, and its folder."""
+    items = np.arange(40)
+    index = np.hstack([np.stack([items, (items + step) % 40]) for step in (0, 1, 2)])
+    values = torch.tensor([1, 0.5, 0.3]).repeat_interleave(40) / 1.8
+    graph = torch.sparse_coo_tensor(torch.tensor(index), values, (40, 40), check_invariants=True)
+    torch.save(graph, tmp_path / "image.pt")
+    pairs = np.stack([items % 5, items])
+    for name, columns in {
+        "train": slice(38),
+        "valid": slice(38, 39),
+        "test": slice(39, 40),
+    }.items():
+        np.save(tmp_path / f"{name}.npy", pairs[:, columns])
+    files = [RemoteFile(f"{name}.npy", "interactions", "") for name in ("train", "valid", "test")]
+    files.append(RemoteFile("image.pt", "graph", "", modality="image"))
+    files.append(RemoteFile("image_feat.npy", "original", "", n_rows=40))
+    return Entry("a ring", "free", 40, tuple(files), "ring"), tmp_path
+
+
+def test_surrogates_are_made_labelled_and_kept(ring):
+    entry, folder = ring
+    get(entry, folder, features="surrogate", offline=True)
+    make_surrogates(entry, folder, width=16)
+    data = load(folder)
+    assert data.features["image"].shape == (40, 16)
+    cosines = np.sort(data.item_graphs["image"].cosine)
+    assert len(cosines) == 120
+    np.testing.assert_allclose(cosines[[0, 40, 80]], [0.3, 0.5, 1], rtol=1e-6)
+    assert data.provenance == catalogue.SURROGATE_FEATURES
+    before = (folder / "image_feat.npy").stat().st_mtime_ns
+    make_surrogates(entry, folder, width=16)
+    assert (folder / "image_feat.npy").stat().st_mtime_ns == before
+
+
+def test_surrogates_are_not_taken_for_originals_nor_mixed_with_them(ring):
+    entry, folder = ring
+    make_surrogates(entry, folder, width=16)
+    with pytest.raises(DataError, match="image_feat.npy: it is not the original but a surrogate"):
+        get(entry, folder)
+    np.save(folder / "image_feat.npy", np.ones((40, 16)))
+    with pytest.raises(DataError, match="image_feat.npy: it is there already and is no surrogate"):
+        make_surrogates(entry, folder, width=16)
+    assert load(folder).provenance == ""

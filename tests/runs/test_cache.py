@@ -1,13 +1,18 @@
-"""What is kept beside the runs is made once, comes back to the last bit, and says so when it is damaged."""
+"""Cached results are made once, come back to the last bit, and a damaged cache is named."""
 
-import importlib
+import json
 import math
+from pathlib import Path
 
 import pytest
 
+from seapkg.analysis.probes import PROBES_VERSION
 from seapkg.errors import SeapkgError
 from seapkg.runs import cache
+from seapkg.runs.run import Run
 from seapkg.runs.store import Store
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
 
 @pytest.fixture
@@ -66,10 +71,11 @@ def test_a_damaged_file_is_named(made, tmp_path, text):
         cache.once("things", {"a": 1}, made, store=Store(tmp_path))
 
 
-def test_a_digest_is_that_of_the_source(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    names = {"first_of_two": "x = 1\n", "second_of_two": "x = 2\n", "first_again": "x = 1\n"}
-    for name, source in names.items():
-        (tmp_path / f"{name}.py").write_text(source)
-    first, second, again = (cache.digest(importlib.import_module(name)) for name in names)
-    assert first == again != second and len(first) == 12
+def test_every_committed_probe_is_of_the_code_as_it_is(tmp_path):
+    """A changed `PROBES_VERSION` would lose probes whose models are not committed."""
+    committed = cache.every("probes", Store(tmp_path, reference=REFERENCE))
+    keys = [json.loads(key) for key in committed]
+    assert len(keys) >= 67 and {key["code"] for key in keys} == {PROBES_VERSION}
+    for name in {key["run"] for key in keys}:
+        run = Run(REFERENCE / name, complete=False)
+        assert {"code": PROBES_VERSION, "created": run.record["created"], "run": name} in keys

@@ -125,5 +125,11 @@ def test_option_fields_are_all_options_with_their_types_and_defaults(name):
     assert {"learning_rate", "max_epochs"} <= set(options)
     expected = {field.name for field in dataclasses.fields(MODELS[name].config_class)}
     assert expected <= set(options)
-    assert all(not isinstance(field.type, str) for field in options.values())
-    assert all(field.default is not dataclasses.MISSING for field in options.values())
+    assert all(option.meaning.endswith(".") for option in options.values())
+    defaults = dataclasses.asdict(TrainingConfig()) | dataclasses.asdict(
+        MODELS[name].config_class()
+    )
+    follows = {key for key, option in options.items() if option.default is None}
+    assert {key: option.default for key, option in options.items() if key not in follows} == {
+        key: value for key, value in defaults.items() if key not in follows
+    }

@@ -1,4 +1,6 @@
-"""Asking for a run: read where it is finished, trained where it is missing, refused where it cannot be."""
+"""Asking for a run: read where it is finished, trained where it is missing, refused where it cannot
+be.
+"""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

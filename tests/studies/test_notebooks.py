@@ -1,4 +1,6 @@
-"""Running notebooks: parameters checked first, a failure told with its cell and stopping no other, clean copies."""
+"""Running notebooks: parameters checked first, a failure told with its cell and stopping no
+other, clean copies.
+"""
 
 import ast
 import json
@@ -11,8 +13,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from seapkg.errors import RequestError
 from seapkg.studies import notebooks
-from seapkg.studies.notebook_files import clean, declared
-from seapkg.studies.profiles import PROFILES
+from seapkg.studies.notebook_files import declared
+from seapkg.studies.profiles import parameters as profile_parameters
 
 COMMITTED = Path(__file__).parents[2] / "notebooks"
 METADATA = {
@@ -44,7 +46,7 @@ def add(place, name, *sources, parameters="profile = 'smoke'"):
 
 def test_parameters_are_the_values_assigned_in_the_tagged_cell(place):
     source = (
-        "profile = 'smoke'   # which\nseeds = [\n    0,\n    1,\n]\nn: int = 3\nprint(x := 2)\n"
+        "profile = 'smoke'   # which\nseeds = [\n    0,\n    1,\n]\nn: int = 3\nprint(profile)\n"
     )
     assert declared(add(place, "00_a", "other = 1", parameters=source)) == {
         "profile": "smoke",
@@ -53,24 +55,31 @@ def test_parameters_are_the_values_assigned_in_the_tagged_cell(place):
     }
 
 
+def profile(place, name, text="{}"):
+    """Writes a profile of the workplace."""
+    folder = place / "notebooks" / "profiles"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text)
+
+
 def test_every_notebook_gets_the_profile_and_its_own_settings(place):
     add(place, "00_a")
     add(place, "01_b", parameters="profile = 'smoke'\nn = 1\noffline = False")
-    profiles = {"smoke": {"01_b": {"n": 5}}, "paper": {}}
-    first, second = notebooks.jobs("smoke", profiles=profiles, offline=True)
+    profile(place, "smoke", "01_b: {n: 5}")
+    profile(place, "paper")
+    first, second = notebooks.jobs("smoke", offline=True)
     assert first.parameters == {"profile": "smoke"}
     assert second.parameters == {"profile": "smoke", "n": 5, "offline": True}
-    assert [job.parameters for job in notebooks.jobs("paper", profiles=profiles)] == [
-        {"profile": "paper"}
-    ] * 2
+    assert [job.parameters for job in notebooks.jobs("paper")] == [{"profile": "paper"}] * 2
 
 
 def test_a_parameter_that_is_not_declared_is_refused_before_anything_runs(place):
     add(place, "00_a", parameters="profile = 'smoke'\nseeds = [0]")
+    profile(place, "smoke", "00_a: {seed: 1}")
     with pytest.raises(
         RequestError, match=r"00_a.ipynb declares no parameter 'seed' \(did you mean 'seeds'\?\)"
     ):
-        notebooks.jobs("smoke", profiles={"smoke": {"00_a": {"seed": 1}}})
+        notebooks.jobs("smoke")
 
 
 def test_a_notebook_without_parameters_is_refused(place):
@@ -101,7 +110,9 @@ def test_list_shows_notebooks_and_runs_none(place, capsys):
 
 @pytest.fixture
 def ran(place, capsys, monkeypatch):
-    """A place in which one notebook failed and two did not, with what was said; its installed kernel is broken."""
+    """A place in which one notebook failed and two did not, with what was said; its installed
+    kernel is broken.
+    """
     kernel = place / "jupyter" / "kernels" / "python3" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     kernel.write_text(
@@ -148,8 +159,31 @@ def test_a_failed_notebook_stops_no_other_and_is_told_with_cell_and_traceback(ra
         )
     last = nbformat.read(copies / "02_last.ipynb", 4)
     assert dict(last.metadata) == METADATA
-    assert [cell.execution_count for cell in last.cells if cell.cell_type == "code"] == [1, 2]
+    assert [cell.execution_count for cell in last.cells if cell.cell_type == "code"] == [1, 2, 3]
     assert last.cells[-1].outputs[0].data["text/plain"] == "42"
+
+
+@pytest.mark.notebook
+def test_workers_train_what_is_missing_first_and_outcomes_stay_in_order(place, capsys, monkeypatch):
+    trained = []
+    monkeypatch.setattr(notebooks, "sweep", lambda plans, *_, **__: trained.extend(plans) or [])
+    parameters = "profile = 'smoke'\ndatasets = ['synthetic']\nsystems = ['bpr']\nseeds = [0]"
+    add(place, "00_asks_nothing", "import os; print(os.environ['OMP_NUM_THREADS'])")
+    add(place, "04_main_table", "1 / 0", parameters=parameters)
+    add(place, "05_also_nothing", "2")
+    assert notebooks.main(["--workers", "2"]) == 1
+    assert [plan.spec.model for plan in trained] == ["bpr"]
+    out = capsys.readouterr().out.splitlines()[:3]
+    assert [line.split()[0] for line in out] == [
+        "00_asks_nothing",
+        "04_main_table",
+        "05_also_nothing",
+    ]
+    copies = place / "results" / "notebooks" / "smoke"
+    assert nbformat.read(copies / "00_asks_nothing.ipynb", 4).cells[-1].outputs[0].text == "1\n"
+    trained.clear()
+    notebooks.main(["--workers", "2", "--offline", "--only", "04_main_table"])
+    assert trained == []
 
 
 @pytest.mark.notebook
@@ -172,25 +206,12 @@ def test_writing_back_is_stable_and_needs_success(place):
     assert b'"4"' in first and bad.read_bytes() == untouched
     assert notebooks.main(["--write-back", "--only", "00_good"]) == 0
     assert good.read_bytes() == first
-    assert [cell.id for cell in nbformat.read(good, 4).cells] == ["title", "parameters", "cell-0"]
-
-
-def injected(source):
-    return new_code_cell(source, metadata={"tags": ["injected-parameters"]})
-
-
-def test_injected_parameters_are_kept_only_where_they_say_something_else(place):
-    original = nbformat.read(
-        add(place, "00_a", parameters="profile = 'smoke'  # which\nseeds = [0, 1]"), 4
-    )
-    for source, kept in [
-        ('# Parameters\nprofile = "smoke"\nseeds = [0,\n 1]', False),
-        ("profile = 'paper'", True),
-    ]:
-        executed = nbformat.from_dict(json.loads(nbformat.writes(original)))
-        executed.cells.insert(2, injected(source))
-        ids = [cell.id for cell in clean(executed, original).cells]
-        assert ("injected-parameters" in ids) == kept
+    assert [cell.id for cell in nbformat.read(good, 4).cells] == [
+        "title",
+        "parameters",
+        "injected-parameters",
+        "cell-0",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.ipynb")), ids=lambda path: path.stem)
@@ -200,12 +221,14 @@ def test_what_a_committed_notebook_shows_was_run_with_its_profiles_parameters(pa
     given = {
         line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body
     }
-    assert given == {"profile": "laptop"} | PROFILES["laptop"].get(path.stem, {})
+    assert given == {"profile": "laptop"} | profile_parameters("laptop").get(path.stem, {})
 
 
 def test_a_parameter_is_read_and_never_evaluated(place):
     path = add(place, "00_a", parameters="profile = 'smoke'\nseeds = list(range(3))")
-    with pytest.raises(RequestError, match="00_a.ipynb: a parameter .* is no literal"):
+    with pytest.raises(
+        RequestError, match="00_a.ipynb: the cell tagged `parameters` may only assign literals"
+    ):
         declared(path)
 
 

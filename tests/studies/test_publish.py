@@ -12,30 +12,30 @@ from seapkg.runs.store import Store
 from seapkg.studies.publish import (
     BEGIN,
     END,
-    drawn,
-    finished,
+    main_results,
     probes_of,
     real_costs,
     results_table,
+    runs_of,
+    runs_to_publish,
     with_table,
 )
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def reference_runs(tmp_path):
-    store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
-    return [run for name in KNOWN for run in finished(name, store)]
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path, reference=REPOSITORY / "results" / "reference")
 
 
-def test_the_table_in_the_readme_is_that_of_the_committed_runs(tmp_path):
+def test_the_table_in_the_readme_is_that_of_the_committed_runs(store):
     page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert with_table(page, results_table(reference_runs(tmp_path))) == page
+    assert with_table(page, results_table(main_results(store))) == page
 
 
-def test_every_committed_run_is_drawn_somewhere(tmp_path):
-    store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
-    used = reference_runs(tmp_path) + drawn(store, "laptop")
+def test_the_committed_runs_are_those_that_the_studies_of_laptop_ask_for(store):
+    used = runs_to_publish(store)
     committed = {
         path.parent.name for path in (REPOSITORY / "results" / "reference").glob("*/run.json")
     }
@@ -43,21 +43,19 @@ def test_every_committed_run_is_drawn_somewhere(tmp_path):
     assert {json.loads(of)["run"] for of in cache.every("probes", store)} <= committed
 
 
-def test_what_smoke_asks_for_is_not_committed(tmp_path):
-    store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
-    assert drawn(store, "laptop") and not drawn(store, "smoke")
+def test_what_smoke_asks_for_is_not_committed(store):
+    assert runs_of("laptop", store) and not runs_of("smoke", store)
 
 
-def test_probes_of_other_runs_are_not_exported(tmp_path):
-    store = Store(tmp_path, reference=REPOSITORY / "results" / "reference")
-    runs = reference_runs(tmp_path)[:3]
+def test_probes_of_other_runs_are_not_exported(store, tmp_path):
+    runs = runs_of("laptop", store)[:3]
     first, second, third = (json.dumps({"run": run.name}) for run in runs)
     cache.keep("probes", {of: [{"r2": 0.5}] for of in (first, second, third)}, tmp_path)
     assert set(probes_of(runs[:2], store)) == {first, second}
 
 
-def test_committed_runs_hold_no_path_of_a_machine(tmp_path):
-    for run in reference_runs(tmp_path):
+def test_committed_runs_hold_no_path_of_a_machine(store):
+    for run in runs_of("laptop", store):
         assert "/" not in run.record["data"]["source"]
 
 

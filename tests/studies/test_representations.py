@@ -6,11 +6,22 @@ from tiny import tiny
 
 import seapkg
 from seapkg.analysis import similarity
+from seapkg.data.catalogue import KNOWN
 from seapkg.errors import RequestError
-from seapkg.runs.run import STATE, Run
+from seapkg.runs.archive import STATE
+from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.studies import representations as module
-from seapkg.studies.representations import measures, part_studies, part_study, sample, t_sne
+from seapkg.studies.base import Arm, Cell, Results, Study
+from seapkg.studies.publish import _export
+from seapkg.studies.representations import (
+    measures,
+    measures_table,
+    part_studies,
+    part_study,
+    sample,
+    t_sne,
+)
 
 ACROSS = {"matched cosine", "unmatched cosine", "retrieval@10", "linear CKA", "HSIC", "silhouette"}
 FEW = {"max_epochs": 1, "embed_dim": 8, "n_neighbours": 3, "progress": False, "device": "cpu"}
@@ -73,20 +84,29 @@ def test_t_sne_gives_each_item_of_each_part_a_place():
     assert all(np.isfinite(place).all() for place in places.values())
 
 
-def test_a_study_is_made_once_and_read_from_then_on(run, data, monkeypatch):
+def results_of(data, *runs):
+    arm = Arm("SEA", "sea (released)")
+    study = Study("toy", (arm,), {"arrays": data}, [0], measures_table)
+    return Results(study, [Cell("arrays", arm, [], list(runs))])
+
+
+def test_parts_are_measured_once_and_beside_the_finished_run(run, data, monkeypatch):
+    files = sorted(path.name for path in run.folder.iterdir())
     made = part_study(run, data)
+    assert sorted(path.name for path in run.folder.iterdir()) == files
     assert set(made.sample) == {
         f"{m}/{kind}" for m in data.modalities for kind in ("generic", "unique", "aligned")
     }
-    monkeypatch.setattr(module, "restore", lambda *_: pytest.fail("it was made again"))
+    monkeypatch.setattr(module, "_parts_of", lambda *_: pytest.fail("measured again"))
     read = part_study(run)
     assert read.measures.equals(made.measures)
     assert all(np.array_equal(read.sample[name], made.sample[name]) for name in made.sample)
 
 
-def test_a_committed_summary_shows_the_study_it_was_given(run, data, tmp_path):
+def test_a_published_summary_holds_the_measures(run, data, tmp_path, monkeypatch):
     study = part_study(run, data)
-    Store(run.folder.parent).export([run], tmp_path / "reference")
+    monkeypatch.setattr("seapkg.runs.locations.reference_root", lambda: tmp_path / "reference")
+    _export([run], Store(run.folder.parent))
     summary = Run(tmp_path / "reference" / run.name, complete=False)
     assert not (summary.folder / STATE).exists()
     assert part_study(summary).measures.equals(study.measures)
@@ -95,8 +115,11 @@ def test_a_committed_summary_shows_the_study_it_was_given(run, data, tmp_path):
 def test_without_a_study_or_a_model_a_run_is_left_out(run, data, tmp_path):
     Store(run.folder.parent).export([run], tmp_path / "reference")
     summary = Run(tmp_path / "reference" / run.name, complete=False)
-    assert part_studies([summary], data) == {}
-    assert part_studies([run], None) == {}  # a model, but no data to run it on
-    assert list(part_studies([run, summary], data)) == [run]
+    assert part_studies(results_of(data, summary)) == {("arrays", "SEA"): {}}
+    known = KNOWN["baby"]  # a model, but no data to run it on
+    assert part_studies(results_of(known, run)) == {("arrays", "SEA"): {}}
+    assert list(part_studies(results_of(data, run, summary))["arrays", "SEA"]) == [run]
+    table = results_of(data, run).table()
+    assert set(table["model"]) == {"SEA"} and len(table) == len(part_study(run).measures)
     with pytest.raises(RequestError, match="committed summary"):
         part_study(summary, data)

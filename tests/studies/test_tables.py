@@ -1,4 +1,6 @@
-"""Runs as tables: means and intervals by hand, the paper's numbers beside the right systems, honest labels."""
+"""Runs as tables: means and intervals by hand, the paper's numbers beside the right systems,
+honest labels.
+"""
 
 import math
 
@@ -10,7 +12,8 @@ from tiny import tiny
 
 from seapkg.data.catalogue import KNOWN
 from seapkg.errors import RequestError
-from seapkg.studies import definitions, paper, tables
+from seapkg.studies import paper, tables
+from seapkg.studies.base import Arm, Cell, Results, Study
 
 PARTS = {"alignment": "solosim", "distancing": "club", "formulation": "paper"}
 
@@ -18,6 +21,18 @@ PARTS = {"alignment": "solosim", "distancing": "club", "formulation": "paper"}
 def runs_of(folder, *specs, values=None):
     store = fakes.store_of(folder, *specs, values=values)
     return [store.find(spec) for spec in specs]
+
+
+def labelled(runs, label=None):
+    """Pairs (label, run); the label is the model's name where none is given."""
+    return [(label or run.model, run) for run in runs]
+
+
+def results_of(groups, family=""):
+    """Results of one dataset; `groups`: label -> runs."""
+    arms = [Arm(label, "bpr", family=family) for label in groups]
+    study = Study("toy", tuple(arms), {"toy": KNOWN["baby"]}, [], tables.differences)
+    return Results(study, [Cell("toy", arm, [], groups[arm.label]) for arm in arms])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +55,8 @@ def published():
 )  # fmt: skip
 def test_a_run_is_compared_with_the_system_it_trained(tmp_path, model, config, name):
     (run,) = runs_of(tmp_path, fakes.spec(model, **config))
-    assert paper.published_name(run) == name
+    found = paper.published_name(run)
+    assert found == name or found.lower() == name.lower()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +78,7 @@ def test_the_papers_numbers(tmp_path, published, model, dataset, config, metric,
 def test_main_table_by_hand(tmp_path, published):
     specs = [fakes.spec(dataset="baby", seed=seed) for seed in range(3)]
     runs = runs_of(tmp_path, *specs, values=[0.1, 0.2, 0.3])
-    (row,) = tables.main_table(runs, published, metrics=["recall@20"]).to_dict("records")
+    (row,) = tables.main_table(labelled(runs), published, metrics=["recall@20"]).to_dict("records")
     assert row["mean"] == pytest.approx(0.2) and row["interval"] == pytest.approx(
         0.1 * 4.302652729911275 / math.sqrt(3)
     )
@@ -71,38 +87,21 @@ def test_main_table_by_hand(tmp_path, published):
 
 
 def test_one_seed_has_no_interval(tmp_path, published):
-    table = tables.main_table(runs_of(tmp_path, fakes.spec()), published)
+    table = tables.main_table(labelled(runs_of(tmp_path, fakes.spec())), published)
     assert table["interval"].isna().all() and (table["seeds"] == 1).all()
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_never_averaged(tmp_path, published):
-    specs = [
-        fakes.spec(seed=0),
-        fakes.spec(seed=1),
-        fakes.spec(seed=0, embed_dim=8),
-        fakes.spec(seed=0, precision="fast"),
-    ]
-    table = tables.main_table(runs_of(tmp_path, *specs), published, metrics=["recall@20"])
-    assert table["seeds"].tolist() == [2, 1, 1]
-    assert (
-        table["model"].is_unique
-        and "embed_dim=8" in table["model"][1]
-        and "precision=fast" in table["model"][2]
-    )
-
-
-def test_a_formulation_is_always_said(tmp_path, published):
-    specs = [
-        fakes.spec("sea", **PARTS),
-        fakes.spec("sea", **PARTS | {"formulation": "released"}),
-        fakes.spec("bpr"),
-    ]
-    table = tables.main_table(runs_of(tmp_path, *specs), published, metrics=["recall@20"])
-    assert table["model"].tolist() == ["sea (paper)", "sea (released)", "bpr"]
+    runs = runs_of(tmp_path, fakes.spec(), fakes.spec(embed_dim=8))
+    with pytest.raises(RequestError, match="one label and seed have two runs"):
+        tables.main_table(labelled(runs), published)
+    apart = labelled(runs[:1]) + labelled(runs[1:], "bpr, narrow")
+    table = tables.main_table(apart, published, metrics=["recall@20"])
+    assert table["model"].tolist() == ["bpr", "bpr, narrow"]
 
 
 def test_curves_are_tidy(tmp_path):
-    frame = tables.curves(runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1)))
+    frame = tables.curves(labelled(runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1))))
     assert list(frame) == ["run", "model", "seed", "epoch", "metric", "value"]
     one = frame[
         (frame["seed"] == 1) & (frame["epoch"] == 1) & (frame["metric"] == "valid/recall@20")
@@ -113,11 +112,11 @@ def test_curves_are_tidy(tmp_path):
 
 def test_by_seed_has_a_row_for_each_run_and_metric(tmp_path, published):
     runs = runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1), values=[0.1, 0.2])
-    frame = tables.by_seed(runs, published, metrics=["recall@20"])
+    frame = tables.by_seed(labelled(runs), published, metrics=["recall@20"])
     assert frame["value"].tolist() == [0.1, 0.2] and frame["run"].tolist() == [
         run.name for run in runs
     ]
-    assert tables.by_seed(runs, published, split="valid")["paper"].isna().all()
+    assert tables.by_seed(labelled(runs), published, split="valid")["paper"].isna().all()
 
 
 def test_compare_pairs_users_and_seeds_in_any_order(tmp_path):
@@ -151,16 +150,17 @@ def test_nothing_makes_empty_tables(published):
         assert len(table) == 0 and "model" in table
 
 
-def test_what_changes_cost_by_hand(tmp_path):
-    whole = runs_of(
-        tmp_path / "a", *(fakes.spec("sea", seed=s) for s in range(2)), values=[0.5, 0.4]
-    )
-    less = runs_of(
-        tmp_path / "b",
-        *(fakes.spec("sea", seed=s, n_layers=1) for s in range(2)),
-        values=[0.4, 0.2],
-    )
-    table = tables.costs_of_changes({"whole": whole, "less": less, "missing": []})
+def group(folder, values, first_seed=0, **config):
+    """Runs of SEA, one a value, with seeds from `first_seed` on."""
+    seeds = range(first_seed, first_seed + len(values))
+    specs = [fakes.spec("sea", seed=seed, **config) for seed in seeds]
+    return runs_of(folder, *specs, values=values)
+
+
+def test_differences_by_hand(tmp_path):
+    whole = group(tmp_path / "a", [0.5, 0.4])
+    less = group(tmp_path / "b", [0.4, 0.2], n_layers=1)
+    table = tables.differences(results_of({"whole": whole, "less": less, "missing": []}))
     (row,) = table.to_dict("records")
     by_user = np.mean([0.1, 0.2]) * (1 + 0.01 * np.arange(5))  # what a fake run's users have
     assert (row["dataset"], row["change"], row["seeds"], row["data"]) == (
@@ -169,112 +169,106 @@ def test_what_changes_cost_by_hand(tmp_path):
         2,
         "made up",
     )
-    assert row["mean"] == pytest.approx(0.3)
-    assert row["by_seed"] == pytest.approx([0.1, 0.2])
+    assert row["mean"] == pytest.approx(0.3) and row["by_seed"] == pytest.approx([0.1, 0.2])
     assert row["difference"] == pytest.approx(by_user.mean(), rel=1e-6)
     assert row["low, users"] < row["difference"] < row["high, users"]
     assert row["high, seeds"] - row["low, seeds"] > row["high, users"] - row["low, users"]
+    assert "system" not in table
 
 
-def test_what_changes_cost_pairs_only_shared_seeds(tmp_path):
-    whole = runs_of(tmp_path / "a", *(fakes.spec("sea", seed=s) for s in (0, 1)), values=[0.5, 0.4])
-    less = runs_of(
-        tmp_path / "b", *(fakes.spec("sea", seed=s, n_layers=1) for s in (1, 2)), values=[0.1, 0.9]
-    )
-    (row,) = tables.costs_of_changes({"whole": whole, "less": less}).to_dict("records")
+def test_differences_pair_only_shared_seeds(tmp_path):
+    whole = group(tmp_path / "a", [0.5, 0.4])
+    less = group(tmp_path / "b", [0.1, 0.9], first_seed=1, n_layers=1)
+    (row,) = tables.differences(results_of({"whole": whole, "less": less})).to_dict("records")
     assert row["by_seed"] == pytest.approx([0.3]) and row["mean"] == pytest.approx(0.1)
-    assert math.isnan(row["p, seeds"])
+    assert math.isnan(row["Holm's p, seeds"]) and row["verdict"] == "one seed"
 
 
-def cost_row(**changed):
-    row = dict.fromkeys(tables.COSTS_OF_CHANGES, 0.0)
-    return row | {"difference": 0.1, "seeds": 3, "p, users": 0.01, "p, seeds": 0.01} | changed
+def test_arms_choose_the_reference_and_the_order(tmp_path):
+    groups = {
+        label: group(tmp_path / label, [value], n_layers=number)
+        for number, (label, value) in enumerate({"a": 0.1, "b": 0.2, "c": 0.4}.items())
+    }
+    table = tables.differences(results_of(groups, family="vbpr"), ["c", "b", "a"])
+    assert table["change"].tolist() == ["b", "a"] and set(table["system"]) == {"vbpr"}
+    assert [values[0] for values in table["by_seed"]] == pytest.approx([0.2, 0.3])
+
+
+def test_all_rows_are_one_family_for_holm(tmp_path):
+    whole = group(tmp_path / "a", [0.5, 0.4, 0.45])
+    others = {
+        f"less {number}": group(tmp_path / str(number), values, n_layers=number)
+        for number, values in enumerate([[0.4, 0.31, 0.33], [0.49, 0.39, 0.43]])
+    }
+    alone = [
+        tables.differences(results_of({"whole": whole, label: runs}))
+        for label, runs in others.items()
+    ]
+    p_values = [table["Holm's p, seeds"].item() for table in alone]
+    together = tables.differences(results_of({"whole": whole, **others}))["Holm's p, seeds"]
+    smallest = min(p_values)
+    assert sorted(together) == pytest.approx(sorted([2 * smallest, max(2 * smallest, *p_values)]))
+
+
+def row_of(**changed):
+    row = dict.fromkeys(tables.DIFFERENCES, 0.0)
+    row |= {"difference": 0.1, "seeds": 3, "Holm's p, users": 0.01, "Holm's p, seeds": 0.01}
+    return row | {"dataset": "toy", "change": "w/o Alignment", "data": "made up"} | changed
+
+
+def table_of(**changed):
+    ends = {"low, users": -0.05, "high, users": 0.25, "low, seeds": 0.05, "high, seeds": 0.15}
+    row = row_of(**({"by_seed": [0.1] * 3} | ends | changed))
+    return pd.DataFrame([row | {"verdict": tables._verdict(row)}])
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "verdict"),
     [
-        ({"seeds": 1, "p, seeds": math.nan}, "one seed"),
-        ({"p, seeds": 0.2}, "nothing measurable"),
-        ({"p, users": 0.2}, "nothing measurable"),
-        ({}, "a loss"),
-        ({"difference": -0.1}, "a gain"),
+        ({"seeds": 1, "Holm's p, seeds": math.nan}, "one seed"),
+        ({"Holm's p, seeds": 0.2}, "not shown"),
+        ({"Holm's p, users": 0.2}, "not shown"),
+        ({}, "loss"),
+        ({"difference": -0.1}, "gain"),
     ],
 )
-def test_a_verdict_needs_both_users_and_seeds(changed, said):
-    (row,) = tables.judged([pd.DataFrame([cost_row(**changed)])]).to_dict("records")
-    assert said in row["verdict"]
+def test_a_verdict_needs_both_users_and_seeds(changed, verdict):
+    assert tables._verdict(row_of(**changed)) == verdict and verdict in tables.WORDS
 
 
-def test_all_tables_judged_together_are_one_family_for_holm():
-    first = pd.DataFrame([cost_row(**{"p, users": 0.02, "p, seeds": math.nan, "seeds": 1})])
-    second = pd.DataFrame(
-        [cost_row(**{"p, users": 0.01}), cost_row(**{"p, users": 0.03, "p, seeds": 0.04})]
-    )
-    table = tables.judged([first, pd.DataFrame(columns=tables.COSTS_OF_CHANGES), second])
-    assert table["Holm's p, users"].tolist() == pytest.approx([0.04, 0.03, 0.04])
-    assert table["Holm's p, seeds"].tolist() == pytest.approx([math.nan, 0.02, 0.04], nan_ok=True)
-    assert table["difference"].dtype == float and "p, users" not in table
-    assert [row[:7] for row in table["verdict"]] == ["cannot ", "a loss,", "a loss,"]
-
-
-def test_nothing_to_judge_is_an_empty_table_with_a_verdict_column():
-    table = tables.judged([])
-    assert len(table) == 0 and "verdict" in table and "Holm's p, users" in table
-
-
-def judged_row(**changed):
-    ends = {"low, users": -0.05, "high, users": 0.25, "low, seeds": 0.05, "high, seeds": 0.15}
-    words = {
-        "dataset": "toy",
-        "change": "w/o Alignment",
-        "data": "made up",
-        "by_seed": [0.1, 0.1, 0.1],
-    }
-    return tables.judged([pd.DataFrame([cost_row(**(ends | words | changed))])])
-
-
-def test_costs_for_the_eye_have_intervals_and_p_values_in_words():
-    (row,) = tables.readable(judged_row(**{"p, seeds": 1e-9}), "SEA minus").to_dict("records")
-    assert (row["change"], row["SEA minus"], row["seeds"], row["data"]) == (
-        "w/o Alignment",
-        0.1,
-        3,
-        "made up",
-    )
+def test_differences_to_be_read_have_intervals_p_values_and_verdicts_in_words():
+    table = table_of(**{"Holm's p, seeds": 1e-9})
+    (row,) = tables.readable(table, "SEA minus", {"loss": "SEA ahead"}).to_dict("records")
+    assert (row["change"], row["SEA minus"], row["seeds"]) == ("w/o Alignment", 0.1, 3)
     assert (row["over users"], row["p, users"]) == ("[-0.0500, +0.2500]", "0.0100")
     assert (row["over seeds"], row["p, seeds"]) == ("[+0.0500, +0.1500]", "<.0001")
-    assert row["verdict"].startswith("a loss") and "system" not in row
+    assert row["verdict"] == "SEA ahead" and row["data"] == "made up" and "system" not in row
 
 
-def test_costs_in_words_and_for_one_seed_without_its_interval():
-    assert tables.in_words(judged_row()) == [
+def test_differences_in_words_and_for_one_seed_without_its_interval():
+    assert tables.in_words(table_of()) == [
         "- **toy**, w/o Alignment: costs +0.1000, over users [-0.0500, +0.2500], over seeds [+0.0500, +0.1500], "
         "3 seeds: a loss, over users and over seeds."
     ]
-    alone = {"seeds": 1} | dict.fromkeys(("p, seeds", "low, seeds", "high, seeds"), math.nan)
-    (said,) = tables.in_words(judged_row(**alone).assign(system="vbpr", change="+ SEA"))
-    assert (
-        said.startswith("- **toy**, vbpr + SEA: costs")
-        and "over seeds" not in said
-        and "]: cannot" in said
-    )
-    (row,) = tables.readable(judged_row(**alone)).to_dict("records")
+    nothing = dict.fromkeys(("Holm's p, seeds", "low, seeds", "high, seeds"), math.nan)
+    alone = table_of(seeds=1, **nothing)
+    (sentence,) = tables.in_words(alone.assign(system="vbpr", change="+ SEA"))
+    assert sentence.startswith("- **toy**, vbpr + SEA: costs") and "over seeds" not in sentence
+    assert sentence.endswith("one seed, which cannot tell.")
+    (row,) = tables.readable(alone).to_dict("records")
     assert row["over seeds"] == row["p, seeds"] == ""
 
 
-def test_what_was_lost_turned_round_is_what_was_gained():
-    (row,) = tables.as_gains(judged_row(by_seed=[0.1, -0.2, 0.3])).to_dict("records")
+def test_gains_are_losses_with_the_other_sign():
+    (row,) = tables.as_gains(table_of(by_seed=[0.1, -0.2, 0.3])).to_dict("records")
     assert (row["difference"], row["low, users"], row["high, users"]) == (-0.1, -0.25, 0.05)
-    assert (row["low, seeds"], row["high, seeds"], row["by_seed"]) == (
-        -0.15,
-        -0.05,
-        [-0.1, 0.2, -0.3],
-    )
+    assert (row["low, seeds"], row["high, seeds"]) == (-0.15, -0.05)
+    assert row["by_seed"] == [-0.1, 0.2, -0.3]
 
 
 def test_without_a_comparison_there_is_nothing_to_read_or_say():
-    nothing = tables.judged([])
+    nothing = tables.differences(results_of({"whole": [], "less": []}))
+    assert len(nothing) == 0 and list(nothing) == [*tables.DIFFERENCES, "verdict"]
     assert tables.in_words(nothing) == [] and len(tables.readable(tables.as_gains(nothing))) == 0
 
 
@@ -288,7 +282,7 @@ def test_the_main_table_says_where_a_mean_lies_beside_the_papers_number(
 ):
     specs = [fakes.spec("bpr", dataset="baby", seed=seed) for seed in range(len(values))]
     table = tables.main_table(
-        runs_of(tmp_path, *specs, values=values), published, metrics=["recall@20"]
+        labelled(runs_of(tmp_path, *specs, values=values)), published, metrics=["recall@20"]
     )
     assert table["verdict"].tolist() == [verdict]
 
@@ -298,7 +292,9 @@ def test_systems_without_a_run_are_named_beside_the_papers_number(tmp_path, publ
     runs = runs_of(
         tmp_path, fakes.spec("bpr", dataset="baby"), clean, fakes.spec("bpr", dataset="toy")
     )
-    table = tables.main_table(runs, published, metrics=["recall@20"])
+    names = ["bpr", "rearm (clean)", "bpr"]
+    pairs = list(zip(names, runs, strict=True))
+    table = tables.main_table(pairs, published, metrics=["recall@20"])
     systems = ["bpr", "sea (released)", "rearm (clean)"]
     full = tables.with_not_run(table, systems, published, metrics=["recall@20"])
     missing = full[full["verdict"] == "not run"].set_index(["dataset", "model"])["paper"]
@@ -311,13 +307,6 @@ def test_systems_without_a_run_are_named_beside_the_papers_number(tmp_path, publ
     assert full["dataset"].tolist() == sorted(
         full["dataset"], key=list(dict.fromkeys(full["dataset"])).index
     )
-
-
-def test_every_system_of_the_main_table_is_labelled_as_it_is_asked_for(tmp_path):
-    data = tiny("image", "text")
-    specs = [definitions.plans(data, [system], [0])[0].spec for system in definitions.SYSTEMS]
-    labels = tables.group_labels(runs_of(tmp_path, *specs))
-    assert list(labels.values()) == list(definitions.SYSTEMS)
 
 
 def test_sizes_are_counted_and_set_beside_the_papers():

@@ -1,6 +1,7 @@
 """Full-ranking metrics against ir_measures, a brute-force loop and numbers by hand."""
 
 import math
+from types import SimpleNamespace
 
 import ir_measures
 import numpy as np
@@ -10,7 +11,7 @@ from ir_measures import R, nDCG
 from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
-from seapkg.errors import RequestError
+from seapkg.errors import DataError, RequestError
 from seapkg.kernels.top_k import top_columns
 from seapkg.models import build
 from seapkg.training.evaluate import METRICS, Ranking, evaluate, ranking_metrics
@@ -273,3 +274,39 @@ def test_equal_recalls_of_other_users_have_equal_means():
         )
     assert means[0]["recall@20"] == pytest.approx(1 / 3, abs=1e-15)
     assert means[1]["recall@20"] == pytest.approx(1 / 3, abs=1e-15)
+
+
+# Users without a training pair
+
+
+def without_training_pairs_of(user, dataset):
+    """The dataset's arrays without the training pairs of one user."""
+    return SimpleNamespace(
+        n_users=dataset.n_users,
+        n_items=dataset.n_items,
+        train=dataset.train[dataset.train[:, 0] != user],
+        valid=dataset.valid,
+        test=dataset.test,
+    )
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_user_without_a_training_pair_is_left_out_of_evaluation(split):
+    whole = tiny()
+    cold = without_training_pairs_of(4, whole)
+    scores = torch.rand(12, 16, generator=torch.Generator().manual_seed(0))
+    everybody, others = (
+        Ranking(data, split).metrics(lambda users: scores[users].clone()) for data in (whole, cold)
+    )
+    kept = everybody.users != 4
+    assert others.users.tolist() == everybody.users[kept].tolist()
+    for name, values in others.per_user.items():
+        assert np.array_equal(values, everybody.per_user[name][kept])
+
+
+def test_a_split_whose_users_have_no_training_pair_is_an_error():
+    data = tiny()
+    only = SimpleNamespace(**{**vars(without_training_pairs_of(-1, data)), "test": data.test[:1]})
+    only.train = only.train[only.train[:, 0] != only.test[0, 0]]
+    with pytest.raises(DataError, match="no user of the test split has a training pair"):
+        Ranking(only, "test")

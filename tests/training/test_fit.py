@@ -31,7 +31,7 @@ class Fake(Recommender):
         self.losses_of = losses_of or (lambda fake, users: {"bpr": fake.weight.sum() * 0.1})
         self.batches, self.drawn = [], []
 
-    def begin_epoch(self, generator):
+    def begin_epoch(self, generator, epoch=0):
         self.epochs_begun += 1
         self.drawn.append(torch.rand(4, generator=generator))
 
@@ -286,6 +286,33 @@ def test_a_loss_that_is_not_finite_stops_training_and_names_term_and_epoch(value
         train(Fake(losses), max_epochs=9)
 
 
+def broken_term(name, model=None):
+    """What the error says where the term `name` is not a number in the first batch."""
+    model = model or Fake()
+    model.losses_of = lambda fake, users: {name: fake.weight.sum() * torch.nan}
+    with pytest.raises(TrainingFault) as caught:
+        fit(model, DATASET, TrainingConfig(), device="cpu", progress=False)
+    return str(caught.value)
+
+
+def test_a_temperature_is_named_only_where_a_term_divides_by_it():
+    assert broken_term("alignment").endswith("lower learning_rate, or raise temperature")
+    assert broken_term("contrast").endswith("lower learning_rate, or raise temperature")
+    assert broken_term("bpr").endswith("lower learning_rate")
+
+
+def test_huge_features_are_named_where_they_are_the_cause():
+    features = {**DATASET.features, "text": DATASET.features["text"] * 4e18}
+    splits = DATASET.train, DATASET.valid, DATASET.test
+    dataset = DATASET.from_arrays(*splits, n_items=16, features=features)
+    model = build("vbpr", dataset, small("vbpr", regularisation=1e3), seed=0)
+    with pytest.raises(
+        TrainingFault, match="features of text reach [0-9]e.1[89].*scale them"
+    ) as caught:
+        fit(model, dataset, TrainingConfig(max_epochs=30), device="cpu", progress=False)
+    assert "temperature" not in str(caught.value)
+
+
 def test_a_gradient_that_breaks_the_parameters_in_the_last_step_is_no_result():
     """sqrt(0) is finite, its gradient is not: after the only step of the only epoch the weight is NaN."""
     model = Fake(lambda fake, users: {"root": (fake.weight * 0).sqrt().sum()})
@@ -373,10 +400,21 @@ def test_the_global_generators_are_left_as_they_were(name):
     assert np.array_equal(np.random.get_state()[1], numpy_before)
 
 
-def test_progress_goes_to_stderr_alone_with_epoch_loss_and_valid_recall(capsys):
+def test_without_a_terminal_progress_is_a_line_an_epoch_on_stderr(capsys):
     train(Fake(), progress=True)
     out, err = capsys.readouterr()
-    assert out == ""
+    lines = err.splitlines()
+    assert out == "" and len(lines) == 3 and "\r" not in err
+    for epoch, line in enumerate(lines):
+        assert line.startswith(f"epoch {epoch}: loss ") and line.count("R@20") == 1
+    assert "valid R@20" in lines[2] and ", best " in lines[2]
+
+
+def test_on_a_terminal_progress_is_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    train(Fake(), progress=True)
+    out, err = capsys.readouterr()
+    assert out == "" and "\r" in err
     assert all(word in err for word in ("epoch 2", "loss", "valid R@20", "best"))
 
 

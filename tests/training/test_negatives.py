@@ -1,5 +1,7 @@
 """The negative sampler against the rule it must follow, and its law."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from scipy import stats
 from tiny import tiny
 
 from seapkg.errors import DataError
-from seapkg.training.config import NEGATIVES
 from seapkg.training.negatives import NegativeSampler
+
+NEGATIVES = ("train_items", "all_items", "never_held_out")
 
 
 def sampler(dataset) -> NegativeSampler:
@@ -104,3 +107,24 @@ def test_the_three_kinds_of_negatives_differ_in_what_they_draw_from_and_what_the
         assert drawn["all_items"][user] == set(range(40)) - train
         assert drawn["train_items"][user] == set(dataset.train_items.tolist()) - train
         assert drawn["never_held_out"][user] == set(range(40)) - train - held_out
+
+
+def test_data_with_a_single_training_item_is_an_error_that_blames_no_user():
+    with pytest.raises(DataError, match="single item") as caught:
+        NegativeSampler(torch.tensor([[0, 3], [1, 3], [2, 3]]), 5)
+    assert "remove the user" not in str(caught.value)
+
+
+def test_a_user_without_training_pairs_is_no_obstacle():
+    """User 2 has every item held out and none in training; nobody draws a negative for it."""
+    data = SimpleNamespace(
+        n_users=3,
+        n_items=4,
+        train=np.array([[0, 0], [1, 1]]),
+        valid=np.array([[2, 0], [2, 1]]),
+        test=np.array([[2, 2], [2, 3]]),
+    )
+    for kind in NEGATIVES:
+        made = NegativeSampler.of(data, kind, torch.device("cpu"))
+        drawn = made.draw(torch.tensor([0, 1] * 20), torch.Generator().manual_seed(0))
+        assert (drawn != torch.tensor([0, 1] * 20)).all()

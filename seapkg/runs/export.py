@@ -1,0 +1,55 @@
+"""Writes what a trained model knows for other programs: vectors as .npz, recommendations as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seapkg.data import Dataset
+from seapkg.files import replacing
+from seapkg.models import Recommender
+from seapkg.runs.archive import STATE
+from seapkg.runs.recommend import dataset_of, restore, top_items
+from seapkg.runs.run import Run
+
+
+def export(run: Run, folder: Path, k: int = 20, data: Dataset | None = None) -> list[Path]:
+    """Writes `RUN-vectors.npz` and `RUN-top-K.csv` into `folder`. Returns their paths.
+
+    The vectors are "users" float32 [n_users, dim] and "items" float32 [n_items, dim], whose dot
+    products are the scores. A model with another score has no vectors, only the table, whose
+    columns are user, rank, item, score; training items are left out.
+
+    Args:
+        k: how many items each user gets.
+        data: the run's dataset; read again from its source where not given.
+
+    Raises:
+        RequestError: where the run is a committed summary without its model.
+    """
+    run.require(STATE)
+    dataset = dataset_of(run, data)
+    model = restore(run, dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    if type(model).scorer is Recommender.scorer:
+        paths.append(folder / f"{run.name}-vectors.npz")
+        _write_vectors(paths[-1], model)
+    paths.append(folder / f"{run.name}-top-{k}.csv")
+    _write_lists(paths[-1], model, dataset, k)
+    return paths
+
+
+@torch.no_grad()
+def _write_vectors(path: Path, model: Recommender) -> None:
+    users, items = model.embed()  # [n_users, dim], [n_items, dim]
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, users=users.numpy(), items=items.numpy())
+
+
+def _write_lists(path: Path, model: Recommender, dataset: Dataset, k: int) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for number, table in enumerate(top_items(model, dataset, k)):
+            table.to_csv(stream, index=False, header=number == 0, lineterminator="\n")

@@ -1,0 +1,27 @@
+"""The main table (SEA Table 2): every system with the options that were chosen on the validation
+split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from seapkg.runs.tuned import tuned
+from seapkg.studies import tables
+from seapkg.studies.base import Arm, Datasets, Seeds, Study, declares, rows
+
+
+@declares("main_table")
+def main_table(
+    datasets: Datasets,
+    systems: Iterable[str] | None = None,
+    seeds: Seeds = (0, 1, 2),
+    max_epochs: int | None = None,
+) -> Study:
+    """Each system on each dataset.
+
+    Args:
+        systems: rows such as "lightgcn" and "sea (released)"; None takes all, oldest first.
+    """
+    arms = tuple(Arm(label, label) for label in systems or rows())
+    return Study("main_table", arms, datasets, seeds, tables.main_table, max_epochs, base=tuned)

@@ -1,0 +1,67 @@
+"""REARM: its parts, its rivals, and what its published sampler of negatives gains by leaking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from seapkg.studies import tables
+from seapkg.studies.base import Arm, Datasets, Results, Seeds, Study, arms_of, declares
+
+PARTS = {
+    "REARM": {},
+    "w/o contrast": {"contrast_weight": 0.0},
+    "w/o decorrelation": {"difference_weight": 0.0},
+    "w/o meta-network": {"meta_network": False},
+    # The residual connections and layer norms of attention stay here ...
+    "w/o attention": {"self_dropout": 1.0, "cross_dropout": 1.0},
+    # ... and go here.
+    "w/o attention and its norms": {"attention": False},
+    "w/o user graph": {"n_user_layers": 0},
+    "w/o item graph": {"n_item_layers": 0},
+    "w/o co-occurrence": {"user_co_weight": 0.0, "item_co_weight": 0.0},
+}
+#: Where negatives come from; the last excludes held-out items, so it leaks them.
+SAMPLERS = {
+    "items seen in training": {},
+    "all items": {"negatives": "all_items"},
+    "all items, never held-out ones": {"negatives": "never_held_out"},
+}
+
+
+@declares("rearm")
+def rearm_parts(
+    datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None
+) -> Study:
+    """REARM, and REARM without each part in turn."""
+    arms = arms_of("rearm (clean)", PARTS)
+    return Study("rearm_parts", arms, datasets, seeds, tables.differences, max_epochs)
+
+
+@declares("rearm")
+def rearm_rivals(
+    compared_on: Datasets,
+    compared: Iterable[str] = ("rearm (clean)", "sea (released)"),
+    seeds: Seeds = (0, 1, 2),
+    max_epochs: int | None = None,
+) -> Study:
+    """The first of the systems against the others."""
+    arms = tuple(Arm(label, label) for label in compared)
+    return Study("rearm_rivals", arms, compared_on, seeds, tables.differences, max_epochs)
+
+
+@declares("rearm")
+def rearm_leak(
+    datasets: Datasets,
+    compared: Iterable[str] = ("rearm (clean)", "sea (released)"),
+    seeds: Seeds = (0, 1, 2),
+    max_epochs: int | None = None,
+) -> Study:
+    """Each system with three samplers of negatives; each system is a family."""
+    arms = tuple(arm for label in compared for arm in arms_of(label, SAMPLERS, family=label))
+    return Study("rearm_leak", arms, datasets, seeds, _gains, max_epochs)
+
+
+def _gains(results: Results) -> pd.DataFrame:
+    return tables.as_gains(tables.differences(results))

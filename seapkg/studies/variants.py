@@ -1,0 +1,35 @@
+"""The variants SEAa to SEAd (SEA Tables 4 and 5): what they buy, and what is timed of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seapkg.studies import tables
+from seapkg.studies.base import Datasets, Seeds, Study, arms_of, declares, find_row, pinned
+
+CHANGES = {
+    "SEAa": {"variant": "a"},
+    "SEAb": {"variant": "b"},
+    "SEAc": {"variant": "c"},
+    "SEAd": {"variant": "d"},
+}
+
+
+@declares("variants_and_cost")
+def variants(
+    datasets: Datasets,
+    system: str = "sea (released)",
+    seeds: Seeds = (0, 1, 2),
+    max_epochs: int | None = None,
+) -> Study:
+    """The four ways to align and to distance; SEAa is the reference."""
+    arms = arms_of(system, CHANGES)
+    return Study("variants", arms, datasets, seeds, tables.differences, max_epochs)
+
+
+def timed(dataset: str, row: str, change: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The training that is timed: model and options of a changed row, with batches of 2048 like
+    all others.
+    """
+    system, options = find_row(row)
+    return system.name, {**options, **pinned(dataset, row), **change, "batch_size": 2048}
