@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from seapkg.club import GaussianConditional
-from seapkg.kernels.club_fit import ConditionalFit
 from seapkg.errors import RequestError
+from seapkg.kernels.club_fit import ConditionalFit
 
 #: In the key of cached results; raised where a change of this code changes them.
 BOUNDS_VERSION = 1

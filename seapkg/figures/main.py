@@ -64,7 +64,7 @@ def main_table_points(frame: pd.DataFrame, split: str = "test") -> Figure:
     if frame.empty:
         return no_runs_yet()
     metrics, datasets = frame["metric"].unique(), frame["dataset"].unique()
-    models = list(frame["model"].unique())
+    models = _models_in_order(frame)
     width = 0.8 + 2.4 * len(datasets)
     height = 0.5 + len(metrics) * (0.5 + 0.2 * len(models))
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -112,6 +112,13 @@ def _curve_panel(
         best = rows[rows["epoch"] == best_epochs[run]]
         axes.plot(best["epoch"], best["value"], color=colour, marker=marker, linestyle="none")
         axes.plot([], [], color=colour, marker=marker, linestyle=line, label=model)
+
+
+def _models_in_order(frame: pd.DataFrame) -> list[str]:
+    """All models, in the order of the dataset that has most of them."""
+    by_dataset = frame.groupby("dataset")["model"].unique()
+    longest = max(by_dataset, key=len)
+    return list(dict.fromkeys([*longest, *frame["model"]]))
 
 
 def _points_panel(axes: Axes, frame: pd.DataFrame, models: list[str]) -> None:

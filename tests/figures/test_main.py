@@ -139,5 +139,5 @@ def test_panels_name_metric_cut_off_split_dataset_and_every_system():
     assert [axes.get_title() for axes in figure.axes[:2]] == ["baby", "toy"]
     labels = [figure.axes[0].get_xlabel(), figure.axes[2].get_xlabel()]
     assert labels == ["Recall@20, test", "NDCG@20, test"]
-    rows = {label.get_text() for label in figure.axes[0].get_yticklabels()}
-    assert rows == {"sea (paper)", "bpr"}
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["sea (paper)", "bpr"]
