@@ -36,20 +36,11 @@ def export(run: Run, folder: Path, k: int = 20, data: Dataset | None = None) -> 
     paths = []
     if type(model).scorer is Recommender.scorer:
         paths.append(folder / f"{run.name}-vectors.npz")
-        _write_vectors(paths[-1], model)
+        with torch.no_grad(), replacing(paths[-1]) as temporary, temporary.open("wb") as stream:
+            users, items = model.embed()  # [n_users, dim], [n_items, dim]
+            np.savez(stream, users=users.numpy(), items=items.numpy())
     paths.append(folder / f"{run.name}-top-{k}.csv")
-    _write_lists(paths[-1], model, dataset, k)
-    return paths
-
-
-@torch.no_grad()
-def _write_vectors(path: Path, model: Recommender) -> None:
-    users, items = model.embed()  # [n_users, dim], [n_items, dim]
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, users=users.numpy(), items=items.numpy())
-
-
-def _write_lists(path: Path, model: Recommender, dataset: Dataset, k: int) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with replacing(paths[-1]) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for number, table in enumerate(top_items(model, dataset, k)):
             table.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
+    return paths

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from seapkg.models import build
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan
 from seapkg.training import Ranking
+from seapkg.training.batches import Batches
 
 linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the limits and /proc are Linux's"
@@ -68,9 +68,7 @@ def test_a_run_that_cannot_be_written_goes_on_from_its_checkpoint(tmp_path, monk
         with pytest.raises(SeapkgError, match="No space left on device"):
             carry_out(planned, store, device="cpu", progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            import_module("seapkg.training.fit"), "_train_epoch", full
-        )  # nothing is left to train
+        patch.setattr(Batches, "epoch", full)  # nothing is left to train
         assert carry_out(planned, store, device="cpu", progress=False).record["epochs"] == 3
 
 
