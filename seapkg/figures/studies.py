@@ -52,7 +52,7 @@ def gain_panels(costs: pd.DataFrame, metric: str = "recall@20") -> Figure:
     rows could not be told apart.
 
     Args:
-        costs: what `tables.costs_of_changes` returns, a positive difference being a loss; columns
+        costs: what `tables.differences` returns, a positive difference being a loss; columns
             `dataset, change, difference, by_seed`, and "low, users" to "high, seeds".
         metric: the metric of the differences.
     """

@@ -97,7 +97,7 @@ def results_table(results: Results, metrics: tuple[str, ...] = METRICS) -> str:
     for (dataset, label), rows in table.groupby(["dataset", "model"], sort=False):
         cells = [cell for row in rows.to_dict("records") for cell in _cells(row)]
         lines.append([dataset, label, str(rows["seeds"].iloc[0]), *cells])
-    notes = [f"- `{name}`: {known.provenance}." for name, known in KNOWN.items()]
+    notes = [f"- `{name}`: {KNOWN[name].provenance}." for name in results.study.data]
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes])
 
 

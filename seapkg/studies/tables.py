@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from seapkg.analysis.statistics import Difference, Interval, holm, mean_interval, paired_difference
+from seapkg.analysis.statistics import Interval, holm, mean_interval, paired_difference
 from seapkg.data import Dataset
 from seapkg.data.catalogue import Known
 from seapkg.errors import RequestError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Labelled = Iterable[tuple[str, Run]]
 
+BY = ["dataset", "model", "metric"]
 BY_SEED = ["dataset", "model", "metric", "seed", "value", "paper", "run", "provenance"]
 MAIN = ["dataset", "model", "metric", "mean", "interval", "seeds", "paper", "verdict", "data"]
 SIZES = ["dataset", "users", "items", "interactions", "sparsity, %", "the paper's", "data"]
@@ -67,20 +68,15 @@ def curves(runs: Labelled) -> pd.DataFrame:
 
 
 def by_seed(
-    runs: Labelled,
-    paper: pd.DataFrame | None = None,
-    *,
-    metrics: Sequence[str] = METRICS,
-    split: str = "test",
+    runs: Labelled, *, metrics: Sequence[str] = METRICS, split: str = "test"
 ) -> pd.DataFrame:
     """A row a run and metric, with the columns `BY_SEED`.
 
     Args:
         runs: pairs (label, run); the label becomes the column `model`.
-        paper: the table of `paper_numbers()`, read where it is not given; compared with the test
-            split alone.
+        split: the paper's numbers are of the test split, and nan beside another.
     """
-    paper = paper_numbers() if paper is None else paper
+    paper = paper_numbers()
     rows = []
     for label, run in runs:
         for metric in metrics:
@@ -100,9 +96,7 @@ def by_seed(
     return pd.DataFrame(rows, columns=BY_SEED)
 
 
-def main_table(
-    runs: Labelled, paper: pd.DataFrame | None = None, *, metrics: Sequence[str] = METRICS
-) -> pd.DataFrame:
+def main_table(runs: Labelled, *, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
     """A row a dataset, model and metric, with the columns `MAIN`.
 
     `interval` is the half width of the 95 % interval of the mean over seeds, nan for a single seed.
@@ -112,14 +106,13 @@ def main_table(
     Raises:
         RequestError: where one label has two runs of a seed, which must not be averaged.
     """
-    tidy = by_seed(runs, paper, metrics=metrics)
-    by = ["dataset", "model", "metric"]
-    twice = tidy[tidy.duplicated([*by, "seed"])]
+    tidy = by_seed(runs, metrics=metrics)
+    twice = tidy[tidy.duplicated([*BY, "seed"])]
     if len(twice):
         names = ", ".join(twice["run"].unique())
         raise RequestError(f"one label and seed have two runs ({names}): give each its own label")
     rows = []
-    for (dataset, model, metric), group in tidy.groupby(by, sort=False):
+    for (dataset, model, metric), group in tidy.groupby(BY, sort=False):
         interval = mean_interval(group["value"])
         published = group["paper"].iloc[0]
         rows.append(
@@ -139,40 +132,25 @@ def main_table(
 
 
 def with_not_run(
-    table: pd.DataFrame,
-    systems: Iterable[str],
-    paper: pd.DataFrame | None = None,
-    *,
-    metrics: Sequence[str] = METRICS,
+    table: pd.DataFrame, systems: Iterable[str], *, metrics: Sequence[str] = METRICS
 ) -> pd.DataFrame:
     """`main_table` with rows for what was not run, on its datasets and on the paper's.
 
     Args:
         systems: rows of the main table, such as "bpr" and "sea (released)". One without a run gets
-            the paper's number
-            and the verdict "not run".
+            the paper's number and the verdict "not run".
     """
-    paper = paper_numbers() if paper is None else paper
+    paper = paper_numbers()
     published = paper.set_index(["dataset", "system", "metric"])["paper"]
-    there = set(zip(table["dataset"], table["model"], strict=True))
     datasets = list(dict.fromkeys([*table["dataset"], *paper["dataset"]]))
-    rows = [
-        {
-            "dataset": dataset,
-            "model": label,
-            "metric": metric,
-            "seeds": 0,
-            "paper": published.get((dataset, find_row(label)[0].paper.lower(), metric), np.nan),
-            "verdict": "not run",
-            "data": "",
-        }
-        for dataset in datasets
-        for label in systems
-        for metric in metrics
-        if (dataset, label) not in there
-    ]
-    parts = [part for part in (table, pd.DataFrame(rows, columns=MAIN)) if len(part)]
-    whole = pd.concat(parts, ignore_index=True) if parts else table
+    wanted = pd.MultiIndex.from_product([datasets, systems, metrics], names=BY)
+    absent = wanted.difference(pd.MultiIndex.from_frame(table[BY]), sort=False)
+    rows = absent.to_frame(index=False).assign(seeds=0, verdict="not run", data="")
+    systems_of = rows["model"].map(lambda label: find_row(label)[0].paper.lower())
+    keys = zip(rows["dataset"], systems_of, rows["metric"], strict=True)
+    rows["paper"] = [published.get(key, np.nan) for key in keys]
+    parts = [part for part in (table, rows) if len(part)] or [table]
+    whole = pd.concat(parts, ignore_index=True)[MAIN]
     places = whole["dataset"].map(datasets.index)
     return whole.loc[places.argsort(kind="stable")].reset_index(drop=True)
 
@@ -187,30 +165,6 @@ def sizes(datasets: Iterable[Dataset | Known]) -> pd.DataFrame:
         words = _sizes_in_words(counts, published.get(data.name))
         rows.append((data.name, *counts, round(sparsity, 2), words, data.provenance or "unknown"))
     return pd.DataFrame(rows, columns=SIZES)
-
-
-def compare(
-    a: Iterable[Run], b: Iterable[Run], metric: str = "recall@20", over: str = "users"
-) -> Difference:
-    """The difference a - b of a test metric, paired by user and by seed.
-
-    Args:
-        a, b: runs on the same data, of the same seeds.
-        over: what the interval and the test generalise to: other "users" or other "seeds".
-
-    Raises:
-        RequestError: where the runs do not pair.
-    """
-    pairs = [sorted(runs, key=lambda run: run.seed) for runs in (a, b)]
-    seeds = [[run.seed for run in runs] for runs in pairs]
-    if seeds[0] != seeds[1] or not seeds[0]:
-        raise RequestError(
-            f"a comparison pairs runs by seed; the seeds are {seeds[0]} and {seeds[1]}"
-        )
-    if len({run.spec.dataset_fingerprint for runs in pairs for run in runs}) > 1:
-        raise RequestError("a comparison pairs users; these runs are on different data")
-    stacked = [np.stack([run.per_user[metric] for run in runs]) for runs in pairs]
-    return paired_difference(*stacked, over=over)
 
 
 def differences(
@@ -298,7 +252,8 @@ def _difference(reference: list[Run], changed: list[Run], metric: str) -> dict[s
         "seeds": len(changed),
         "data": changed[0].provenance or "unknown",
     }
-    found = {over: compare(reference, changed, metric, over) for over in OVER}
+    stacked = [np.stack([run.per_user[metric] for run in runs]) for runs in (reference, changed)]
+    found = {over: paired_difference(*stacked, over=over) for over in OVER}
     for over, value in found.items():
         row |= {
             f"low, {over}": value.low,

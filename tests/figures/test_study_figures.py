@@ -10,7 +10,7 @@ from seapkg.figures import studies, style
 
 
 def cost(difference, **columns):
-    """A row of `tables.costs_of_changes`."""
+    """A row of `tables.differences`."""
     row = {"dataset": "toy", "difference": difference, "by_seed": [0.05, 0.15]}
     for over, half_width in {"users": 0.2, "seeds": 0.4}.items():
         row |= {f"low, {over}": difference - half_width, f"high, {over}": difference + half_width}

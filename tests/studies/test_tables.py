@@ -75,10 +75,10 @@ def test_the_papers_numbers(tmp_path, published, model, dataset, config, metric,
     assert paper.number(published, run, metric) == pytest.approx(value, nan_ok=True)
 
 
-def test_main_table_by_hand(tmp_path, published):
+def test_main_table_by_hand(tmp_path):
     specs = [fakes.spec(dataset="baby", seed=seed) for seed in range(3)]
     runs = runs_of(tmp_path, *specs, values=[0.1, 0.2, 0.3])
-    (row,) = tables.main_table(labelled(runs), published, metrics=["recall@20"]).to_dict("records")
+    (row,) = tables.main_table(labelled(runs), metrics=["recall@20"]).to_dict("records")
     assert row["mean"] == pytest.approx(0.2) and row["interval"] == pytest.approx(
         0.1 * 4.302652729911275 / math.sqrt(3)
     )
@@ -86,17 +86,17 @@ def test_main_table_by_hand(tmp_path, published):
     assert (row["seeds"], row["paper"], row["data"]) == (3, 0.0575, "made up")
 
 
-def test_one_seed_has_no_interval(tmp_path, published):
-    table = tables.main_table(labelled(runs_of(tmp_path, fakes.spec())), published)
+def test_one_seed_has_no_interval(tmp_path):
+    table = tables.main_table(labelled(runs_of(tmp_path, fakes.spec())))
     assert table["interval"].isna().all() and (table["seeds"] == 1).all()
 
 
-def test_runs_that_differ_in_more_than_the_seed_are_never_averaged(tmp_path, published):
+def test_runs_that_differ_in_more_than_the_seed_are_never_averaged(tmp_path):
     runs = runs_of(tmp_path, fakes.spec(), fakes.spec(embed_dim=8))
     with pytest.raises(RequestError, match="one label and seed have two runs"):
-        tables.main_table(labelled(runs), published)
+        tables.main_table(labelled(runs))
     apart = labelled(runs[:1]) + labelled(runs[1:], "bpr, narrow")
-    table = tables.main_table(apart, published, metrics=["recall@20"])
+    table = tables.main_table(apart, metrics=["recall@20"])
     assert table["model"].tolist() == ["bpr", "bpr, narrow"]
 
 
@@ -110,30 +110,13 @@ def test_curves_are_tidy(tmp_path):
     assert set(frame["metric"]) >= {"loss", "loss/bpr", "seconds"}
 
 
-def test_by_seed_has_a_row_for_each_run_and_metric(tmp_path, published):
+def test_by_seed_has_a_row_for_each_run_and_metric(tmp_path):
     runs = runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1), values=[0.1, 0.2])
-    frame = tables.by_seed(labelled(runs), published, metrics=["recall@20"])
+    frame = tables.by_seed(labelled(runs), metrics=["recall@20"])
     assert frame["value"].tolist() == [0.1, 0.2] and frame["run"].tolist() == [
         run.name for run in runs
     ]
-    assert tables.by_seed(labelled(runs), published, split="valid")["paper"].isna().all()
-
-
-def test_compare_pairs_users_and_seeds_in_any_order(tmp_path):
-    a = runs_of(tmp_path / "a", fakes.spec(seed=0), fakes.spec(seed=1), values=[0.3, 0.5])
-    b = runs_of(
-        tmp_path / "b", fakes.spec("sea", seed=1), fakes.spec("sea", seed=0), values=[0.2, 0.1]
-    )
-    difference = tables.compare(a, b)
-    assert difference.mean == pytest.approx(0.25 * 1.02)
-    assert (difference.n_users, difference.n_seeds) == (5, 2)
-
-
-@pytest.mark.parametrize("other", [{"seed": 1}, {"fingerprint": "0" * 64}])
-def test_compare_refuses_runs_that_do_not_pair(tmp_path, other):
-    a, b = runs_of(tmp_path, fakes.spec(), fakes.spec("sea", **other))
-    with pytest.raises(RequestError, match="pairs"):
-        tables.compare([a], [b])
+    assert tables.by_seed(labelled(runs), split="valid")["paper"].isna().all()
 
 
 def test_a_missing_paper_table_is_a_clear_error(tmp_path):
@@ -141,11 +124,11 @@ def test_a_missing_paper_table_is_a_clear_error(tmp_path):
         paper.paper_numbers(tmp_path / "none.csv")
 
 
-def test_nothing_makes_empty_tables(published):
+def test_nothing_makes_empty_tables():
     for table in (
         tables.curves([]),
-        tables.by_seed([], published),
-        tables.main_table([], published),
+        tables.by_seed([]),
+        tables.main_table([]),
     ):
         assert len(table) == 0 and "model" in table
 
@@ -277,26 +260,24 @@ def test_without_a_comparison_there_is_nothing_to_read_or_say():
     [([0.0574, 0.0575, 0.0576], "within"), ([0.09, 0.091, 0.092], "above"), ([0.01, 0.011, 0.012], "below"),
      ([0.0575], "one seed")],
 )  # fmt: skip
-def test_the_main_table_says_where_a_mean_lies_beside_the_papers_number(
-    tmp_path, published, values, verdict
-):
+def test_the_main_table_says_where_a_mean_lies_beside_the_papers_number(tmp_path, values, verdict):
     specs = [fakes.spec("bpr", dataset="baby", seed=seed) for seed in range(len(values))]
     table = tables.main_table(
-        labelled(runs_of(tmp_path, *specs, values=values)), published, metrics=["recall@20"]
+        labelled(runs_of(tmp_path, *specs, values=values)), metrics=["recall@20"]
     )
     assert table["verdict"].tolist() == [verdict]
 
 
-def test_systems_without_a_run_are_named_beside_the_papers_number(tmp_path, published):
+def test_systems_without_a_run_are_named_beside_the_papers_number(tmp_path):
     clean = fakes.spec("rearm", dataset="baby", formulation="clean")
     runs = runs_of(
         tmp_path, fakes.spec("bpr", dataset="baby"), clean, fakes.spec("bpr", dataset="toy")
     )
     names = ["bpr", "rearm (clean)", "bpr"]
     pairs = list(zip(names, runs, strict=True))
-    table = tables.main_table(pairs, published, metrics=["recall@20"])
+    table = tables.main_table(pairs, metrics=["recall@20"])
     systems = ["bpr", "sea (released)", "rearm (clean)"]
-    full = tables.with_not_run(table, systems, published, metrics=["recall@20"])
+    full = tables.with_not_run(table, systems, metrics=["recall@20"])
     missing = full[full["verdict"] == "not run"].set_index(["dataset", "model"])["paper"]
     assert missing["baby", "sea (released)"] == 0.1033 and math.isnan(
         missing["toy", "sea (released)"]
