@@ -1,4 +1,4 @@
-"""The CLUB bound and its fit against distributions, all pairs, automatic differentiation and torch's Adam."""
+"""The CLUB bound and its fit against torch.distributions, all pairs and Adam's first step."""
 
 import math
 from itertools import permutations
@@ -167,7 +167,7 @@ def test_after_the_fit_independent_parts_give_about_zero():
 
 
 def test_after_the_fit_dependent_parts_give_more_than_their_mutual_information():
-    """y = x + noise of variance 1: the information is ½ ln 2 a coordinate; the bound with the true q is 1 of them."""
+    """y = x + noise of variance 1: information ½ ln 2 and, with the true q, a bound of 1 each."""
     x, noise = normal(4000, 2), normal(4000, 2, seed=1)
     estimate = club.club_exact(fitted(x, x + noise), x, x + noise)
     assert estimate.item() > 2 * math.log(2) / 2

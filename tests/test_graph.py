@@ -338,7 +338,7 @@ def test_co_occurrence_equals_the_counts_taken_pair_by_pair(block_rows):
     np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=1e-5)
 
 
-#: Forty rows that all share column 0, of which rows 30 and 31 share column 1 as well: ties at the cut for all.
+#: Forty rows share column 0, and rows 30 and 31 share column 1: all have ties at the cut.
 CROWD = torch.tensor([[row, 0] for row in range(40)] + [[30, 1], [31, 1]])
 
 
@@ -451,7 +451,7 @@ def test_the_nearest_means_are_those_of_the_means_formed_first(
 def test_means_in_which_features_cancel_are_compared_as_well_as_the_means_themselves(
     scale, block_bytes
 ):
-    """Centred features; of the mean of a user of all items nothing but rounding is left, which is nobody's likeness."""
+    """Centred features: the mean of a user of all items is rounding error, near to nobody."""
     features = normal(40, 8)
     features -= features.mean(dim=0)
     users, items = (

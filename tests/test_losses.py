@@ -67,7 +67,8 @@ def test_solosim_by_hand():
 def test_solosim_is_the_cross_entropy_of_scikit_learn():
     a, b = views(requires_grad=False)
     logits, labels = a @ b.T / 0.2, torch.arange(9)
-    assert losses.solosim(a, b, 0.2).item() == pytest.approx(log_loss(labels, logits.softmax(dim=1)), rel=1e-12)
+    expected = log_loss(labels, logits.softmax(dim=1))
+    assert losses.solosim(a, b, 0.2).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_grace_equals_the_formula():
@@ -116,5 +117,5 @@ def test_the_difference_is_the_mean_square_of_the_products_of_centred_unit_rows(
     loss = losses.difference(a, b)
     assert loss.item() == pytest.approx((2 + 2 + 0 + 0) / 4, rel=1e-5)
     loss.backward()
-    # With the norm 3 as a constant, d(√2 · ...)/da of the first column is 2 · √2 / √2 / 3 / 4 for each of two sums.
+    # With the norm 3 as a constant: two sums of √2, each 2 · √2 · (1 / √2) / 3 / 4.
     assert a.grad[:, 0].tolist() == pytest.approx([1 / 3, -1 / 3], rel=1e-4)

@@ -1,4 +1,4 @@
-"""The blocked softmax losses against their plain twins: values, gradients, block sizes, low temperatures."""
+"""The blocked softmax losses against their twins: values, gradients, block sizes."""
 
 import pytest
 import torch

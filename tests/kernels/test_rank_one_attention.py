@@ -50,7 +50,7 @@ def test_dropout_removes_weights_and_scales_the_rest():
 @pytest.mark.parametrize("largest", [31, 33, 130, 300])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_large_scores_do_not_overflow_in_float32(largest, sign):
-    """Scores up to `largest` powers of two, on both sides of the shift's threshold; float32 ends at 128."""
+    """Scores up to `largest` powers of two, around the shift's threshold; float32 ends at 128."""
     query, key, value = vectors()
     with torch.no_grad():
         query *= sign * largest / module.LOG2_E / (query.abs().max() * key.abs().max())

@@ -1,4 +1,4 @@
-"""REARM's attention among coordinates against its equation; its dropout; the enhanced graphs' ties."""
+"""REARM's attention against its equation, its dropout, and the ties of enhanced graphs."""
 
 import pytest
 import torch

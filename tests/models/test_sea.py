@@ -110,7 +110,7 @@ def live_parameters(model) -> set[str]:
 
 
 def test_the_live_parameters_of_the_released_form_are_those_of_the_specification():
-    """Spec A.3; without the biases in front of a batch norm, whose gradient is zero."""
+    """All but the biases in front of a batch norm, whose gradient is zero."""
     layers = ["wide", "first", "second", "to_generic", "to_unique"]
     expected = {"user_weights"}
     for name in ("image", "text"):
@@ -125,7 +125,7 @@ def test_the_live_parameters_of_the_released_form_are_those_of_the_specification
 
 
 def test_at_full_size_the_released_form_has_as_many_live_scalars_as_the_log_of_baby():
-    """Spec A.3, to the unit: 20 937 258, less the four biases of 64 that stand in front of a batch norm."""
+    """The log's 20 937 258, to the unit, less the four biases of 64 that stand in front of a batch norm."""
     config, n_users = SEAConfig(formulation="released"), 19_445
     with torch.device("meta"):
         modules = [

@@ -1,4 +1,4 @@
-"""SEA's formulations, variants and options: which terms there are, and that every option changes something."""
+"""SEA's formulations, variants and options: the terms, and what each option changes."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Separation: which views are aligned, which parts are kept apart, and which pairs q is fitted on."""
+"""Separation: the aligned views, the distanced parts, and the pairs that q is fitted on."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def terms_of(part: Separation, parts=None, positives=None) -> dict[str, float]:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_head_is_the_published_one_with_batch_statistics_at_all_times(training):
-    """Linear, BN, ReLU, Linear, BN, ReLU, Linear, unit rows; biases in front of a batch norm change nothing."""
+    """Linear, BN, ReLU twice, Linear, unit rows; a bias in front of a batch norm is nothing."""
     torch.manual_seed(0)
     head = AlignmentHead(4, 6, 3).train(training)
     twin = nn.Sequential(
