@@ -32,7 +32,7 @@ from seapkg.training.checkpoint import (
 )
 from seapkg.training.config import TrainingConfig
 from seapkg.training.divergence import check_losses, copy_of_state, remedy_for
-from seapkg.training.early_stopping import MONITOR, EarlyStopping
+from seapkg.training.early_stopping import EarlyStopping
 from seapkg.training.evaluate import Ranking, evaluate_ranking
 from seapkg.training.progress import Progress
 
@@ -101,7 +101,7 @@ def fit(
     with precision_context(precision), explained("training and evaluating", "lower embed_dim"):
         model.to(target).train()
         best, seconds_before = EarlyStopping(training.patience), 0.0
-        parameters = _main_parameters(model)
+        parameters = model.main_parameters()
         if training.max_epochs and parameters:
             loop = _Loop(model, dataset, training, seed, target, parameters)
             best, seconds_before = loop.run(checkpoint, progress), loop.seconds_before
@@ -163,7 +163,7 @@ class _Loop:
                 progress.begin_epoch(epoch, n_batches * last)
                 row = self._train_epoch(epoch, progress)
                 self._evaluate(row, valid)
-                progress.end_epoch(epoch, _summary(best))
+                progress.end_epoch(best)
                 if checkpoint is not None and checkpoint.is_due():
                     checkpoint.save(self._tensors(), self._facts(), self.device.type)
         return best
@@ -245,21 +245,3 @@ class _Loop:
 
     def _generators(self) -> dict[str, torch.Generator]:
         return {"batches": self.batches.generator, "model": self.generator}
-
-
-def _main_parameters(model: Recommender) -> list[torch.nn.Parameter]:
-    """The trained parameters but for those of auxiliary optimisers."""
-    auxiliary = {
-        id(parameter)
-        for optimiser in model.auxiliary_optimisers().values()
-        for group in optimiser.param_groups
-        for parameter in group["params"]
-    }
-    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
-    return [parameter for parameter in trained if id(parameter) not in auxiliary]
-
-
-def _summary(best: EarlyStopping) -> str:
-    row, highest = best.curves[-1], best.valid[MONITOR]
-    valid = f"valid R@20 {row[f'valid/{MONITOR}']:.4f}"
-    return f"loss {row['loss']:.4f}, {valid}, best {highest:.4f} at epoch {best.best_epoch}"
