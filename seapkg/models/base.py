@@ -129,6 +129,17 @@ class Recommender(nn.Module):
         """
         return {}
 
+    def main_parameters(self) -> list[nn.Parameter]:
+        """The trained parameters but for those of the auxiliary optimisers."""
+        auxiliary = {
+            id(parameter)
+            for optimiser in self.auxiliary_optimisers().values()
+            for group in optimiser.param_groups
+            for parameter in group["params"]
+        }
+        trained = (parameter for parameter in self.parameters() if parameter.requires_grad)
+        return [parameter for parameter in trained if id(parameter) not in auxiliary]
+
     def optimiser(
         self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:

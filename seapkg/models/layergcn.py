@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
 from seapkg.graph import SparseGraph, keep_edges, normalised_adjacency
+from seapkg.kernels.cosine_scaled import cosine_scaled
 from seapkg.models.base import (
     Recommender,
     batch_rows,
@@ -47,7 +50,7 @@ class LayerGCNConfig:
     title="Layer-refined Graph Convolutional Networks for Recommendation",
     year=2023,
     source="arXiv:2207.11088",
-    colour="vermillion",
+    colour="orange",
     marker="s",
 )
 class LayerGCN(Recommender):
@@ -108,23 +111,7 @@ class LayerGCN(Recommender):
     def _propagate(self, graph: SparseGraph) -> tuple[Tensor, Tensor]:
         layer_0 = torch.cat([self.users, self.items])  # [n_users + n_items, d]
         unit_0 = F.normalize(layer_0, dim=1, eps=1e-8)
-        layer, final = layer_0, 0.0
+        layers = [layer_0]
         for _ in range(self.config.n_layers):
-            layer = refined(graph(layer), unit_0)
-            final = final + layer
-        return final.split([self.n_users, self.n_items])
-
-
-def refined(propagated: Tensor, unit_0: Tensor) -> Tensor:
-    """Scales each row by its cosine with layer 0.
-
-    Args:
-        propagated: y^(l), [n, d].
-        unit_0: the rows of layer 0 at length 1, [n, d].
-
-    Returns:
-        x^(l), [n, d]; a row of zeros stays zero.
-    """
-    products = (propagated * unit_0).sum(dim=1, keepdim=True)  # [n, 1]
-    lengths = propagated.norm(dim=1, keepdim=True).clamp_min(1e-8)
-    return products / lengths * propagated
+            layers.append(cosine_scaled(graph(layers[-1]), unit_0))
+        return reduce(torch.add, layers[1:]).split([self.n_users, self.n_items])

@@ -115,24 +115,6 @@ def find(name: str) -> System:
     return known[name]
 
 
-def free_looks() -> list[tuple[str, str]]:
-    """Colour and marker of every look that no system has, in colour and in grey."""
-    taken = {_grey(known) for known in systems().values()}
-    return [
-        (colours[0], marker)
-        for colours in SHADES
-        for marker in MARKERS
-        if (colours, marker) not in taken
-    ]
-
-
-def _grey(known: System) -> tuple[tuple[str, ...], str]:
-    """The shade and the marker of a system: its look in grey."""
-    colour, marker = known.look
-    shades = [shade for shade in SHADES if colour in map(COLOURS.get, shade)]
-    return shades[0], marker
-
-
 @cache
 def _import_all() -> None:
     package = importlib.import_module("seapkg.models")

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 EVERY = 60.0
 FACTS = "facts"
 #: Raised when the layout of the file changes.
-FORM = 1
+FORM = 2
 
 
 class Checkpoint:
@@ -97,19 +97,21 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def with_prefix(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, of any shape, under "part/name"."""
-    return {f"{part}/{name}": tensor for name, tensor in tensors.items()}
+def flatten(parts: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
+    """Dictionaries of tensors of any shape, in one dictionary with keys "part/name"."""
+    flat = {}
+    for name, value in parts.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
-def without_prefix(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of any shape under "part/name", by name."""
-    prefix = f"{part}/"
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+def part(name: str, flat: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One part of `flatten`'s tensors, each of any shape; empty where there is none."""
+    start = f"{name}/"
+    return {key.removeprefix(start): flat[key] for key in flat if key.startswith(start)}
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -25,14 +25,14 @@ from seapkg.seeds import generator
 from seapkg.training.batches import Batches
 from seapkg.training.checkpoint import (
     Checkpoint,
+    flatten,
     load_optimiser_state,
     optimiser_state,
-    with_prefix,
-    without_prefix,
+    part,
 )
 from seapkg.training.config import TrainingConfig
 from seapkg.training.divergence import check_losses, copy_of_state, remedy_for
-from seapkg.training.early_stopping import MONITOR, EarlyStopping
+from seapkg.training.early_stopping import EarlyStopping
 from seapkg.training.evaluate import Ranking, evaluate_ranking
 from seapkg.training.progress import Progress
 
@@ -101,7 +101,7 @@ def fit(
     with precision_context(precision), explained("training and evaluating", "lower embed_dim"):
         model.to(target).train()
         best, seconds_before = EarlyStopping(training.patience), 0.0
-        parameters = _main_parameters(model)
+        parameters = model.main_parameters()
         if training.max_epochs and parameters:
             loop = _Loop(model, dataset, training, seed, target, parameters)
             best, seconds_before = loop.run(checkpoint, progress), loop.seconds_before
@@ -163,7 +163,7 @@ class _Loop:
                 progress.begin_epoch(epoch, n_batches * last)
                 row = self._train_epoch(epoch, progress)
                 self._evaluate(row, valid)
-                progress.end_epoch(epoch, _summary(best))
+                progress.end_epoch(best)
                 if checkpoint is not None and checkpoint.is_due():
                     checkpoint.save(self._tensors(), self._facts(), self.device.type)
         return best
@@ -210,17 +210,11 @@ class _Loop:
         return remedy_for(self.model, self.dataset, self.terms)
 
     def _tensors(self) -> dict[str, Tensor]:
-        auxiliary = {}
-        for name, optimiser in self.model.auxiliary_optimisers().items():
-            auxiliary |= with_prefix(name, optimiser_state(optimiser))
-        states = {name: own.get_state() for name, own in self._generators().items()}
-        return {
-            **with_prefix("model", self.model.state_dict()),
-            **with_prefix("best", self.best.state),
-            **with_prefix("adam", optimiser_state(self.optimiser)),
-            **with_prefix("auxiliary", auxiliary),
-            **with_prefix("generator", states),
-        }
+        optimisers = {name: optimiser_state(own) for name, own in self._optimisers().items()}
+        generators = {name: own.get_state() for name, own in self._generators().items()}
+        model, best = self.model.state_dict(), self.best.state
+        parts = {"model": model, "best": best, "optimiser": optimisers, "generator": generators}
+        return flatten(parts)
 
     def _facts(self) -> dict[str, Any]:
         best = self.best
@@ -238,35 +232,16 @@ class _Loop:
             raise checkpoint.misfit(error) from error
 
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        self.model.load_state_dict(without_prefix("model", tensors))
-        load_optimiser_state(self.optimiser, without_prefix("adam", tensors))
-        auxiliary = without_prefix("auxiliary", tensors)
-        for name, optimiser in self.model.auxiliary_optimisers().items():
-            load_optimiser_state(optimiser, without_prefix(name, auxiliary))
-        states = without_prefix("generator", tensors)
+        self.model.load_state_dict(part("model", tensors))
+        for name, optimiser in self._optimisers().items():
+            load_optimiser_state(optimiser, part(f"optimiser/{name}", tensors))
         for name, own in self._generators().items():
-            own.set_state(states[name])
-        self.best.state = without_prefix("best", tensors)
-        self.best.curves, self.best.best_epoch = facts["curves"], facts["best_epoch"]
-        self.best.valid, self.seconds_before = facts["valid"], facts["seconds"]
+            own.set_state(tensors[f"generator/{name}"])
+        self.seconds_before = facts.pop("seconds")
+        self.best = EarlyStopping(self.training.patience, **facts, state=part("best", tensors))
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"main": self.optimiser, **self.model.auxiliary_optimisers()}
 
     def _generators(self) -> dict[str, torch.Generator]:
         return {"batches": self.batches.generator, "model": self.generator}
-
-
-def _main_parameters(model: Recommender) -> list[torch.nn.Parameter]:
-    """The trained parameters but for those of auxiliary optimisers."""
-    auxiliary = {
-        id(parameter)
-        for optimiser in model.auxiliary_optimisers().values()
-        for group in optimiser.param_groups
-        for parameter in group["params"]
-    }
-    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
-    return [parameter for parameter in trained if id(parameter) not in auxiliary]
-
-
-def _summary(best: EarlyStopping) -> str:
-    row, highest = best.curves[-1], best.valid[MONITOR]
-    valid = f"valid R@20 {row[f'valid/{MONITOR}']:.4f}"
-    return f"loss {row['loss']:.4f}, {valid}, best {highest:.4f} at epoch {best.best_epoch}"

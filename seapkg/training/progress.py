@@ -6,6 +6,8 @@ import sys
 
 from tqdm import tqdm
 
+from seapkg.training.early_stopping import MONITOR, EarlyStopping
+
 
 class Progress:
     """Shows batches and epochs.
@@ -36,9 +38,12 @@ class Progress:
         """Counts a batch."""
         self._bar.update()
 
-    def end_epoch(self, epoch: int, summary: str) -> None:
-        """Shows the summary of an epoch."""
+    def end_epoch(self, best: EarlyStopping) -> None:
+        """Shows the loss and the valid Recall@20 of the last epoch, and those of the best one."""
+        row, highest = best.curves[-1], best.valid[MONITOR]
+        valid = f"valid R@20 {row[f'valid/{MONITOR}']:.4f}"
+        summary = f"loss {row['loss']:.4f}, {valid}, best {highest:.4f} at epoch {best.best_epoch}"
         self._bar.set_postfix_str(summary)
         if self._lines:
-            sys.stderr.write(f"epoch {epoch}: {summary}\n")
+            sys.stderr.write(f"epoch {row['epoch']}: {summary}\n")
             sys.stderr.flush()
