@@ -3,7 +3,6 @@
 The same figure gives the same bytes, and the index holds no time: git shows what has changed.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,13 +13,16 @@ from matplotlib.figure import Figure
 
 from seapkg.data import Dataset
 from seapkg.data.catalogue import Known
-from seapkg.errors import RequestError, SeapkgError
+from seapkg.errors import RequestError
 from seapkg.figures.style import style
 from seapkg.files import locked, replacing, write_text
 from seapkg.runs import locations
 from seapkg.runs.run import Run
 
-INDEX = "index.json"
+#: Without a clock and a version the same figure gives the same bytes.
+METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+INDEX = "index.md"
+HEADING = "\n## "
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 Source = Dataset | Known | str
 
@@ -52,17 +54,15 @@ def save_figure(figure: Figure, name: str, *, profile: str, caption: str, **orig
         name: letters, digits, "-" and "_".
         profile: the profile whose folder receives the figure.
         caption: what the figure shows.
-        origin: `notebook`, its name; `runs`, the runs (or their names) behind the figure; `data`,
-            a dataset, words, or a list of them.
+        origin: `notebook`, its name; `runs`, the runs behind the figure; `data`, a dataset, words,
+            or a list of them.
     """
     folder = _folder(profile, name)
-    with replacing(folder / f"{name}.png") as path:
-        figure.savefig(path, format="png", metadata={"Software": None})
-    with replacing(folder / f"{name}.svg") as path:
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-    files = [f"{name}.png", f"{name}.svg"]
-    _list(folder, name, kind="figure", files=files, caption=caption, **origin)
-    return Saved(folder / files[0], caption)
+    for ending, metadata in METADATA.items():
+        with replacing(folder / f"{name}.{ending}") as path:
+            figure.savefig(path, format=ending, metadata=metadata)
+    _list(folder, name, f"![{name}]({name}.png)\n\n[SVG]({name}.svg)", caption, **origin)
+    return Saved(folder / f"{name}.png", caption)
 
 
 def save_table(frame: pd.DataFrame, name: str, *, profile: str, caption: str, **origin) -> Path:
@@ -76,36 +76,31 @@ def save_table(frame: pd.DataFrame, name: str, *, profile: str, caption: str, **
         The path of the .md file.
     """
     folder = _folder(profile, name)
-    with replacing(folder / f"{name}.csv") as path:
-        frame.to_csv(path, index=False, lineterminator="\n")
+    write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     write_text(folder / f"{name}.md", markdown(frame))
-    files = [f"{name}.csv", f"{name}.md"]
-    _list(folder, name, kind="table", files=files, caption=caption, **origin)
-    return folder / files[1]
+    _list(folder, name, f"[{name}.md]({name}.md), [CSV]({name}.csv)", caption, **origin)
+    return folder / f"{name}.md"
 
 
 def markdown(frame: pd.DataFrame) -> str:
     """A table in Markdown: numbers with four decimals, at the right; missing ones are empty."""
-    is_numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
-    alignment = ["right" if numeric else "left" for numeric in is_numeric]
-    cells = frame.map(_cell).astype(str)
+    numbers = frame.select_dtypes("number").columns
+    alignment = ["right" if column in numbers else "left" for column in frame.columns]
+    cells = frame.map(_cell)
     return cells.to_markdown(index=False, disable_numparse=True, colalign=alignment) + "\n"
 
 
 def _cell(value: object) -> str:
-    if value is None or value != value:  # nan
+    if pd.isna(value):
         return ""
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _folder(profile: str, name: str) -> Path:
-    if not SAFE_NAME.fullmatch(name):
-        raise RequestError(f"the name {name!r} may hold letters, digits, - and _ only")
-    profiles = locations.workplace() / "notebooks" / "profiles"
-    known = sorted(path.stem for path in profiles.glob("*.yaml"))
-    if not SAFE_NAME.fullmatch(profile) or (known and profile not in known):
-        raise RequestError(f"unknown profile {profile!r}; known are {', '.join(known)}")
+    for word in (profile, name):
+        if not SAFE_NAME.fullmatch(word):
+            raise RequestError(f"the name {word!r} may hold letters, digits, - and _ only")
     folder = locations.figures_root() / profile
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -114,67 +109,44 @@ def _folder(profile: str, name: str) -> Path:
 def _list(
     folder: Path,
     name: str,
-    *,
-    kind: str,
-    files: list[str],
-    notebook: str,
-    runs: Iterable[Run | str],
-    data: Source | Iterable[Source],
+    shown: str,
     caption: str,
+    *,
+    notebook: str,
+    runs: Iterable[Run],
+    data: Source | list[Source],
 ) -> None:
-    """Adds an entry to the index and drops the entries whose files are gone."""
-    sources = [data] if isinstance(data, Source) else data
-    entry = {
-        "kind": kind,
-        "files": files,
-        "notebook": notebook,
-        "caption": " ".join(caption.split()),
-        "data": [_description(source) for source in sources],
-        "runs": sorted({run if isinstance(run, str) else run.name for run in runs}),
-    }
+    """Adds a section to index.md and drops the sections whose files are gone."""
+    sources = data if isinstance(data, list) else [data]
+    origins = [_description(source) for source in sources]
+    names = sorted({run.name for run in runs})
+    section = f"""{name}
+
+{shown}
+
+{" ".join(caption.split())}
+
+- notebook: {notebook}
+- data: {"; ".join(origins)}
+- runs: {", ".join(names) or "none"}
+"""
     with locked(folder):
-        index = _read_index(folder / INDEX) | {name: entry}
-        index = {key: index[key] for key in sorted(index) if _exists(folder, index[key])}
-        write_text(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+        sections = _sections(folder / INDEX) | {name: section}
+        kept = [sections[key] for key in sorted(sections) if any(folder.glob(f"{key}.*"))]
         title = f"# Figures and tables of the profile {folder.name}\n"
-        sections = [_section(key, value) for key, value in index.items()]
-        write_text(folder / "index.md", "\n".join([title, *sections]))
+        write_text(folder / INDEX, HEADING.join([title, *kept]))
 
 
 def _description(source: Source) -> str:
     """A dataset with what is real in it."""
     if isinstance(source, str):
         return source
-    provenance = source.provenance or "provenance unknown"
-    return source.name if provenance == source.name else f"{source.name}: {provenance}"
+    return f"{source.name}: {source.provenance or 'provenance unknown'}"
 
 
-def _exists(folder: Path, entry: dict) -> bool:
-    return all((folder / file).is_file() for file in entry["files"])
-
-
-def _read_index(path: Path) -> dict[str, dict]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+def _sections(index: Path) -> dict[str, str]:
+    """The sections of index.md by their first line, the name."""
+    if not index.exists():
         return {}
-    except ValueError as error:
-        message = f"{path} is not valid JSON ({error}); delete it and run the notebooks again"
-        raise SeapkgError(message) from error
-
-
-def _section(name: str, entry: dict) -> str:
-    """An entry of index.md."""
-    links = [f"[{file}]({file})" for file in entry["files"]]
-    shown = f"![{name}]({entry['files'][0]})" if entry["kind"] == "figure" else links[1]
-    return f"""## {name}
-
-{shown}
-
-{entry["caption"]}
-
-- files: {", ".join(links)}
-- notebook: {entry["notebook"]}
-- data: {"; ".join(entry["data"])}
-- runs: {", ".join(entry["runs"]) or "none"}
-"""
+    _, *sections = index.read_text(encoding="utf-8").split(HEADING)
+    return {section.split("\n")[0]: section for section in sections}
