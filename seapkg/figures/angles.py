@@ -27,6 +27,7 @@ FORMS = {
     "1/n": (ORANGE, "v", "none"),
     "1/(n-1)": (GREEN, "s", "none"),
     "1/(n-2)": (VERMILLION, "^", "none"),
+    "simulation": (BLUE, ".", "none"),
 }
 KINDS = [(BLUE, "o", "-"), (ORANGE, "v", "--"), (VERMILLION, "s", "-."), (PURPLE, "D", ":")]
 THETA = np.linspace(0, np.pi, 361)
@@ -55,20 +56,17 @@ def variances(table: pd.DataFrame) -> Figure:
 
     Args:
         table: one row per dimension and form; columns `n`, `form` ("exact", "simulation" and the
-            names of `analysis.angles.simple_variances`), `variance` (radians²) and `interval`
-            (half the 95 % interval, simulation only). Infinite variances are left out.
+            names of `analysis.angles.simple_variances`) and `variance` (radians²). Infinite
+            variances are left out.
     """
     table = table[np.isfinite(table["variance"])]
     exact = table[table["form"] == "exact"].set_index("n")["variance"]
     errors = 100 * (table["variance"] / table["n"].map(exact) - 1).abs()
-    approximate = table.assign(error=errors)[table["form"] != "exact"]
-    simulated = table[table["form"] == "simulation"]
+    simple = table.assign(error=errors)[~table["form"].isin(["exact", "simulation"])]
     figure, (left, right) = panels(2, width=3.5, height=3.0)
-    whiskers = {"fmt": "o", "markersize": 2.5, "capsize": 2, "color": BLUE, "label": "simulation"}
-    left.errorbar(simulated["n"], simulated["variance"], simulated["interval"], **whiskers)
     left.set_ylabel("variance of θ (radians²)")
     right.set_ylabel("error of the form (% of exact)")
-    for axes, rows, y in ((left, table, "variance"), (right, approximate, "error")):
+    for axes, rows, y in ((left, table, "variance"), (right, simple, "error")):
         plot_groups(axes, rows, "n", y, "form", FORMS, markersize=5, markerfacecolor="none")
         _dimension_axis(axes)
     outer_legend(figure, ncols=5)

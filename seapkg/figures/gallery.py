@@ -4,8 +4,9 @@ The same figure gives the same bytes, and the index holds no time: git shows wha
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +20,6 @@ from seapkg.files import locked, replacing, write_text
 from seapkg.runs import locations
 from seapkg.runs.run import Run
 
-#: Without a clock and a version the same figure gives the same bytes.
-METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-INDEX = "index.md"
 HEADING = "\n## "
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 Source = Dataset | Known | str
@@ -57,84 +55,73 @@ def save_figure(figure: Figure, name: str, *, profile: str, caption: str, **orig
         origin: `notebook`, its name; `runs`, the runs behind the figure; `data`, a dataset, words,
             or a list of them.
     """
-    folder = _folder(profile, name)
-    for ending, metadata in METADATA.items():
-        with replacing(folder / f"{name}.{ending}") as path:
-            figure.savefig(path, format=ending, metadata=metadata)
-    _list(folder, name, f"![{name}]({name}.png)\n\n[SVG]({name}.svg)", caption, **origin)
+    writers = {
+        ".png": partial(figure.savefig, format="png", metadata={"Software": None}),
+        ".svg": partial(figure.savefig, format="svg", metadata={"Date": None, "Creator": None}),
+    }
+    folder = _save(name, writers, profile=profile, caption=caption, **origin)
     return Saved(folder / f"{name}.png", caption)
 
 
-def save_table(frame: pd.DataFrame, name: str, *, profile: str, caption: str, **origin) -> Path:
+def save_table(frame: pd.DataFrame, name: str, **caption_and_origin) -> Path:
     """Writes figures/PROFILE/NAME.csv (every digit) and .md (four decimals) and lists them.
 
     Args:
         frame: the table.
-        name, profile, caption, origin: as in `save_figure`.
+        name, caption_and_origin: as in `save_figure`, `profile` among them.
 
     Returns:
         The path of the .md file.
     """
-    folder = _folder(profile, name)
-    write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-    write_text(folder / f"{name}.md", markdown(frame))
-    _list(folder, name, f"[{name}.md]({name}.md), [CSV]({name}.csv)", caption, **origin)
+    writers = {
+        ".csv": partial(frame.to_csv, index=False, lineterminator="\n"),
+        ".md": lambda path: path.write_text(markdown(frame), encoding="utf-8"),
+    }
+    folder = _save(name, writers, **caption_and_origin)
     return folder / f"{name}.md"
 
 
 def markdown(frame: pd.DataFrame) -> str:
     """A table in Markdown: numbers with four decimals, at the right; missing ones are empty."""
-    numbers = frame.select_dtypes("number").columns
-    alignment = ["right" if column in numbers else "left" for column in frame.columns]
-    cells = frame.map(_cell)
-    return cells.to_markdown(index=False, disable_numparse=True, colalign=alignment) + "\n"
+    cells = frame.astype(object).where(frame.notna(), "").replace(r"\|", r"\\|", regex=True)
+    return cells.to_markdown(index=False, floatfmt=".4f") + "\n"
 
 
-def _cell(value: object) -> str:
-    if pd.isna(value):
-        return ""
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _folder(profile: str, name: str) -> Path:
+def _save(
+    name: str,
+    writers: dict[str, Callable[[Path], None]],
+    *,
+    profile: str,
+    caption: str,
+    notebook: str,
+    runs: Iterable[Run],
+    data: Source | list[Source],
+) -> Path:
+    """Writes a file per ending and a section of index.md; returns their folder."""
     for word in (profile, name):
         if not SAFE_NAME.fullmatch(word):
             raise RequestError(f"the name {word!r} may hold letters, digits, - and _ only")
     folder = locations.figures_root() / profile
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _list(
-    folder: Path,
-    name: str,
-    shown: str,
-    caption: str,
-    *,
-    notebook: str,
-    runs: Iterable[Run],
-    data: Source | list[Source],
-) -> None:
-    """Adds a section to index.md and drops the sections whose files are gone."""
+    for ending, write in writers.items():
+        with replacing(folder / f"{name}{ending}") as path:
+            write(path)
+    files = [f"[{name}{ending}]({name}{ending})" for ending in writers]
+    picture = f"![{name}]({name}.png)\n\n" if ".png" in writers else ""
     sources = data if isinstance(data, list) else [data]
-    origins = [_description(source) for source in sources]
     names = sorted({run.name for run in runs})
     section = f"""{name}
 
-{shown}
+{picture}{" ".join(caption.split())}
 
-{" ".join(caption.split())}
-
+- files: {", ".join(files)}
 - notebook: {notebook}
-- data: {"; ".join(origins)}
+- data: {"; ".join(map(_description, sources))}
 - runs: {", ".join(names) or "none"}
 """
     with locked(folder):
-        sections = _sections(folder / INDEX) | {name: section}
-        kept = [sections[key] for key in sorted(sections) if any(folder.glob(f"{key}.*"))]
-        title = f"# Figures and tables of the profile {folder.name}\n"
-        write_text(folder / INDEX, HEADING.join([title, *kept]))
+        _update(folder, name, section)
+    return folder
 
 
 def _description(source: Source) -> str:
@@ -144,9 +131,13 @@ def _description(source: Source) -> str:
     return f"{source.name}: {source.provenance or 'provenance unknown'}"
 
 
-def _sections(index: Path) -> dict[str, str]:
-    """The sections of index.md by their first line, the name."""
-    if not index.exists():
-        return {}
-    _, *sections = index.read_text(encoding="utf-8").split(HEADING)
-    return {section.split("\n")[0]: section for section in sections}
+def _update(folder: Path, name: str, section: str) -> None:
+    """Puts a section into index.md and drops the sections whose files are gone."""
+    index, sections = folder / "index.md", {}
+    if index.exists():
+        _, *texts = index.read_text(encoding="utf-8").split(HEADING)
+        sections = {text.split("\n")[0]: text for text in texts}
+    sections[name] = section
+    kept = [sections[key] for key in sorted(sections) if any(folder.glob(f"{key}.*"))]
+    title = f"# Figures and tables of the profile {folder.name}\n"
+    write_text(index, HEADING.join([title, *kept]))

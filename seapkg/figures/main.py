@@ -14,9 +14,9 @@ from seapkg.figures.style import (
     facets,
     label_rows,
     look,
-    mean_intervals,
     outer_legend,
     panels,
+    plot_means,
     style,
 )
 
@@ -98,9 +98,10 @@ def _models_in_order(frame: pd.DataFrame) -> list[str]:
 
 
 def _points_panel(axes: Axes, frame: pd.DataFrame) -> None:
-    popularity = frame[frame["model"] == "popularity"]
-    _points(axes, frame.drop(popularity.index))
-    axes.autoscale(False, axis="x")
+    is_popularity = frame["model"] == "popularity"
+    popularity = frame[is_popularity]
+    _points(axes, frame[~is_popularity])
+    axes.set_xlim(axes.get_xlim())  # popularity does not move the limits
     _points(axes, popularity)
     arrows_outside(axes, popularity.groupby("row")["value"].mean())
     axes.grid(axis="y", linewidth=0.3)
@@ -112,9 +113,7 @@ def _points(axes: Axes, frame: pd.DataFrame) -> None:
         colour, marker = look(model)
         edge = {"markeredgecolor": "black", "markeredgewidth": 0.4}
         axes.plot(rows["value"], rows["row"], marker, color=colour, **edge)
-    means = mean_intervals(frame, "row", "value").dropna()
-    whiskers = {"fmt": "|", "color": BLACK, "linewidth": 1}
-    axes.errorbar(means["mean"], means.index + 0.3, xerr=means["half_width"], **whiskers)
+    plot_means(axes, frame, "value", 0.3, fmt="|", color=BLACK, linewidth=1)
     papers = frame.drop_duplicates("model").dropna(subset="paper")
     if len(papers):
         label = "the paper's number"

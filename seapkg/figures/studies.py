@@ -3,7 +3,6 @@
 Functions take a tidy table (or arrays) and return a Figure.
 """
 
-from itertools import cycle
 from statistics import median_low
 
 import numpy as np
@@ -24,10 +23,9 @@ from seapkg.figures.style import (
     axis_label,
     facets,
     label_rows,
-    look,
-    mean_intervals,
     outer_legend,
     panels,
+    plot_means,
     style,
 )
 
@@ -38,7 +36,6 @@ FACTOR_LOOKS = {
     "own unique": (VERMILLION, "s", 0),
     "other's unique": (BLACK, "x", 0.15),
 }
-METHOD_COLOURS = (BLUE, VERMILLION, ORANGE, BLACK, GREEN, PURPLE, SKY)
 PART_COLOURS = {"generic": (BLUE, SKY), "unique": (VERMILLION, ORANGE), "whole": (GREEN, PURPLE)}
 FAR = 5  # a row that reaches this many times as far as the median row is not drawn to scale
 
@@ -68,26 +65,19 @@ def gain_panels(costs: pd.DataFrame) -> Figure:
 
 
 def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
-    reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
-    is_far = reach > FAR * median_low(reach)
-    _gain_rows(axes, costs[~is_far])
-    axes.autoscale(False, axis="x")
-    _gain_rows(axes, costs[is_far])
-    arrows_outside(axes, -costs.set_index("row")["difference"])
-    axes.axvline(0, color="0.7", linewidth=1, zorder=0)
-    axes.locator_params(axis="x", nbins=4)
-
-
-def _gain_rows(axes: Axes, costs: pd.DataFrame) -> None:
-    rows, rows_below = costs["row"], costs["row"] + 0.25
     half_widths = costs["high, users"] - costs["difference"]
     black = {"fmt": "o", "color": BLACK, "capsize": 3, "label": "mean, 95 % over users"}
-    axes.errorbar(-costs["difference"], rows, xerr=half_widths, **black)
+    axes.errorbar(-costs["difference"], costs["row"], xerr=half_widths, **black)
     ends = (-costs["high, seeds"], -costs["low, seeds"])
-    axes.hlines(rows_below, *ends, color=VERMILLION, linewidth=0.6)
-    seeds = costs.explode("by_seed").astype({"by_seed": float})
+    axes.hlines(costs["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
+    seeds = costs.explode("by_seed")
     label = "each seed, 95 % over seeds"
     axes.plot(-seeds["by_seed"], seeds["row"] + 0.25, ".", color=VERMILLION, label=label)
+    axes.axvline(0, color="0.7", linewidth=1, zorder=0)
+    reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
+    span = 1.1 * reach[reach <= FAR * median_low(reach)].max()
+    axes.set_xlim(-span, span)
+    arrows_outside(axes, -costs.set_index("row")["difference"])
 
 
 @style()
@@ -140,20 +130,18 @@ def cost_points(table: pd.DataFrame) -> Figure:
         table: columns `system, seconds, memory_mb, paper_seconds`. The paper's seconds (nan where
             it has none) come from another machine and other features; compare proportions only.
     """
-    height = 0.9 + 0.25 * len(table)
+    places, height = range(len(table)), 0.9 + 0.25 * len(table)
     figure, (seconds, memory) = panels(2, width=3.2, height=height, sharey=True)
     for axes, column in ((seconds, "seconds"), (memory, "memory_mb")):
-        for place, row in enumerate(table.to_dict("records")):
-            colour, marker = look(row["system"])
-            axes.plot(row[column], place, marker, color=colour)
+        axes.plot(table[column], places, "o", color=VERMILLION, label="measured")
         axes.grid(axis="x", which="both", linewidth=0.3)
     label = "the paper's seconds (its machine, its features)"
-    seconds.plot(table["paper_seconds"], range(len(table)), **PAPER_LOOK, label=label)
+    seconds.plot(table["paper_seconds"], places, **PAPER_LOOK, label=label)
     seconds.set(xscale="log", xlabel="seconds per epoch")
     memory.set(xlabel="peak memory, MB")
     memory.set_xlim(left=0)
     label_rows(seconds, list(table["system"]))
-    outer_legend(figure)
+    outer_legend(figure, ncols=2)
     return figure
 
 
@@ -166,15 +154,14 @@ def probe_panels(table: pd.DataFrame) -> Figure:
             `seed, r2`. Whiskers are 95 % intervals over seeds.
     """
     methods = list(table["method"].unique())
+    table = table.assign(row=table["method"].map(methods.index))
     height = 0.9 + 0.27 * len(methods)
     figure, parts = facets(table, ["part"], "{} part", width=3.5, height=height, sharey=True)
     for axes, _, rows in parts:
         axes.axvline(0, color="0.8", linewidth=1)
         for factor, (colour, marker, shift) in FACTOR_LOOKS.items():
-            means = mean_intervals(rows[rows["factor"] == factor], "method", "r2")
-            places = [methods.index(method) + shift for method in means.index]
             form = {"fmt": marker, "color": colour, "capsize": 2, "label": factor}
-            axes.errorbar(means["mean"], places, xerr=means["half_width"], **form)
+            plot_means(axes, rows[rows["factor"] == factor], "r2", shift, **form)
         label_rows(axes, methods)
     figure.supxlabel("R² of a linear probe")
     outer_legend(figure, "upper center", ncols=3, title="factor")
@@ -192,10 +179,10 @@ def selectivity_by_share(table: pd.DataFrame) -> Figure:
     """
     figure, parts = facets(table, ["part"], "{} part", width=3.5, height=2.6, sharey=True)
     for axes, _, rows in parts:
-        methods = rows.groupby("method", sort=False)
-        for (method, seeds), colour in zip(methods, cycle(METHOD_COLOURS), strict=False):
-            seeds = seeds.sort_values("shared")
-            _points_and_means(axes, seeds, "shared", "selectivity", color=colour, label=method)
+        methods = rows.sort_values("shared").groupby("method")
+        for number, (method, seeds) in enumerate(methods):
+            look = {"color": f"C{number}", "label": method}
+            _points_and_means(axes, seeds, "shared", "selectivity", **look)
         axes.axhline(0, color="0.7", linewidth=1, zorder=0)
         axes.set_xlabel("share of a modality that is generic")
     figure.supylabel("selectivity (difference of R²)")
@@ -213,8 +200,8 @@ def part_maps(maps: dict[str, dict[str, np.ndarray]]) -> Figure:
     Args:
         maps: label -> "modality/part" -> positions `[n_items, 2]`.
     """
-    names = [name for positions in maps.values() for name in positions]
-    modalities = list(dict.fromkeys(name.split("/")[0] for name in names))
+    names = [name.split("/")[0] for positions in maps.values() for name in positions]
+    modalities = list(dict.fromkeys(names))
     figure, all_axes = panels(len(maps), 4, width=2.4, height=2.5)
     for axes, (label, positions) in zip(all_axes, maps.items(), strict=True):
         axes.set(title=label, xticks=[], yticks=[])
@@ -237,9 +224,8 @@ def matrices(named: dict[str, np.ndarray]) -> Figure:
     figure, all_axes = panels(len(named), len(named), width=1.9, height=2.2)
     for axes, (name, matrix) in zip(all_axes, named.items(), strict=True):
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1.2)
-        axes.tick_params(length=0)
         axes.set_title(name)
         for (row, column), value in np.ndenumerate(matrix):
-            text = f"{value:.2f}".lstrip("0") if value else ""
-            axes.text(column, row, text, ha="center", va="center", fontsize=6)
+            if value:
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6)
     return figure

@@ -8,6 +8,7 @@ from itertools import product
 
 import matplotlib
 import pandas as pd
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,6 +22,7 @@ RC = {
     "figure.constrained_layout.use": True,
     "savefig.dpi": 150,
     "font.size": 8.0,
+    "axes.prop_cycle": cycler(color=COLOURS.values()),
     "axes.titlesize": 8.0,
     "figure.labelsize": 8.0,
     "legend.fontsize": 7.0,
@@ -50,11 +52,10 @@ def look(label: str) -> tuple[str, str]:
 
     Args:
         label: a system's name, with or without a formulation or options: "sea (released)" looks
-            like "sea", and so do the variants "SEAa" to "SEAd". A name that is not registered is a
-            black circle.
+            like "sea". A name that is not registered is a black circle.
     """
     name = re.split("[ ,(]", label.lower())[0]
-    known = systems().get(re.sub("^sea[a-d]$", "sea", name))
+    known = systems().get(name)
     return known.look if known else (BLACK, "o")
 
 
@@ -113,22 +114,20 @@ def facets(
     return figure, facets
 
 
-def mean_intervals(table: pd.DataFrame, by: str, value: str) -> pd.DataFrame:
-    """Means and their 95 % intervals over the rows of a group.
+def plot_means(axes: Axes, table: pd.DataFrame, value: str, shift: float, **look) -> None:
+    """Draws the mean of a column and its 95 % interval, for each place on the vertical axis.
 
     Args:
-        table: one row per value; columns `by` and `value`.
-        by: the column of groups.
-        value: the column of values.
-
-    Returns:
-        One row per group; columns `mean` and `half_width`, which is nan for a single value.
+        axes: the panel.
+        table: one row per value; column `row`, its place, and the column `value`.
+        value: the name of a column.
+        shift: of all places.
+        look: further options of `Axes.errorbar`.
     """
-    rows = []
-    for group, values in table.groupby(by, sort=False)[value]:
-        interval = mean_interval(values)
-        rows.append((group, interval.mean, interval.half_width))
-    return pd.DataFrame(rows, columns=[by, "mean", "half_width"]).set_index(by)
+    values = table.groupby("row")[value]
+    half_widths = values.agg(lambda group: mean_interval(group).half_width)
+    means = values.mean()
+    axes.errorbar(means, means.index + shift, xerr=half_widths, **look)
 
 
 def plot_groups(
@@ -137,14 +136,13 @@ def plot_groups(
     """Plots column `y` against `x`, one line per value of column `by`.
 
     Args:
-        looks: value of `by` -> colour, marker and line style; values without a look are left out.
+        looks: value of `by` -> colour, marker and line style.
         more: further options of `Axes.plot`.
     """
-    for name, (colour, marker, line) in looks.items():
-        rows = table[table[by] == name].sort_values(x)
-        if len(rows):
-            form = {"color": colour, "marker": marker, "linestyle": line}
-            axes.plot(rows[x], rows[y], label=name, **form, **more)
+    for name, rows in table.sort_values(x).groupby(by):
+        colour, marker, line = looks[name]
+        form = {"color": colour, "marker": marker, "linestyle": line}
+        axes.plot(rows[x], rows[y], label=name, **form, **more)
 
 
 def arrows_outside(axes: Axes, values: pd.Series) -> None:
