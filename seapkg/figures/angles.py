@@ -96,7 +96,6 @@ def departures(angles: pd.DataFrame, spread: pd.DataFrame, n: int) -> Figure:
     left.set(xlabel=f"angle θ, n = {n}", ylabel="density per radian")
     right.set_ylabel("mean of cos² θ")
     _dimension_axis(right)
-    right.set_ylim(top=1)  # the largest possible squared cosine
     outer_legend(figure, ncols=3)
     return figure
 

@@ -8,7 +8,6 @@ from seapkg.figures.style import (
     BLACK,
     BLUE,
     GREEN,
-    ORANGE,
     PURPLE,
     SKY,
     VERMILLION,
@@ -60,11 +59,10 @@ def by_correlation(table: pd.DataFrame, dim: int) -> Figure:
     """
     figure, (axes,) = panels(1, width=4.6, height=3.0)
     _against(axes, table, "rho")
-    axes.autoscale(False)
-    low, _ = axes.get_ylim()
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)  # the shade does not move the limits
     label = "set to 0 by the released clamp"
     axes.axhspan(low, 0, color=SKY, alpha=0.25, linewidth=0, label=label)
-    axes.axhline(0, color=ORANGE, linewidth=0.8)
     axes.set(xlabel=f"correlation ρ of generic and unique part, dimension {dim}", ylabel="nats")
     outer_legend(figure, "right center")
     return figure

@@ -21,8 +21,6 @@ from seapkg.runs import locations
 from seapkg.runs.run import Run
 
 HEADING = "\n## "
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-Source = Dataset | Known | str
 
 
 @dataclass(frozen=True)
@@ -95,11 +93,11 @@ def _save(
     caption: str,
     notebook: str,
     runs: Iterable[Run],
-    data: Source | list[Source],
+    data: Dataset | Known | str | list,
 ) -> Path:
     """Writes a file per ending and a section of index.md; returns their folder."""
     for word in (profile, name):
-        if not SAFE_NAME.fullmatch(word):
+        if not re.fullmatch(r"[\w-]+", word):
             raise RequestError(f"the name {word!r} may hold letters, digits, - and _ only")
     folder = locations.figures_root() / profile
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +106,10 @@ def _save(
             write(path)
     files = [f"[{name}{ending}]({name}{ending})" for ending in writers]
     picture = f"![{name}]({name}.png)\n\n" if ".png" in writers else ""
-    sources = data if isinstance(data, list) else [data]
+    sources = [
+        source if isinstance(source, str) else f"{source.name}: {source.provenance or 'unknown'}"
+        for source in (data if isinstance(data, list) else [data])
+    ]
     names = sorted({run.name for run in runs})
     section = f"""{name}
 
@@ -116,7 +117,7 @@ def _save(
 
 - files: {", ".join(files)}
 - notebook: {notebook}
-- data: {"; ".join(map(_description, sources))}
+- data: {"; ".join(sources)}
 - runs: {", ".join(names) or "none"}
 """
     with locked(folder):
@@ -124,18 +125,11 @@ def _save(
     return folder
 
 
-def _description(source: Source) -> str:
-    """A dataset with what is real in it."""
-    if isinstance(source, str):
-        return source
-    return f"{source.name}: {source.provenance or 'provenance unknown'}"
-
-
 def _update(folder: Path, name: str, section: str) -> None:
     """Puts a section into index.md and drops the sections whose files are gone."""
     index, sections = folder / "index.md", {}
     if index.exists():
-        _, *texts = index.read_text(encoding="utf-8").split(HEADING)
+        _, *texts = index.read_text(encoding="utf-8", errors="replace").split(HEADING)
         sections = {text.split("\n")[0]: text for text in texts}
     sections[name] = section
     kept = [sections[key] for key in sorted(sections) if any(folder.glob(f"{key}.*"))]

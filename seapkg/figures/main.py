@@ -36,14 +36,18 @@ def training_curves(frame: pd.DataFrame, metrics: Sequence[str] = ("loss", MONIT
     curves = frame.pivot(index=["model", "run", "epoch"], columns="metric", values="value")
     line_styles = _line_styles(frame["model"].unique())
     figure, all_axes = panels(len(metrics), width=3.5, height=2.8)
-    for (model, _), curve in curves.groupby(["model", "run"]):
-        colour, marker = look(model)
-        form = {"color": colour, "marker": marker, "linestyle": line_styles[model]}
-        epochs = curve.index.get_level_values("epoch")
-        best = curve[MONITOR].argmax()
-        for axes, metric in zip(all_axes, metrics, strict=True):
-            axes.plot(epochs, curve[metric], **form, markevery=[best], label=model)
     for axes, metric in zip(all_axes, metrics, strict=True):
+        for (model, _), curve in curves.groupby(["model", "run"]):
+            colour, marker = look(model)
+            axes.plot(
+                curve.index.get_level_values("epoch"),
+                curve[metric],
+                color=colour,
+                linestyle=line_styles[model],
+                marker=marker,
+                markevery=[curve[MONITOR].argmax()],
+                label=model,
+            )
         axes.set(xlabel="epoch", ylabel=axis_label(metric))
     title = "marker: best epoch by valid Recall@20"
     outer_legend(figure, ncols=2 + len(metrics), title=title)
@@ -111,8 +115,7 @@ def _points_panel(axes: Axes, frame: pd.DataFrame) -> None:
 def _points(axes: Axes, frame: pd.DataFrame) -> None:
     for model, rows in frame.groupby("model"):
         colour, marker = look(model)
-        edge = {"markeredgecolor": "black", "markeredgewidth": 0.4}
-        axes.plot(rows["value"], rows["row"], marker, color=colour, **edge)
+        axes.plot(rows["value"], rows["row"], marker, color=colour, alpha=0.7)
     plot_means(axes, frame, "value", 0.3, fmt="|", color=BLACK, linewidth=1)
     papers = frame.drop_duplicates("model").dropna(subset="paper")
     if len(papers):

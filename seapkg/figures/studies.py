@@ -60,20 +60,28 @@ def gain_panels(costs: pd.DataFrame) -> Figure:
         _gain_panel(axes, rows)
         label_rows(axes, changes)
     figure.supxlabel(f"gain in {METRIC} (right is better)")
-    outer_legend(figure, "upper center", ncols=min(2, len(datasets)), reverse=True)
+    outer_legend(figure, "upper center", ncols=min(2, len(datasets)))
     return figure
 
 
 def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
     half_widths = costs["high, users"] - costs["difference"]
-    black = {"fmt": "o", "color": BLACK, "capsize": 3, "label": "mean, 95 % over users"}
-    axes.errorbar(-costs["difference"], costs["row"], xerr=half_widths, **black)
+    axes.errorbar(
+        -costs["difference"],
+        costs["row"],
+        xerr=half_widths,
+        fmt="o",
+        color=BLACK,
+        capsize=3,
+        label="mean, 95 % over users",
+    )
     ends = (-costs["high, seeds"], -costs["low, seeds"])
     axes.hlines(costs["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
     seeds = costs.explode("by_seed")
     label = "each seed, 95 % over seeds"
     axes.plot(-seeds["by_seed"], seeds["row"] + 0.25, ".", color=VERMILLION, label=label)
     axes.axvline(0, color="0.7", linewidth=1, zorder=0)
+    axes.locator_params(axis="x", nbins=4)
     reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
     span = 1.1 * reach[reach <= FAR * median_low(reach)].max()
     axes.set_xlim(-span, span)
@@ -112,8 +120,7 @@ def _option_panel(axes: Axes, rows: pd.DataFrame) -> None:
     rows = rows.sort_values("value").astype({"value": str})  # words stand at even distances
     _points_and_means(axes, rows, "value", "metric_value", color=VERMILLION)
     default = rows[rows["is_default"]]
-    ring = {"color": "none", "markeredgecolor": "black", "markersize": 8}
-    axes.plot(default["value"], default["metric_value"], "o", **ring)
+    axes.scatter(default["value"], default["metric_value"], 64, "none", edgecolor=BLACK)
 
 
 def _points_and_means(axes: Axes, rows: pd.DataFrame, x: str, y: str, **look: str) -> None:
@@ -134,14 +141,13 @@ def cost_points(table: pd.DataFrame) -> Figure:
     figure, (seconds, memory) = panels(2, width=3.2, height=height, sharey=True)
     for axes, column in ((seconds, "seconds"), (memory, "memory_mb")):
         axes.plot(table[column], places, "o", color=VERMILLION, label="measured")
-        axes.grid(axis="x", which="both", linewidth=0.3)
     label = "the paper's seconds (its machine, its features)"
     seconds.plot(table["paper_seconds"], places, **PAPER_LOOK, label=label)
     seconds.set(xscale="log", xlabel="seconds per epoch")
     memory.set(xlabel="peak memory, MB")
     memory.set_xlim(left=0)
     label_rows(seconds, list(table["system"]))
-    outer_legend(figure, ncols=2)
+    outer_legend(figure)
     return figure
 
 
@@ -160,8 +166,16 @@ def probe_panels(table: pd.DataFrame) -> Figure:
     for axes, _, rows in parts:
         axes.axvline(0, color="0.8", linewidth=1)
         for factor, (colour, marker, shift) in FACTOR_LOOKS.items():
-            form = {"fmt": marker, "color": colour, "capsize": 2, "label": factor}
-            plot_means(axes, rows[rows["factor"] == factor], "r2", shift, **form)
+            plot_means(
+                axes,
+                rows[rows["factor"] == factor],
+                "r2",
+                shift,
+                fmt=marker,
+                color=colour,
+                capsize=2,
+                label=factor,
+            )
         label_rows(axes, methods)
     figure.supxlabel("R² of a linear probe")
     outer_legend(figure, "upper center", ncols=3, title="factor")
@@ -181,8 +195,8 @@ def selectivity_by_share(table: pd.DataFrame) -> Figure:
     for axes, _, rows in parts:
         methods = rows.sort_values("shared").groupby("method")
         for number, (method, seeds) in enumerate(methods):
-            look = {"color": f"C{number}", "label": method}
-            _points_and_means(axes, seeds, "shared", "selectivity", **look)
+            colour = f"C{number}"
+            _points_and_means(axes, seeds, "shared", "selectivity", color=colour, label=method)
         axes.axhline(0, color="0.7", linewidth=1, zorder=0)
         axes.set_xlabel("share of a modality that is generic")
     figure.supylabel("selectivity (difference of R²)")

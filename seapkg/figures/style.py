@@ -54,8 +54,7 @@ def look(label: str) -> tuple[str, str]:
         label: a system's name, with or without a formulation or options: "sea (released)" looks
             like "sea". A name that is not registered is a black circle.
     """
-    name = re.split("[ ,(]", label.lower())[0]
-    known = systems().get(name)
+    known = systems().get(re.split("[ ,(]", label.lower())[0])
     return known.look if known else (BLACK, "o")
 
 
@@ -109,7 +108,7 @@ def facets(
     facets = []
     for axes, place in zip(all_axes, places, strict=True):
         axes.set_title(title.format(*place))
-        rows = table[(table[columns] == place).all(axis=1)]
+        rows = table[(table[columns] == list(place)).all(axis=1)]
         facets.append((axes, place, rows))
     return figure, facets
 
@@ -141,8 +140,15 @@ def plot_groups(
     """
     for name, rows in table.sort_values(x).groupby(by):
         colour, marker, line = looks[name]
-        form = {"color": colour, "marker": marker, "linestyle": line}
-        axes.plot(rows[x], rows[y], label=name, **form, **more)
+        axes.plot(
+            rows[x],
+            rows[y],
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            label=name,
+            **more,
+        )
 
 
 def arrows_outside(axes: Axes, values: pd.Series) -> None:

@@ -99,7 +99,7 @@ def test_a_second_drawing_replaces_the_section(root):
 
 def test_data_of_unknown_origin_says_so(root):
     gallery.save_figure(figure(), "line", **ORIGIN | {"data": tiny(name="toy")})
-    assert "- data: toy: provenance unknown\n" in index(root)
+    assert "- data: toy: unknown\n" in index(root)
 
 
 def test_the_index_does_not_depend_on_the_order_of_drawing(root):
@@ -150,6 +150,13 @@ def test_a_profile_that_could_leave_the_folder_is_refused(profile):
 def test_a_name_that_could_leave_the_folder_is_refused(name):
     with pytest.raises(RequestError, match="name"):
         gallery.save_figure(figure(), name, **ORIGIN)
+
+
+def test_a_damaged_index_gets_the_new_section(root):
+    gallery.save_figure(figure(), "line", **ORIGIN)
+    (root / "smoke" / "index.md").write_bytes(b"\xff\n<<<<<<< HEAD\n")
+    gallery.save_figure(figure(), "other", **ORIGIN)
+    assert listed(root) == ["other"]
 
 
 def save_some(letter):

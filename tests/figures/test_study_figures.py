@@ -96,10 +96,12 @@ def test_sensitivity_rings_the_default_shades_its_seeds_and_joins_the_means():
     (axes,) = studies.sensitivity(table, {"toy": [0.31, 0.3, 0.35]}).axes
     (band,) = axes.patches
     assert np.allclose([band.get_y(), band.get_y() + band.get_height()], [0.3, 0.35])
-    line, points, ring = axes.lines
+    line, points = axes.lines
     assert np.allclose(line.get_ydata(), [0.205, 0.305, 0.105])
     assert list(line.get_xdata()) == ["0.1", "0.2", "0.4"]
-    assert len(points.get_xdata()) == 6 and list(ring.get_xdata()) == ["0.2", "0.2"]
+    assert len(points.get_xdata()) == 6
+    (rings,) = axes.collections
+    assert np.allclose(rings.get_offsets(), [[1, 0.31], [1, 0.3]])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.2", "0.4"]
 
 
