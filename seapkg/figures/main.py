@@ -49,8 +49,7 @@ def training_curves(frame: pd.DataFrame, metrics: Sequence[str] = ("loss", MONIT
                 label=model,
             )
         axes.set(xlabel="epoch", ylabel=axis_label(metric))
-    title = "marker: best epoch by valid Recall@20"
-    outer_legend(figure, ncols=2 + len(metrics), title=title)
+    outer_legend(figure, ncols=3, title="marker: best epoch by valid Recall@20")
     return figure
 
 

@@ -54,13 +54,13 @@ def gain_panels(costs: pd.DataFrame) -> Figure:
     """
     changes = list(costs["change"].unique())
     costs = costs.assign(row=costs["change"].map(changes.index))
-    height = 0.9 + 0.32 * len(changes)
+    height = 1.0 + 0.32 * len(changes)
     figure, datasets = facets(costs, ["dataset"], width=3, height=height, sharey=True)
     for axes, _, rows in datasets:
         _gain_panel(axes, rows)
         label_rows(axes, changes)
     figure.supxlabel(f"gain in {METRIC} (right is better)")
-    outer_legend(figure, "upper center", ncols=min(2, len(datasets)))
+    outer_legend(figure, "upper center")
     return figure
 
 
