@@ -18,14 +18,12 @@ def angle_density(theta: np.ndarray, n: np.ndarray) -> np.ndarray:
     """The density of the angle (SEA Eq. 1 = Eq. 24), Γ(n/2) / (√π Γ((n-1)/2)) sin^(n-2) θ.
 
     Args:
-        theta: any shape; the density is 0 outside [0, π].
+        theta: any shape, in [0, π].
         n: broadcasts with `theta`.
     """
-    theta, n = np.asarray(theta, dtype=float), _checked_dimension(n)
+    n = _checked_dimension(n)
     normaliser = np.exp(gammaln(n / 2) - gammaln((n - 1) / 2)) / np.sqrt(np.pi)
-    inside = (theta >= 0) & (theta <= np.pi)
-    sine = np.sin(np.where(inside, theta, 0.0))
-    return np.where(inside, normaliser * sine ** (n - 2), 0.0)
+    return normaliser * np.sin(theta) ** (n - 2)
 
 
 def angle_cdf(theta: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -35,19 +33,6 @@ def angle_cdf(theta: np.ndarray, n: np.ndarray) -> np.ndarray:
     """
     theta, n = np.clip(theta, 0.0, np.pi), _checked_dimension(n)
     return betainc((n - 1) / 2, (n - 1) / 2, np.sin(theta / 2) ** 2)
-
-
-def angle_mode(n: np.ndarray) -> np.ndarray:
-    """The most likely angle, π/2 for n > 2; for n = 2 the angle is uniform: `RequestError`."""
-    n = _checked_dimension(n)
-    if np.any(n == 2):
-        raise RequestError("the angle is uniform in n = 2 dimensions and has no mode; use n > 2")
-    return np.full(n.shape, np.pi / 2)
-
-
-def angle_mean(n: np.ndarray) -> np.ndarray:
-    """The mean angle, π/2 for every n, since θ and π - θ are equally likely."""
-    return np.full(_checked_dimension(n).shape, np.pi / 2)
 
 
 def angle_variance(n: np.ndarray) -> np.ndarray:
@@ -110,7 +95,7 @@ def effective_dimension(vectors: np.ndarray) -> float:
     n_vectors = len(unit)
     all_pairs = np.sum((unit.T @ unit) ** 2)  # Σ cos² over all pairs, rows with themselves too
     mean_square = (all_pairs - n_vectors) / (n_vectors * (n_vectors - 1))
-    return float(1 / mean_square) if mean_square > 0 else float("inf")
+    return float(1 / mean_square)
 
 
 def _checked_dimension(n: np.ndarray) -> np.ndarray:

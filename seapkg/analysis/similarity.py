@@ -1,6 +1,6 @@
 """Measures of similarity of two representations of the same items.
 
-Representations are float arrays [n_items, dim]; row i of both is item i. No function holds an
+Representations are float64 arrays [n_items, dim]; row i of both is item i. No function holds an
 items x items matrix: kernels and cosines are computed in blocks of rows.
 """
 
@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import normalize
+from sklearn.utils import gen_batches
 
 BLOCK = 1024
 WIDTH_ROWS = 1000  # the width of a Gaussian kernel comes from this many rows
@@ -21,7 +22,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     Args:
         a, b: [n_items, dim].
     """
-    a, b = map(normalize, _same_items(a, b))
+    a, b = normalize(a), normalize(b)
     n, matched = len(a), float((a * b).sum())
     total = float(a.sum(axis=0) @ b.sum(axis=0))
     return matched / n, (total - matched) / (n * (n - 1))
@@ -36,15 +37,13 @@ def retrieval(a: np.ndarray, b: np.ndarray, k: int = 10) -> float:
         a, b: [n_items, dim].
         k: the number of neighbours.
     """
-    a, b = map(normalize, _same_items(a, b))
-    items = np.arange(len(a))
+    a, b = normalize(a), normalize(b)
+    matched = (a * b).sum(axis=1, keepdims=True)
     n_found = 0
-    for rows in _blocks(len(a)):
+    for rows in gen_batches(len(a), BLOCK):
         scores = a[rows] @ b.T  # [block, n_items]
-        matched = (a[rows] * b[rows]).sum(axis=1, keepdims=True)
-        scores[items[: len(matched)], items[rows]] = -np.inf
-        n_nearer = (scores >= matched - 1e-12).sum(axis=1)
-        n_found += int((n_nearer < k).sum())
+        ranks = (scores >= matched[rows] - 1e-12).sum(axis=1)  # 1 for the nearest
+        n_found += int((ranks <= k).sum())
     return n_found / len(a)
 
 
@@ -57,7 +56,6 @@ def linear_cka(a: np.ndarray, b: np.ndarray) -> float:
         a: [n_items, dim_a].
         b: [n_items, dim_b].
     """
-    a, b = _same_items(a, b)
     if _is_constant(a) or _is_constant(b):
         return 0.0
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
@@ -75,49 +73,31 @@ def normalised_hsic(a: np.ndarray, b: np.ndarray) -> float:
         a: [n_items, dim_a].
         b: [n_items, dim_b].
     """
-    a, b = _same_items(a, b)
     if _is_constant(a) or _is_constant(b):
         return 0.0
-    ab, aa, bb = _hsic(a, b)
-    return float(ab / np.sqrt(aa * bb))
+    return _hsic(a, b) / np.sqrt(_hsic(a, a) * _hsic(b, b))
 
 
-def _hsic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """tr(K H L H), tr(K H K H) and tr(L H L H) for the kernels K of a and L of b."""
-    width_a, width_b, n = _width(a), _width(b), len(a)
-    products, row_sums = np.zeros(3), np.empty((2, n))
-    for rows in _blocks(n):
-        kernel_a, kernel_b = _gaussian(a, rows, width_a), _gaussian(b, rows, width_b)
-        products += (kernel_a * kernel_b).sum(), (kernel_a**2).sum(), (kernel_b**2).sum()
-        row_sums[:, rows] = kernel_a.sum(axis=1), kernel_b.sum(axis=1)
-    first, second = row_sums[[0, 0, 1]], row_sums[[1, 0, 1]]
-    cross = (first * second).sum(axis=1)
-    totals = first.sum(axis=1) * second.sum(axis=1)
-    return products - 2 * cross / n + totals / n**2
+def _hsic(a: np.ndarray, b: np.ndarray) -> float:
+    """tr(K H L H) for the kernels K of a and L of b, with H the centring matrix."""
+    gamma_a, gamma_b, n = _gamma(a), _gamma(b), len(a)
+    product, sums_a, sums_b = 0.0, np.empty(n), np.empty(n)
+    for rows in gen_batches(n, BLOCK):
+        kernel_a, kernel_b = rbf_kernel(a[rows], a, gamma_a), rbf_kernel(b[rows], b, gamma_b)
+        product += (kernel_a * kernel_b).sum()
+        sums_a[rows], sums_b[rows] = kernel_a.sum(axis=1), kernel_b.sum(axis=1)
+    centring = 2 * (sums_a @ sums_b) / n - sums_a.sum() * sums_b.sum() / n**2
+    return float(product - centring)
 
 
-def _gaussian(x: np.ndarray, rows: slice, width: float) -> np.ndarray:
-    return rbf_kernel(x[rows], x, gamma=1 / (2 * width**2))
-
-
-def _width(x: np.ndarray) -> float:
-    """The median distance of some rows."""
+def _gamma(x: np.ndarray) -> float:
+    """1 / (2 σ²), where the width σ is the median distance of some rows."""
     sample = np.random.default_rng(0).permutation(len(x))[:WIDTH_ROWS]
     distances = pdist(x[sample])
-    return float(np.median(distances) or distances.mean() or 1.0)
+    width = np.median(distances) or distances.mean()
+    return 1 / (2 * width**2)
 
 
 def _is_constant(x: np.ndarray) -> bool:
     """Whether all rows are equal up to rounding."""
     return bool(np.linalg.norm(x - x.mean(axis=0)) <= 1e-6 * np.linalg.norm(x))
-
-
-def _blocks(n: int) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
-
-
-def _same_items(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both in float64, checked."""
-    if len(a) != len(b) or len(a) < 2:
-        raise ValueError(f"needs the same items, two at least; given {len(a)} and {len(b)}")
-    return np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)

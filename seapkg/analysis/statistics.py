@@ -33,15 +33,12 @@ class Difference:
     Attributes:
         mean, low, high: the mean difference and its interval.
         p: the p-value of Student's paired test.
-        n_users, n_seeds: the numbers of users and seeds.
     """
 
     mean: float
     low: float
     high: float
     p: float
-    n_users: int
-    n_seeds: int
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -51,12 +48,15 @@ def mean_interval(values: Sequence[float]) -> Interval:
         values: [n], finite, n >= 1.
 
     Raises:
-        ValueError: where `values` are empty, not finite or not one row.
+        ValueError: where there is no value, or one that is not finite.
     """
-    values = _finite(values, "values")
-    if values.ndim != 1:
-        raise ValueError(f"values need the shape [n]; their shape is {list(values.shape)}")
-    return Interval(float(values.mean()), _half_width(values), len(values))
+    values = np.asarray(values, dtype=np.float64)
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"a mean needs at least one value, all of them finite; given {values}")
+    n, half_width = len(values), float("nan")
+    if n > 1:
+        half_width = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * stats.sem(values))
+    return Interval(float(values.mean()), half_width, n)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, over: str = "users") -> Difference:
@@ -67,20 +67,18 @@ def paired_difference(a: np.ndarray, b: np.ndarray, over: str = "users") -> Diff
     seed has no interval (nan).
 
     Args:
-        a, b: one metric, [n_seeds, n_users] or [n_users], same users and seeds in the same order.
+        a, b: one metric, [n_seeds, n_users], same users and seeds in the same order.
         over: "users" or "seeds".
 
     Raises:
         ValueError: where the shapes differ or a value is not finite.
     """
-    a, b = np.atleast_2d(_finite(a, "a")), np.atleast_2d(_finite(b, "b"))
     if a.shape != b.shape:
         raise ValueError(f"a and b need one shape [n_seeds, n_users]; given {a.shape}, {b.shape}")
-    differences = (a - b).mean(axis={"users": 0, "seeds": 1}[over])
-    mean, half_width = float(differences.mean()), _half_width(differences)
-    n_seeds, n_users = a.shape
-    ends = mean - half_width, mean + half_width
-    return Difference(mean, *ends, _p_value(differences), n_users, n_seeds)
+    differences = np.subtract(a, b, dtype=np.float64).mean(axis={"users": 0, "seeds": 1}[over])
+    interval = mean_interval(differences)
+    low, high = interval.mean - interval.half_width, interval.mean + interval.half_width
+    return Difference(interval.mean, low, high, _p_value(differences))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -94,22 +92,18 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
     Returns:
         The corrected p-values, [n], in the given order.
+
+    Raises:
+        ValueError: where a p-value lies outside [0, 1] or is nan.
     """
-    p = _finite(p_values, "p-values") if len(p_values) else np.empty(0)
-    if ((p < 0) | (p > 1)).any():
+    p = np.asarray(p_values, dtype=np.float64)
+    if not ((p >= 0) & (p <= 1)).all():
         raise ValueError(f"p-values lie between 0 and 1; given {p.tolist()}")
     order = np.argsort(p, kind="stable")
     scaled = p[order] * np.arange(len(p), 0, -1)
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1)
     return corrected
-
-
-def _half_width(values: np.ndarray) -> float:
-    """t s / √n with n - 1 degrees of freedom."""
-    if len(values) < 2:
-        return float("nan")
-    return float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
 
 
 def _p_value(differences: np.ndarray) -> float:
@@ -119,10 +113,3 @@ def _p_value(differences: np.ndarray) -> float:
     if not differences.any():
         return 1.0
     return float(stats.ttest_1samp(differences, 0).pvalue)
-
-
-def _finite(values: object, name: str) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
-    if array.size == 0 or not np.isfinite(array).all():
-        raise ValueError(f"{name} need at least one number, all of them finite")
-    return array

@@ -8,10 +8,10 @@ from seapkg.figures.style import (
     BLACK,
     BLUE,
     GREEN,
-    ORANGE,
     PURPLE,
     SKY,
     VERMILLION,
+    facets,
     outer_legend,
     panels,
     plot_groups,
@@ -36,15 +36,12 @@ def bounds(table: pd.DataFrame) -> Figure:
         table: one row per estimate; columns `dim, truth, estimate` (a key of `LOOKS`), `value`;
             in nats.
     """
-    dimensions = sorted(table["dim"].unique())
-    n_columns = 2 if len(dimensions) == 4 else 3
-    size = {"width": 7.0 / n_columns, "height": 2.3}
-    figure, all_axes = panels(len(dimensions), n_columns, **size, sharex=True, sharey=True)
-    for axes, dim in zip(all_axes, dimensions, strict=True):
-        _against(axes, table[table["dim"] == dim], "truth")
-        axes.set_title(f"dimension {dim}")
-    all_axes[0].set_yscale("symlog", linthresh=1)
-    all_axes[0].set_ylim(-0.5, 1e4)
+    size = {"width": 3.5, "height": 2.5}
+    figure, dimensions = facets(table, ["dim"], "dimension {}", n_columns=2, **size, sharey=True)
+    for axes, _, rows in dimensions:
+        _against(axes, rows, "truth")
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(-0.5, 1e4)
     figure.supxlabel("true mutual information, nats")
     figure.supylabel("estimate, nats")
     outer_legend(figure, "upper center", ncols=3)
@@ -60,16 +57,13 @@ def by_correlation(table: pd.DataFrame, dim: int) -> Figure:
             in nats.
         dim: the dimension of the parts.
     """
-    figure = Figure(figsize=(4.6, 3.0), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels(1, width=4.6, height=3.0)
     _against(axes, table, "rho")
     low, high = axes.get_ylim()
+    axes.set_ylim(low, high)  # the shade does not move the limits
     label = "set to 0 by the released clamp"
     axes.axhspan(low, 0, color=SKY, alpha=0.25, linewidth=0, label=label)
-    axes.axhline(0, color=ORANGE, linewidth=0.8)
-    axes.set_ylim(low, high)
-    axes.set_xlabel(f"correlation ρ of generic and unique part, dimension {dim}")
-    axes.set_ylabel("nats")
+    axes.set(xlabel=f"correlation ρ of generic and unique part, dimension {dim}", ylabel="nats")
     outer_legend(figure, "right center")
     return figure
 

@@ -3,7 +3,6 @@
 Functions take a tidy table (or arrays) and return a Figure.
 """
 
-from itertools import cycle
 from statistics import median_low
 
 import numpy as np
@@ -11,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seapkg.analysis.statistics import mean_interval
 from seapkg.figures.style import (
     BLACK,
     BLUE,
@@ -21,30 +19,29 @@ from seapkg.figures.style import (
     PURPLE,
     SKY,
     VERMILLION,
+    arrows_outside,
     axis_label,
-    edge_arrow,
+    facets,
     label_rows,
-    look,
-    no_runs_yet,
     outer_legend,
     panels,
-    paper_legend,
+    plot_means,
     style,
 )
 
-PARTS = ("generic", "unique")
+METRIC = axis_label("test/recall@20")
+#: Factor -> colour, marker, vertical shift.
 FACTOR_LOOKS = {
-    "generic": (BLUE, "o"),
-    "own unique": (VERMILLION, "s"),
-    "other's unique": (BLACK, "x"),
+    "generic": (BLUE, "o", -0.15),
+    "own unique": (VERMILLION, "s", 0),
+    "other's unique": (BLACK, "x", 0.15),
 }
-METHOD_COLOURS = (BLUE, VERMILLION, ORANGE, BLACK, GREEN, PURPLE, SKY)
 PART_COLOURS = {"generic": (BLUE, SKY), "unique": (VERMILLION, ORANGE), "whole": (GREEN, PURPLE)}
 FAR = 5  # a row that reaches this many times as far as the median row is not drawn to scale
 
 
 @style()
-def gain_panels(costs: pd.DataFrame, metric: str = "recall@20") -> Figure:
+def gain_panels(costs: pd.DataFrame) -> Figure:
     """What each change gains: one panel per dataset, one row per change, gains to the right.
 
     Black: the mean and its 95 % interval over users. Orange, below it: one point per seed and the
@@ -54,85 +51,82 @@ def gain_panels(costs: pd.DataFrame, metric: str = "recall@20") -> Figure:
     Args:
         costs: what `tables.differences` returns, a positive difference being a loss; columns
             `dataset, change, difference, by_seed`, and "low, users" to "high, seeds".
-        metric: the metric of the differences.
     """
-    if costs.empty:
-        return no_runs_yet()
-    datasets, changes = costs["dataset"].unique(), list(costs["change"].unique())
-    size = (1.2 + 2.3 * len(datasets), 0.9 + 0.32 * len(changes))
-    figure = Figure(figsize=size, layout="constrained")
-    all_axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
-    label_rows(all_axes[0], changes)
-    for axes, dataset in zip(all_axes, datasets, strict=True):
-        rows = costs[costs["dataset"] == dataset]
-        _gain_panel(axes, rows.assign(row=rows["change"].map(changes.index)))
-        axes.set_title(dataset)
-    figure.supxlabel(f"gain in {axis_label(metric, 'test')} (right is better)")
-    outer_legend(figure, "upper center", ncols=min(2, len(datasets)), reverse=True)
+    changes = list(costs["change"].unique())
+    costs = costs.assign(row=costs["change"].map(changes.index))
+    height = 1.0 + 0.32 * len(changes)
+    figure, datasets = facets(costs, ["dataset"], width=3, height=height, sharey=True)
+    for axes, _, rows in datasets:
+        _gain_panel(axes, rows)
+        label_rows(axes, changes)
+    figure.supxlabel(f"gain in {METRIC} (right is better)")
+    outer_legend(figure, "upper center")
     return figure
 
 
 def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
-    reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
-    is_far = reach > FAR * median_low(reach)
-    near = costs[~is_far]
-    half_widths = near["high, users"] - near["difference"]
-    black = {"fmt": "o", "color": BLACK, "capsize": 3, "label": "mean, 95 % over users"}
-    axes.errorbar(-near["difference"], near["row"], xerr=half_widths, **black)
-    seeds = near.explode("by_seed").astype({"by_seed": float})
-    orange = {"color": VERMILLION, "markersize": 3, "label": "each seed, 95 % over seeds"}
-    axes.plot(-seeds["by_seed"], seeds["row"] + 0.25, ".", clip_on=False, **orange)
-    ends = (-near["high, seeds"], -near["low, seeds"])
-    axes.hlines(near["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
-    for row in costs[is_far].itertuples():
-        edge_arrow(axes, -row.difference, row.row, right=row.difference < 0)
+    half_widths = costs["high, users"] - costs["difference"]
+    axes.errorbar(
+        -costs["difference"],
+        costs["row"],
+        xerr=half_widths,
+        fmt="o",
+        color=BLACK,
+        capsize=3,
+        label="mean, 95 % over users",
+    )
+    ends = (-costs["high, seeds"], -costs["low, seeds"])
+    axes.hlines(costs["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
+    seeds = costs.explode("by_seed")
+    label = "each seed, 95 % over seeds"
+    axes.plot(-seeds["by_seed"], seeds["row"] + 0.25, ".", color=VERMILLION, label=label)
     axes.axvline(0, color="0.7", linewidth=1, zorder=0)
-    axes.margins(x=0.1)
     axes.locator_params(axis="x", nbins=4)
+    reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
+    span = 1.1 * reach[reach <= FAR * median_low(reach)].max()
+    axes.set_xlim(-span, span)
+    arrows_outside(axes, -costs.set_index("row")["difference"])
 
 
 @style()
-def sensitivity(
-    table: pd.DataFrame, unchanged: dict[str, list[float]], metric: str = "recall@20"
-) -> Figure:
-    """A test metric against an option's value: one row per dataset, one panel per option.
+def sensitivity(table: pd.DataFrame, unchanged: dict[str, list[float]]) -> Figure:
+    """Test Recall@20 against an option's value: one row per dataset, one panel per option.
 
     One point per seed, a line through the means, a ring around the default's points, a grey band
     over the default's seeds. Values stand at even distances in rising order.
 
     Args:
         table: columns `dataset, option, value` (a number), `is_default, seed, metric_value`.
-        unchanged: dataset -> the default's metric at every available seed.
-        metric: the name of the metric.
+        unchanged: dataset -> the default's Recall@20 at every available seed.
     """
-    if table.empty:
-        return no_runs_yet()
-    options, datasets = table["option"].unique(), sorted(table["dataset"].unique())
-    size = (0.6 + 2.3 * len(options), 2.0 * len(datasets) + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(datasets), len(options), squeeze=False, sharey="row")
-    for row, dataset in zip(grid, datasets, strict=True):
-        row[0].set_ylabel(f"{axis_label(metric, 'test')}\n{dataset}")
-        rows_of_dataset = table[table["dataset"] == dataset]
-        for axes, option in zip(row, options, strict=True):
-            if seeds := unchanged.get(dataset):
-                axes.axhspan(min(seeds), max(seeds), color="0.9", zorder=0)
-            _option_panel(axes, rows_of_dataset[rows_of_dataset["option"] == option])
-    for axes, option in zip(grid[-1], options, strict=True):
-        axes.set_xlabel(option.replace("_", " "))
+    figure, places = facets(
+        table,
+        ["dataset", "option"],
+        "{}: {}",
+        n_columns=table["option"].nunique(),
+        width=2.4,
+        height=2.2,
+        sharey="row",
+    )
+    for axes, (dataset, _), rows in places:
+        if seeds := unchanged.get(dataset):
+            axes.axhspan(min(seeds), max(seeds), color="0.9", zorder=0)
+        _option_panel(axes, rows)
+    figure.supylabel(METRIC)
     return figure
 
 
 def _option_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    values = sorted(rows["value"].unique())
-    places = rows["value"].map(values.index)
-    means = rows.groupby("value")["metric_value"].mean()
-    axes.plot(range(len(values)), means[values], color=VERMILLION, alpha=0.6)
-    axes.plot(places, rows["metric_value"], "o", color=VERMILLION)
-    default = rows["is_default"]
-    ring = {"color": "none", "markeredgecolor": "black", "markersize": 8}
-    axes.plot(places[default], rows["metric_value"][default], "o", **ring)
-    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+    rows = rows.sort_values("value").astype({"value": str})  # words stand at even distances
+    _points_and_means(axes, rows, "value", "metric_value", color=VERMILLION)
+    default = rows[rows["is_default"]]
+    axes.scatter(default["value"], default["metric_value"], 64, "none", edgecolor=BLACK)
+
+
+def _points_and_means(axes: Axes, rows: pd.DataFrame, x: str, y: str, **look: str) -> None:
+    means = rows.groupby(x, sort=False)[y].mean()
+    axes.plot(means.index, means, alpha=0.7, **look)
+    axes.plot(rows[x], rows[y], ".", color=look["color"])
 
 
 @style()
@@ -143,20 +137,17 @@ def cost_points(table: pd.DataFrame) -> Figure:
         table: columns `system, seconds, memory_mb, paper_seconds`. The paper's seconds (nan where
             it has none) come from another machine and other features; compare proportions only.
     """
-    figure = Figure(figsize=(6.4, 0.9 + 0.25 * len(table)), layout="constrained")
-    seconds, memory = figure.subplots(1, 2, sharey=True)
-    for place, row in enumerate(table.to_dict("records")):
-        colour, marker = look(row["system"])
-        seconds.plot(row["seconds"], place, marker, color=colour)
-        seconds.plot(row["paper_seconds"], place, **PAPER_LOOK)
-        memory.plot(row["memory_mb"], place, marker, color=colour)
-    label_rows(seconds, list(table["system"]))
+    places, height = range(len(table)), 0.9 + 0.25 * len(table)
+    figure, (seconds, memory) = panels(2, width=3.2, height=height, sharey=True)
+    for axes, column in ((seconds, "seconds"), (memory, "memory_mb")):
+        axes.plot(table[column], places, "o", color=VERMILLION, label="measured")
+    label = "the paper's seconds (its machine, its features)"
+    seconds.plot(table["paper_seconds"], places, **PAPER_LOOK, label=label)
     seconds.set(xscale="log", xlabel="seconds per epoch")
     memory.set(xlabel="peak memory, MB")
     memory.set_xlim(left=0)
-    for axes in (seconds, memory):
-        axes.grid(axis="x", which="both", linewidth=0.3)
-    paper_legend(figure, "the paper's seconds (its machine, its features)")
+    label_rows(seconds, list(table["system"]))
+    outer_legend(figure)
     return figure
 
 
@@ -169,33 +160,26 @@ def probe_panels(table: pd.DataFrame) -> Figure:
             `seed, r2`. Whiskers are 95 % intervals over seeds.
     """
     methods = list(table["method"].unique())
-    figure = Figure(figsize=(7.0, 0.9 + 0.27 * len(methods)), layout="constrained")
-    both = figure.subplots(1, 2, sharey=True, sharex=True)
-    label_rows(both[0], methods)
-    for axes, part in zip(both, PARTS, strict=True):
-        _probe_panel(axes, table[table["part"] == part], methods)
-        axes.set_title(f"{part} part")
+    table = table.assign(row=table["method"].map(methods.index))
+    height = 0.9 + 0.27 * len(methods)
+    figure, parts = facets(table, ["part"], "{} part", width=3.5, height=height, sharey=True)
+    for axes, _, rows in parts:
+        axes.axvline(0, color="0.8", linewidth=1)
+        for factor, (colour, marker, shift) in FACTOR_LOOKS.items():
+            plot_means(
+                axes,
+                rows[rows["factor"] == factor],
+                "r2",
+                shift,
+                fmt=marker,
+                color=colour,
+                capsize=2,
+                label=factor,
+            )
+        label_rows(axes, methods)
     figure.supxlabel("R² of a linear probe")
     outer_legend(figure, "upper center", ncols=3, title="factor")
     return figure
-
-
-def _probe_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
-    axes.axvline(0, color="0.8", linewidth=1)
-    for shift, factor in zip((-0.15, 0, 0.15), FACTOR_LOOKS, strict=True):
-        colour, marker = FACTOR_LOOKS[factor]
-        groups = table[table["factor"] == factor].groupby("method")["r2"]
-        intervals = {method: mean_interval(values) for method, values in groups}
-        axes.errorbar(
-            [interval.mean for interval in intervals.values()],
-            [methods.index(method) + shift for method in intervals],
-            xerr=[interval.half_width for interval in intervals.values()],  # nan draws nothing
-            color=colour,
-            marker=marker,
-            linestyle="none",
-            capsize=2,
-            label=factor,
-        )
 
 
 @style()
@@ -207,23 +191,21 @@ def selectivity_by_share(table: pd.DataFrame) -> Figure:
     Args:
         table: columns `method, part` ("generic" or "unique"), `seed, shared, selectivity`.
     """
-    figure = Figure(figsize=(7.0, 2.6), layout="constrained")
-    both = figure.subplots(1, 2, sharey=True, sharex=True)
-    for axes, part in zip(both, PARTS, strict=True):
-        groups = table[table["part"] == part].groupby("method", sort=False)
-        for (method, rows), colour in zip(groups, cycle(METHOD_COLOURS), strict=False):
-            means = rows.groupby("shared")["selectivity"].mean()
-            axes.plot(rows["shared"], rows["selectivity"], ".", color=colour, alpha=0.5)
-            axes.plot(means.index, means, color=colour, label=method)
+    figure, parts = facets(table, ["part"], "{} part", width=3.5, height=2.6, sharey=True)
+    for axes, _, rows in parts:
+        methods = rows.sort_values("shared").groupby("method")
+        for number, (method, seeds) in enumerate(methods):
+            colour = f"C{number}"
+            _points_and_means(axes, seeds, "shared", "selectivity", color=colour, label=method)
         axes.axhline(0, color="0.7", linewidth=1, zorder=0)
-        axes.set(title=f"{part} part", xlabel="share of a modality that is generic")
-    both[0].set_ylabel("selectivity (difference of R²)")
+        axes.set_xlabel("share of a modality that is generic")
+    figure.supylabel("selectivity (difference of R²)")
     outer_legend(figure, ncols=4)
     return figure
 
 
 @style()
-def part_maps(maps: dict[str, dict[str, np.ndarray]], n_columns: int = 4) -> Figure:
+def part_maps(maps: dict[str, dict[str, np.ndarray]]) -> Figure:
     """Maps of item parts: one panel per model, one point per item and part.
 
     A part has a colour in each modality, and a modality has a marker. Distances between clusters
@@ -231,13 +213,10 @@ def part_maps(maps: dict[str, dict[str, np.ndarray]], n_columns: int = 4) -> Fig
 
     Args:
         maps: label -> "modality/part" -> positions `[n_items, 2]`.
-        n_columns: the largest number of panels in a row.
     """
-    if not maps:
-        return no_runs_yet()
-    names = [name for positions in maps.values() for name in positions]
-    modalities = list(dict.fromkeys(name.split("/")[0] for name in names))
-    figure, all_axes = panels(len(maps), n_columns, width=2.4, height=2.3)
+    names = [name.split("/")[0] for positions in maps.values() for name in positions]
+    modalities = list(dict.fromkeys(names))
+    figure, all_axes = panels(len(maps), 4, width=2.4, height=2.5)
     for axes, (label, positions) in zip(all_axes, maps.items(), strict=True):
         axes.set(title=label, xticks=[], yticks=[])
         for name, points in positions.items():
@@ -256,13 +235,11 @@ def matrices(named: dict[str, np.ndarray]) -> Figure:
     Args:
         named: title -> matrix `[n_rows, n_columns]`.
     """
-    figure, all_axes = panels(len(named), len(named), width=1.9, height=2.2, margin=0)
+    figure, all_axes = panels(len(named), len(named), width=1.9, height=2.2)
     for axes, (name, matrix) in zip(all_axes, named.items(), strict=True):
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1.2)
-        axes.set(xticks=range(matrix.shape[1]), yticks=range(matrix.shape[0]))
-        axes.tick_params(length=0, labelsize=6)
-        axes.set_title(name, fontsize=8)
+        axes.set_title(name)
         for (row, column), value in np.ndenumerate(matrix):
-            text = f"{value:.2f}".lstrip("0") if value else ""
-            axes.text(column, row, text, ha="center", va="center", fontsize=6)
+            if value:
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6)
     return figure

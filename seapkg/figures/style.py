@@ -1,25 +1,28 @@
 """The style of all figures: sizes, colours, and the look of each system."""
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from zlib import crc32
+from itertools import product
 
 import matplotlib
 import pandas as pd
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from seapkg.models.registry import COLOURS, MARKERS, systems
+from seapkg.analysis.statistics import mean_interval
+from seapkg.models.registry import COLOURS, systems
 
 BLACK, BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = COLOURS.values()
 
 RC = {
-    "figure.figsize": (3.5, 2.5),
     "figure.dpi": 150,
+    "figure.constrained_layout.use": True,
     "savefig.dpi": 150,
     "font.size": 8.0,
+    "axes.prop_cycle": cycler(color=COLOURS.values()),
     "axes.titlesize": 8.0,
     "figure.labelsize": 8.0,
     "legend.fontsize": 7.0,
@@ -33,7 +36,6 @@ RC = {
 
 #: A number of the paper is a hollow black diamond in every figure.
 PAPER_LOOK = {"marker": "D", "markerfacecolor": "white", "color": BLACK, "linestyle": "none"}
-SEA_VARIANTS = ("seaa", "seab", "seac", "sead")
 
 
 @contextmanager
@@ -50,44 +52,81 @@ def look(label: str) -> tuple[str, str]:
 
     Args:
         label: a system's name, with or without a formulation or options: "sea (released)" looks
-            like "sea", and so do the variants "SEAa" to "SEAd". The look of a name that is not
-            registered depends on the name alone.
+            like "sea". A name that is not registered is a black circle.
     """
-    name = re.split(r"[ ,(]", label.lower())[0]
-    name = "sea" if name in SEA_VARIANTS else name
-    if name in systems():
-        return systems()[name].look
-    number = crc32(name.encode())
-    return list(COLOURS.values())[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    known = systems().get(re.split("[ ,(]", label.lower())[0])
+    return known.look if known else (BLACK, "o")
 
 
-def axis_label(metric: str, split: str = "") -> str:
+def axis_label(metric: str) -> str:
     """A metric in words: "test/recall@20" is "Recall@20, test", and "loss" is "loss"."""
-    prefix, _, name = metric.rpartition("/")
+    split, _, name = metric.rpartition("/")
     words = name.replace("recall", "Recall").replace("ndcg", "NDCG")
-    return ", ".join(filter(None, [words, prefix or split]))
+    return f"{words}, {split}" if split else words
 
 
 def panels(
-    n: int, n_columns: int, *, width: float, height: float, margin: float = 0.5, **shared: str
+    n: int, n_columns: int = 3, *, width: float, height: float, **shared: object
 ) -> tuple[Figure, list[Axes]]:
     """A figure with `n` panels in rows of `n_columns`; the last row may be shorter.
 
     Args:
-        n: the number of panels.
+        n: the number of panels; without any the figure says that its runs are missing.
         n_columns: the largest number of panels in a row.
-        width, height: of a panel, in inches.
-        margin: the height left for legends and labels, in inches.
+        width, height: inches of figure per panel.
         shared: `sharex` and `sharey` of `Figure.subplots`.
     """
+    if n == 0:
+        figure = Figure(figsize=(3.5, 0.6))
+        figure.suptitle("no finished runs yet")
+        return figure, []
     n_columns = min(n, n_columns)
-    n_rows = -(-n // n_columns)
-    size = (width * n_columns, height * n_rows + margin)
-    figure = Figure(figsize=size, layout="constrained")
+    n_rows = math.ceil(n / n_columns)
+    figure = Figure(figsize=(width * n_columns, height * n_rows))
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False, **shared).flat)
     for empty in axes[n:]:
         empty.set_visible(False)
     return figure, axes[:n]
+
+
+def facets(
+    table: pd.DataFrame, columns: list[str], title: str = "{}", **layout: object
+) -> tuple[Figure, list[tuple[Axes, tuple, pd.DataFrame]]]:
+    """A figure with one titled panel per combination of the values of some columns.
+
+    Args:
+        table: the rows of all panels.
+        columns: names of columns; panels stand in the order of the table, the last column fastest.
+        title: of a panel, with its values at the braces.
+        layout: the options of `panels`.
+
+    Returns:
+        The figure; and for each panel its axes, its values and its rows.
+    """
+    places = list(product(*(table[column].unique() for column in columns)))
+    figure, all_axes = panels(len(places), **layout)
+    facets = []
+    for axes, place in zip(all_axes, places, strict=True):
+        axes.set_title(title.format(*place))
+        rows = table[(table[columns] == list(place)).all(axis=1)]
+        facets.append((axes, place, rows))
+    return figure, facets
+
+
+def plot_means(axes: Axes, table: pd.DataFrame, value: str, shift: float, **look) -> None:
+    """Draws the mean of a column and its 95 % interval, for each place on the vertical axis.
+
+    Args:
+        axes: the panel.
+        table: one row per value; column `row`, its place, and the column `value`.
+        value: the name of a column.
+        shift: of all places.
+        look: further options of `Axes.errorbar`.
+    """
+    values = table.groupby("row")[value]
+    half_widths = values.agg(lambda group: mean_interval(group).half_width)
+    means = values.mean()
+    axes.errorbar(means, means.index + shift, xerr=half_widths, **look)
 
 
 def plot_groups(
@@ -96,22 +135,35 @@ def plot_groups(
     """Plots column `y` against `x`, one line per value of column `by`.
 
     Args:
-        looks: value of `by` -> colour, marker and line style; values without a look are left out.
+        looks: value of `by` -> colour, marker and line style.
         more: further options of `Axes.plot`.
     """
-    for name, (colour, marker, line) in looks.items():
-        rows = table[table[by] == name].sort_values(x)
-        if len(rows):
-            form = {"color": colour, "marker": marker, "linestyle": line}
-            axes.plot(rows[x], rows[y], label=name, **form, **more)
+    for name, rows in table.sort_values(x).groupby(by):
+        colour, marker, line = looks[name]
+        axes.plot(
+            rows[x],
+            rows[y],
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            label=name,
+            **more,
+        )
 
 
-def edge_arrow(axes: Axes, value: float, row: int, right: bool = False) -> None:
-    """Writes a number that lies outside a panel at its edge, with an arrow towards its place."""
-    text = f"{value:.3f} ▸" if right else f"◂ {value:.3f}"
-    place = (0.98, "right") if right else (0.02, "left")
-    edge = {"xycoords": ("axes fraction", "data"), "ha": place[1], "va": "center"}
-    axes.annotate(text, (place[0], row), fontsize=7, **edge)
+def arrows_outside(axes: Axes, values: pd.Series) -> None:
+    """Writes each number that lies outside a panel at the edge, with an arrow towards its place.
+
+    Args:
+        axes: the panel, with its final limits.
+        values: place on the vertical axis -> number on the horizontal axis.
+    """
+    left, right = axes.get_xlim()
+    for row, value in values.items():
+        if value < left:
+            axes.text(left, row, f" ◂ {value:.3f}", va="center", ha="left")
+        if value > right:
+            axes.text(right, row, f"{value:.3f} ▸ ", va="center", ha="right")
 
 
 def label_rows(axes: Axes, names: list[str]) -> None:
@@ -124,20 +176,6 @@ def outer_legend(figure: Figure, place: str = "lower center", **options) -> None
     """A legend outside the panels, with every label of theirs once."""
     handles = {}
     for axes in figure.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+        shown, labels = axes.get_legend_handles_labels()
+        handles |= dict(zip(labels, shown, strict=True))
     figure.legend(handles.values(), handles.keys(), loc=f"outside {place}", **options)
-
-
-def paper_legend(figure: Figure, label: str = "the paper's number") -> None:
-    """A legend below the panels that explains the hollow diamond."""
-    handle = Line2D([], [], **PAPER_LOOK, label=label)
-    figure.legend(handles=[handle], loc="outside lower center")
-
-
-@style()
-def no_runs_yet() -> Figure:
-    """A figure that says that its runs are missing."""
-    figure = Figure(figsize=(3.5, 0.6), layout="constrained")
-    figure.text(0.5, 0.5, "no finished runs yet", ha="center", va="center")
-    return figure

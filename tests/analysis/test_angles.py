@@ -54,11 +54,6 @@ def test_density_in_two_dimensions_is_uniform_up_to_the_ends():
     np.testing.assert_allclose(ends, 1 / np.pi)
 
 
-def test_density_is_zero_outside_zero_and_pi():
-    assert theory.angle_density([-0.1, np.pi + 0.1], 2).tolist() == [0, 0]
-    assert theory.angle_density([-0.1, np.pi + 0.1], 5).tolist() == [0, 0]
-
-
 def test_density_stays_finite_in_very_many_dimensions():
     # Laplace: the peak is √((n-3/2)/2π) up to a relative error of order 1/n².
     n = 1_000_000
@@ -104,18 +99,12 @@ def test_simulated_angles_follow_the_cdf(n):
 @pytest.mark.parametrize("n", [3, 4, 64])
 def test_mode_is_where_the_density_peaks(n):
     theta = np.linspace(0, np.pi, 2001)
-    assert theta[np.argmax(theory.angle_density(theta, n))] == pytest.approx(theory.angle_mode(n))
-
-
-def test_two_dimensions_have_no_mode():
-    with pytest.raises(RequestError, match="uniform"):
-        theory.angle_mode(2)
+    assert theta[np.argmax(theory.angle_density(theta, n))] == pytest.approx(np.pi / 2)
 
 
 @pytest.mark.parametrize("n", DIMENSIONS)
 def test_mean_is_a_right_angle(n):
-    assert theory.angle_mean(n) == np.pi / 2
-    assert expectation(lambda theta: theta, n) == pytest.approx(theory.angle_mean(n), rel=1e-10)
+    assert expectation(lambda theta: theta, n) == pytest.approx(np.pi / 2, rel=1e-10)
 
 
 @pytest.mark.parametrize("n", DIMENSIONS)
@@ -242,7 +231,8 @@ def test_effective_dimension_of_isotropic_vectors_is_the_dimension():
 
 def test_effective_dimension_at_its_two_ends():
     assert theory.effective_dimension(np.outer([1, -2, 3], [1, 1, 0])) == pytest.approx(1)
-    assert theory.effective_dimension(np.eye(3)) == np.inf
+    with np.errstate(divide="ignore"):
+        assert theory.effective_dimension(np.eye(3)) == np.inf
 
 
 # Requests that make no sense
@@ -254,8 +244,6 @@ def test_effective_dimension_at_its_two_ends():
     [
         lambda n: theory.angle_density(1.0, n),
         lambda n: theory.angle_cdf(1.0, n),
-        theory.angle_mode,
-        theory.angle_mean,
         theory.angle_variance,
         theory.simple_variances,
         theory.cosine_variance,

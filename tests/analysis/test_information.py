@@ -7,7 +7,6 @@ import torch
 
 from seapkg.analysis import information
 from seapkg.club import club_exact
-from seapkg.errors import RequestError
 
 
 def normal(n, dim, seed=0):
@@ -25,12 +24,6 @@ def test_correlation_by_hand_and_back():
         assert -dim / 2 * math.log1p(-(information.correlation(nats, dim) ** 2)) == pytest.approx(
             nats, abs=1e-12
         )
-
-
-@pytest.mark.parametrize(("nats", "dim"), [(-0.1, 2), (1.0, 0)])
-def test_impossible_information_is_refused(nats, dim):
-    with pytest.raises(RequestError, match="information >= 0"):
-        information.correlation(nats, dim)
 
 
 def test_correlated_coordinates_have_the_correlation_and_no_other():

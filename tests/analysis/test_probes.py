@@ -31,7 +31,7 @@ def test_r2_is_the_mean_over_coordinates():
 
 
 def test_different_items_are_refused():
-    with pytest.raises(ValueError, match="same items"):
+    with pytest.raises(ValueError, match="inconsistent"):
         probe_r2(normal(4, 2), normal(5, 2))
 
 

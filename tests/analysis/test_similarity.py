@@ -98,5 +98,5 @@ def test_a_constant_part_is_similar_to_nothing():
 
 @pytest.mark.parametrize("measure", ["cosines", "retrieval", "linear_cka", "normalised_hsic"])
 def test_different_items_are_refused(measure):
-    with pytest.raises(ValueError, match="same items"):
+    with pytest.raises(ValueError):
         getattr(similarity, measure)(normal(4, 2), normal(5, 2))

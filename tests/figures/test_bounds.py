@@ -11,7 +11,7 @@ def bounds_frame(**columns):
 
 
 def test_bounds_have_a_panel_a_dimension_and_every_estimate_against_the_truth():
-    figure = bounds.bounds(pd.concat([bounds_frame(dim=8), bounds_frame(dim=2)]))
+    figure = bounds.bounds(pd.concat([bounds_frame(dim=2), bounds_frame(dim=8)]))
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in panels] == ["dimension 2", "dimension 8"]
     for axes in panels:

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 
 from seapkg.analysis.statistics import mean_interval
-from seapkg.figures import studies, style
+from seapkg.figures import studies
 
 
 def cost(difference, **columns):
@@ -40,11 +40,11 @@ def test_changes_have_a_row_each_with_both_intervals_and_a_point_per_seed():
 @pytest.mark.parametrize(
     "differences, arrows",
     [
-        ([0.1, 40.0], ["◂ -40.000"]),
-        ([0.1, -40.0], ["40.000 ▸"]),
+        ([0.1, 40.0], [" ◂ -40.000"]),
+        ([0.1, -40.0], ["40.000 ▸ "]),
         ([0.1, 2.0], []),
         ([40.0], []),
-        ([0.1, 0.2, 40.0, 50.0], ["◂ -40.000", "◂ -50.000"]),
+        ([0.1, 0.2, 40.0, 50.0], [" ◂ -40.000", " ◂ -50.000"]),
         ([0.1, 40.0, 50.0], []),
     ],
 )
@@ -52,8 +52,9 @@ def test_rows_far_out_are_arrows_but_at_most_half_of_them(differences, arrows):
     table = pd.DataFrame([cost(value, change=str(value)) for value in differences])
     (axes,) = studies.gain_panels(table).axes
     assert [text.get_text() for text in axes.texts] == arrows
-    is_to_scale = max(np.abs(axes.get_xlim())) > max(np.abs(differences))
-    assert is_to_scale == (not arrows)
+    low, high = axes.get_xlim()
+    assert low == -high  # zero stands in the middle
+    assert (high > max(np.abs(differences))) == (not arrows)
 
 
 def test_one_seed_has_a_point_and_no_interval_over_seeds():
@@ -74,13 +75,15 @@ def test_datasets_have_a_panel_each_with_the_same_rows():
 
 
 def test_without_runs_a_figure_says_so():
-    empty = pd.DataFrame()
-    for figure in (
-        studies.gain_panels(empty),
-        studies.sensitivity(empty, {}),
+    costs = pd.DataFrame(columns=list(cost(0.1, change="none")))
+    settings = pd.DataFrame(columns=["dataset", "option", "value", "is_default", "metric_value"])
+    figures = (
+        studies.gain_panels(costs),
+        studies.sensitivity(settings, {}),
         studies.part_maps({}),
-    ):
-        assert not figure.axes and figure.texts[0].get_text() == "no finished runs yet"
+    )
+    for figure in figures:
+        assert not figure.axes and figure.get_suptitle() == "no finished runs yet"
 
 
 def test_sensitivity_rings_the_default_shades_its_seeds_and_joins_the_means():
@@ -93,10 +96,12 @@ def test_sensitivity_rings_the_default_shades_its_seeds_and_joins_the_means():
     (axes,) = studies.sensitivity(table, {"toy": [0.31, 0.3, 0.35]}).axes
     (band,) = axes.patches
     assert np.allclose([band.get_y(), band.get_y() + band.get_height()], [0.3, 0.35])
-    line, points, ring = axes.lines
+    line, points = axes.lines
     assert np.allclose(line.get_ydata(), [0.205, 0.305, 0.105])
-    assert list(line.get_xdata()) == [0, 1, 2]
-    assert len(points.get_xdata()) == 6 and list(ring.get_xdata()) == [1, 1]
+    assert list(line.get_xdata()) == ["0.1", "0.2", "0.4"]
+    assert len(points.get_xdata()) == 6
+    (rings,) = axes.collections
+    assert np.allclose(rings.get_offsets(), [[1, 0.31], [1, 0.3]])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.2", "0.4"]
 
 
@@ -131,7 +136,7 @@ def test_selectivity_has_a_line_per_method_through_the_means():
         for part in ("generic", "unique") for shared in (0.2, 0.8) for seed in (0, 1)
     )  # fmt: skip
     generic, _ = studies.selectivity_by_share(table).axes
-    points, line, _ = generic.lines
+    line, points, _ = generic.lines
     assert line.get_xydata().tolist() == [[0.2, 0.7], [0.8, 1.3]]
     assert len(points.get_xdata()) == 4
 
@@ -143,9 +148,10 @@ def test_costs_are_points_beside_the_papers():
     ]
     seconds, memory = studies.cost_points(pd.DataFrame(rows)).axes
     assert seconds.get_xscale() == "log" and memory.get_xlim()[0] == 0
-    assert [float(line.get_xdata()[0]) for line in seconds.lines][:3] == [9.0, 16.0, 0.5]
-    assert [float(line.get_xdata()[0]) for line in memory.lines] == [800.0, 300.0]
-    assert seconds.lines[0].get_color() == style.look("sea")[0]
+    measured, paper = (list(line.get_xdata()) for line in seconds.lines)
+    assert measured == [9.0, 0.5] and paper[0] == 16.0
+    assert list(memory.lines[0].get_xdata()) == [800.0, 300.0]
+    assert [label.get_text() for label in seconds.get_yticklabels()] == ["SEAa", "bpr"]
 
 
 def test_a_modality_looks_the_same_in_every_map_of_parts():
@@ -166,4 +172,4 @@ def test_a_modality_looks_the_same_in_every_map_of_parts():
 
 def test_matrices_have_their_entries_written_in():
     (axes,) = studies.matrices({"graph": np.array([[0.0, 0.5]])}).axes
-    assert [text.get_text() for text in axes.texts] == ["", ".50"]
+    assert [text.get_text() for text in axes.texts] == ["0.50"]
