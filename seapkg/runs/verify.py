@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from seapkg.errors import RequestError
 from seapkg.models import build
 from seapkg.runs.configure import configure
 from seapkg.runs.recommend import dataset_of
-from seapkg.runs.run import METRICS, Run
+from seapkg.runs.run import Run
 from seapkg.training import Fit, fit
 
 #: Of the largest value of a loss term. Sums in another order move a loss by some 1e-6 of itself in
@@ -24,20 +23,6 @@ METRIC_TOLERANCE = 5e-3
 BITS, ROUNDING, DIFFERENT = "equal to the last bit", "equal to rounding", "different"
 
 
-@dataclass(frozen=True)
-class Verification:
-    """The outcome of `verify`.
-
-    Attributes:
-        deviations: a row per loss term and metric, largest first: quantity, deviation (the largest
-            over epochs), epoch (where), tolerance.
-        verdict: "equal to the last bit", "equal to rounding" (within the tolerance) or "different".
-    """
-
-    deviations: pd.DataFrame
-    verdict: str
-
-
 def verify(
     run: Run,
     *,
@@ -45,13 +30,20 @@ def verify(
     data: Dataset | None = None,
     device: str = "auto",
     progress: bool = True,
-) -> Verification:
+) -> tuple[pd.DataFrame, str]:
     """Trains a run again, from the same spec, and compares its curves and metrics.
 
     Args:
         run: from a store, or a committed summary.
         epochs: trains and compares only the first so many epochs; test metrics are then left out.
         data: the run's dataset; read again from its source where not given.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress: show progress on stderr.
+
+    Returns:
+        A table with a row per loss term and metric, largest deviation first: quantity, deviation
+            (the largest over epochs) and tolerance; and the verdict: "equal to the last bit",
+            "equal to rounding" (within the tolerance) or "different".
 
     Raises:
         RequestError: where the data is not here, or `epochs` is below 1.
@@ -72,31 +64,32 @@ def verify(
         precision=run.spec.precision,
         progress=progress,
     )
-    table = _deviations(run, trained, with_test=not is_short)
-    deviation = table["deviation"]
-    verdict = ROUNDING if (deviation <= table["tolerance"]).all() else DIFFERENT
-    return Verification(table, BITS if (deviation == 0).all() else verdict)
+    table = _curve_deviations(run.curves.head(epochs) if is_short else run.curves, trained)
+    if not is_short:
+        table = pd.concat([table, _test_deviations(run, trained)])
+    if (table["deviation"] == 0).all():
+        verdict = BITS
+    else:
+        is_within = (table["deviation"] <= table["tolerance"]).all()
+        verdict = ROUNDING if is_within else DIFFERENT
+    return table.sort_values("deviation", ascending=False, ignore_index=True), verdict
 
 
-def _deviations(run: Run, trained: Fit, *, with_test: bool) -> pd.DataFrame:
-    names = run.curves.columns.difference(["epoch", "seconds"], sort=False)
-    recorded, again = run.curves[names], pd.DataFrame(trained.curves, columns=names)
-    difference = (again - recorded).abs()  # not a number beyond the shorter of the two
-    largest = np.maximum(recorded.abs().max(), 1e-3)  # a term near 0 is a difference of larger ones
+def _curve_deviations(recorded: pd.DataFrame, trained: Fit) -> pd.DataFrame:
+    """The largest deviations over epochs; infinite where a value is missing on one side."""
+    again = pd.DataFrame(trained.curves, columns=None if trained.curves else recorded.columns)
+    recorded, again = (table.drop(columns=["epoch", "seconds"]) for table in (recorded, again))
+    difference = (again - recorded).abs().fillna(np.inf)
+    largest = recorded.abs().max().clip(lower=1e-3)  # a term near 0 is a difference of larger ones
+    names = difference.columns
     is_loss = names.str.startswith("loss")
-    table = pd.DataFrame(
-        {
-            "quantity": names,
-            "deviation": difference.max().to_numpy(),
-            "epoch": difference.fillna(0).idxmax().to_numpy() if len(difference) else -1,
-            "tolerance": np.where(is_loss, LOSS_TOLERANCE * largest, METRIC_TOLERANCE),
-        }
-    )
-    if with_test:
-        for name in METRICS:
-            deviation = abs(trained.test[name] - run.test[name])
-            row = (f"test/{name}", deviation, trained.best_epoch, METRIC_TOLERANCE)
-            table.loc[len(table)] = row
-    unknown = np.inf if len(difference) else 0.0  # a quantity that is no longer there
-    table = table.fillna({"deviation": unknown})
-    return table.sort_values("deviation", ascending=False, ignore_index=True)
+    tolerance = np.where(is_loss, LOSS_TOLERANCE * largest.reindex(names), METRIC_TOLERANCE)
+    deviation = difference.max().fillna(0)  # there is no epoch
+    table = {"quantity": names, "deviation": deviation.to_numpy(), "tolerance": tolerance}
+    return pd.DataFrame(table)
+
+
+def _test_deviations(run: Run, trained: Fit) -> pd.DataFrame:
+    deviation = (pd.Series(trained.test) - pd.Series(run.test, dtype=float)).abs()
+    table = deviation.add_prefix("test/").rename_axis("quantity").reset_index(name="deviation")
+    return table.assign(tolerance=METRIC_TOLERANCE)
