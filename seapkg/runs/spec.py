@@ -65,7 +65,8 @@ class RunSpec:
         """
         fields = self.as_dict()
         for part, defaults in _defaults(self.model).items():
-            fields[part] = _without(defaults, fields[part])
+            options = fields[part].items()
+            fields[part] = dict(option for option in options if option not in defaults.items())
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
@@ -113,12 +114,3 @@ def _defaults(model: str) -> dict[str, dict[str, Any]]:
     known = systems()[model].model
     training = TrainingConfig(**known.training_defaults)
     return {"config": plain(known.config_class()), "training": plain(training)}
-
-
-def _without(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are not at their default."""
-    return {
-        name: value
-        for name, value in options.items()
-        if name not in defaults or value != defaults[name]
-    }

@@ -33,18 +33,18 @@ class Store:
         if root is None and reference is None:
             reference = locations.reference_root()
         self.root = Path(root or locations.store_root())
-        self.reference = None if reference is None else Path(reference)
+        self.reference = Path(reference) if reference else None
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 
-    def find(self, spec: RunSpec, *, reference: bool = True) -> Run | None:
+    def find(self, spec: RunSpec) -> Run | None:
         """The finished run of `spec`, from the store, else from the reference; None without one.
 
         Raises:
             SeapkgError: where the run was made when an option had another default.
         """
-        for root in self._roots if reference else [self.root]:
+        for root in self._roots:
             if (root / spec.name).is_dir():
                 return _with_same_defaults(Run(root / spec.name), spec)
         return None
@@ -60,14 +60,17 @@ class Store:
         return runs
 
     def get(self, name: str) -> Run:
-        """The run called `name`: its full name, its key, or the beginning of either."""
+        """The run called `name`: its full name, its key, or the beginning of either.
+
+        Raises:
+            RequestError: no run is called so, or several begin so.
+        """
         folders = self._folders()
-        names = {full: (full, full.rsplit("-", 1)[-1]) for full in folders}
-        fitting = [full for full, forms in names.items() if name in forms]
-        if name and not fitting:
-            fitting = [full for full, forms in names.items() if _begins(forms, name)]
+        fitting = [full for full in folders if name and f"-{name}" in f"-{full}"]
         if len(fitting) > 1:
-            raise RequestError(f"several runs begin with {name!r}: {', '.join(fitting)}")
+            raise RequestError(
+                f"several runs are called {name!r}: {', '.join(fitting)}; give more of the name"
+            )
         if not fitting:
             raise RequestError(
                 f"no run called {name!r} in {self.root}; `python -m seapkg runs` lists the runs"
@@ -160,10 +163,6 @@ def _write(path: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _begins(forms: tuple[str, ...], name: str) -> bool:
-    return any(form.startswith(name) for form in forms)
 
 
 def _with_same_defaults(run: Run, spec: RunSpec) -> Run:

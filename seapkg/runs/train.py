@@ -68,35 +68,31 @@ def train(
         model: the system's name.
         data: a `Dataset`, a dataset's name or a folder.
         seed: of parameters, batches and negatives.
-        store, device, progress, offline, retry: as in `get_or_train`; they do not change the
-            run's key.
+        store: a `Store`, or its folder; it does not change the run's key, nor do the next four.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress: show progress on stderr.
+        offline: trains nothing; a missing run is an error.
+        retry: trains a run that failed before.
         precision: "exact" or "fast".
         options: of the model or of its training, such as `embed_dim=32` or `max_epochs=5`.
     """
     store = store if isinstance(store, Store) else Store(store)
     planned = plan(model, data, seed=seed, precision=precision, **options)
-    how = {"device": device, "progress": progress, "offline": offline, "retry": retry}
-    return get_or_train(planned, store, **how)
+    how = {"device": device, "progress": progress}
+    return get_or_train(planned, store, offline=offline, retry=retry, **how)
 
 
 def get_or_train(
-    planned: Plan,
-    store: Store,
-    *,
-    device: str = "auto",
-    progress: bool = True,
-    offline: bool = False,
-    retry: bool = False,
+    planned: Plan, store: Store, *, offline: bool = False, retry: bool = False, **how: Any
 ) -> Run:
     """The run of a plan: read where it is finished, else trained.
 
     Args:
         planned: the run.
         store: where it is read and written.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        progress: show progress on stderr.
         offline: trains nothing.
         retry: trains a run that failed before.
+        how: device and progress, as in `train_files`.
 
     Raises:
         FailedRun: it failed before, and `retry` is not set.
@@ -113,17 +109,20 @@ def get_or_train(
         raise MissingRun(
             f"offline, and {spec.name} (seed {spec.seed}) is not in {store.root}; train it first"
         )
-    return carry_out(planned, store, device=device, progress=progress)
+    return carry_out(planned, store, **how)
 
 
 def train_files(
-    planned: Plan,
-    checkpoint: Checkpoint,
-    *,
-    device: str = "auto",
-    progress: bool = True,
+    planned: Plan, checkpoint: Checkpoint, *, device: str = "auto", progress: bool = True
 ) -> dict[str, bytes]:
-    """Trains a plan and returns the files of its run by name; stores nothing but the checkpoint."""
+    """Trains a plan and returns the files of its run by name; stores nothing but the checkpoint.
+
+    Args:
+        planned: the run.
+        checkpoint: of its training.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress: show progress on stderr.
+    """
     spec, dataset = planned.spec, planned.dataset
     remedy = "lower embed_dim or n_neighbours, or use fewer modalities"
     with explained(f"building {spec.model}", remedy):
@@ -145,9 +144,8 @@ def carry_out(
     planned: Plan,
     store: Store,
     *,
-    device: str = "auto",
-    progress: bool = True,
     trainer: Callable[..., dict[str, bytes]] = train_files,
+    **how: Any,
 ) -> Run:
     """Trains a plan and stores its run; after an interrupt, resumes from the last checkpoint.
 
@@ -156,9 +154,8 @@ def carry_out(
     Args:
         planned: the run; also one that failed before.
         store: where it is written.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        progress: show progress on stderr.
         trainer: trains elsewhere, such as in a worker process; called as `train_files`.
+        how: device and progress, as in `train_files`.
 
     Raises:
         TrainingFault: training cannot continue; the run is marked as failed.
@@ -170,12 +167,12 @@ def carry_out(
     spec = planned.spec
     store.prepare()
     with store.locked(spec):
-        run = store.find(spec, reference=False)
+        run = Store(store.root).find(spec)  # a reference has no model
         if run is not None:
             return run
         checkpoint = store.checkpoint(spec)
         try:
-            files = trainer(planned, checkpoint, device=device, progress=progress)
+            files = trainer(planned, checkpoint, **how)
             run = store.save(spec, files)
         except TrainingFault as fault:
             checkpoint.remove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from seapkg.models import build
 from seapkg.runs.configure import configure
 from seapkg.runs.recommend import dataset_of
 from seapkg.runs.run import Run
-from seapkg.training import Fit, fit
+from seapkg.training import fit
 
 #: Of the largest value of a loss term. Sums in another order move a loss by some 1e-6 of itself in
 #: the first epochs, and by more in later ones.
@@ -64,32 +65,33 @@ def verify(
         precision=run.spec.precision,
         progress=progress,
     )
-    table = _curve_deviations(run.curves.head(epochs) if is_short else run.curves, trained)
-    if not is_short:
-        table = pd.concat([table, _test_deviations(run, trained)])
-    if (table["deviation"] == 0).all():
-        verdict = BITS
-    else:
-        is_within = (table["deviation"] <= table["tolerance"]).all()
-        verdict = ROUNDING if is_within else DIFFERENT
-    return table.sort_values("deviation", ascending=False, ignore_index=True), verdict
+    recorded = _values(run.curves.iloc[:epochs], {} if is_short else run.test)
+    again = _values(trained.curves, {} if is_short else trained.test)
+    table = _deviations(recorded, again)
+    return table, _verdict(table)
 
 
-def _curve_deviations(recorded: pd.DataFrame, trained: Fit) -> pd.DataFrame:
-    """The largest deviations over epochs; infinite where a value is missing on one side."""
-    again = pd.DataFrame(trained.curves, columns=None if trained.curves else recorded.columns)
-    recorded, again = (table.drop(columns=["epoch", "seconds"]) for table in (recorded, again))
-    difference = (again - recorded).abs().fillna(np.inf)
+def _values(curves: Iterable, test: Mapping[str, float]) -> pd.DataFrame:
+    """The curves, a row per epoch, and a last row with the test metrics."""
+    last = pd.DataFrame([test], dtype=float).add_prefix("test/")
+    table = pd.concat([pd.DataFrame(curves), last], ignore_index=True)
+    return table.drop(columns=["epoch", "seconds"], errors="ignore")
+
+
+def _deviations(recorded: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """The largest deviation of each quantity over epochs; infinite where one side lacks a value."""
+    recorded, again = recorded.align(again)
+    is_lost = recorded.isna() != again.isna()
+    deviation = (again - recorded).abs().mask(is_lost, np.inf).max()
     largest = recorded.abs().max().clip(lower=1e-3)  # a term near 0 is a difference of larger ones
-    names = difference.columns
-    is_loss = names.str.startswith("loss")
-    tolerance = np.where(is_loss, LOSS_TOLERANCE * largest.reindex(names), METRIC_TOLERANCE)
-    deviation = difference.max().fillna(0)  # there is no epoch
-    table = {"quantity": names, "deviation": deviation.to_numpy(), "tolerance": tolerance}
-    return pd.DataFrame(table)
+    is_loss = recorded.columns.str.startswith("loss")
+    tolerance = np.where(is_loss, LOSS_TOLERANCE * largest, METRIC_TOLERANCE)
+    table = pd.DataFrame({"deviation": deviation, "tolerance": tolerance})
+    table = table.rename_axis("quantity").dropna().sort_values("deviation", ascending=False)
+    return table.reset_index()
 
 
-def _test_deviations(run: Run, trained: Fit) -> pd.DataFrame:
-    deviation = (pd.Series(trained.test) - pd.Series(run.test, dtype=float)).abs()
-    table = deviation.add_prefix("test/").rename_axis("quantity").reset_index(name="deviation")
-    return table.assign(tolerance=METRIC_TOLERANCE)
+def _verdict(table: pd.DataFrame) -> str:
+    if (table["deviation"] == 0).all():
+        return BITS
+    return ROUNDING if (table["deviation"] <= table["tolerance"]).all() else DIFFERENT
