@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -62,14 +62,9 @@ def publish(folder: Path, target: Path) -> None:
 def remove_leftovers(root: Path) -> None:
     """Removes temporary files and folders in `root` that were last written a day ago."""
     for path in root.glob(f"{PREFIX}*"):
-        try:
-            is_old = time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
-        except FileNotFoundError:  # its writer has renamed it
-            continue
-        if is_old and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif is_old:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its writer has renamed it
+            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager

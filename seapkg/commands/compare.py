@@ -52,16 +52,13 @@ def _labels(data: Dataset, names: str | None) -> list[str]:
     """The rows of the table: those named, by row or by system, else all that the data allows."""
     from seapkg.models import systems
 
-    labels = {name: system.labels for name, system in systems().items()}
-    if names is None:
-        allowed = [
-            name
-            for name, system in systems().items()
-            if data.features or not system.model.needs_features
-        ]
+    known = systems()
+    if names:
+        chosen = names.split(",")
     else:
-        allowed = names.split(",")
-    return [label for name in allowed for label in labels.get(name, [name])]
+        needs = {name: system.model.needs_features for name, system in known.items()}
+        chosen = [name for name in known if data.features or not needs[name]]
+    return [label for name in chosen for label in (known[name].labels if name in known else [name])]
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from seapkg.runs.environment import environment
-from seapkg.runs.spec import RunSpec
+from seapkg.runs.spec import RunSpec, plain
 
 RECORD, CURVES, USERS, STATE = "run.json", "curves.csv", "users.npz", "state.npz"
 # Measures of the model's item parts; the number rises when what is measured changes.
@@ -60,7 +60,7 @@ def _record(spec: RunSpec, fit: Any, dataset: Any) -> dict[str, Any]:
     measured = {name: getattr(fit, name) for name in MEASURED}
     return {
         "run": spec.name,
-        "spec": spec.as_dict(),
+        "spec": plain(spec),
         **measured | {"valid": _finite(fit.valid), "test": _finite(fit.test)},
         "data": {
             "source": source,

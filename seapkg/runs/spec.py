@@ -63,7 +63,7 @@ class RunSpec:
         Options at their default are left out, so a new option whose default changes nothing keeps
         every finished run. `differs_from` guards the other case, a changed default.
         """
-        fields = self.as_dict()
+        fields = plain(self)
         for part, defaults in _defaults(self.model).items():
             options = fields[part].items()
             fields[part] = dict(option for option in options if option not in defaults.items())
@@ -80,10 +80,6 @@ class RunSpec:
         """Options that both specs know and on which they disagree."""
         mine, theirs = ({**spec.config, **spec.training} for spec in (self, other))
         return sorted(name for name in mine if theirs.get(name, mine[name]) != mine[name])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every field as plain JSON values; `RunSpec(**spec.as_dict())` equals `spec`."""
-        return plain(self)
 
 
 def results_version(model: str) -> int:

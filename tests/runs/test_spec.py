@@ -11,7 +11,7 @@ from fakes import spec
 from seapkg.errors import RequestError
 from seapkg.models import registry
 from seapkg.runs.configure import configure
-from seapkg.runs.spec import RunSpec
+from seapkg.runs.spec import RunSpec, plain
 
 
 def test_key_is_twelve_hexadecimal_digits_and_ends_the_name():
@@ -58,7 +58,7 @@ def test_close_numbers_make_different_keys():
 
 def test_a_spec_survives_json():
     one = spec(x=(1, 2.5), y=None)
-    again = RunSpec(**json.loads(json.dumps(one.as_dict())))
+    again = RunSpec(**json.loads(json.dumps(plain(one))))
     assert again == one and again.key == one.key
 
 
