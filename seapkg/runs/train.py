@@ -173,11 +173,12 @@ def carry_out(
         checkpoint = store.checkpoint(spec)
         try:
             files = trainer(planned, checkpoint, **how)
-            run = store.save(spec, files)
         except TrainingFault as fault:
             checkpoint.remove()
             store.mark_failed(spec, str(fault))
             raise
+        try:
+            run = store.save(spec, files)
         except OSError as error:
             raise SeapkgError(
                 f"the run {spec.name} cannot be written to {store.root} ({error.strerror}); make "
