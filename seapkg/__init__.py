@@ -11,19 +11,25 @@ The names below are imported at their first use, so `import seapkg` is fast.
 import importlib
 from typing import Any
 
-_HOMES = {
-    "seapkg.data": ("Dataset", "ItemGraph", "load"),
-    "seapkg.errors": ("DataError", "RequestError", "SeapkgError", "TrainingFault"),
-    "seapkg.runs.run": ("Run",),
-    "seapkg.runs.store": ("Store",),
-    "seapkg.runs.train": ("train",),
-    "seapkg.models": ("systems",),
-    "seapkg.studies": ("study",),
-    "seapkg.training": ("TrainingConfig", "evaluate", "fit"),
+_HOME = {
+    "DataError": "seapkg.errors",
+    "Dataset": "seapkg.data",
+    "ItemGraph": "seapkg.data",
+    "RequestError": "seapkg.errors",
+    "Run": "seapkg.runs.run",
+    "SeapkgError": "seapkg.errors",
+    "Store": "seapkg.runs.store",
+    "TrainingConfig": "seapkg.training",
+    "TrainingFault": "seapkg.errors",
+    "evaluate": "seapkg.training",
+    "fit": "seapkg.training",
+    "load": "seapkg.data",
+    "study": "seapkg.studies",
+    "systems": "seapkg.models",
+    "train": "seapkg.runs.train",
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME)
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

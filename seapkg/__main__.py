@@ -25,25 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
         code = options.command(options)
         sys.stdout.flush()
         return code or 0
-    except SeapkgError as error:
-        say(str(error))
-        return error.exit_code
     except KeyboardInterrupt:
         say("interrupted; the same command continues from its last checkpoint, if any")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except OSError as error:
-        say(str(error))
-        return 1
-    except (MemoryError, RuntimeError) as error:
-        from seapkg.device import is_out_of_memory
-
-        if not is_out_of_memory(error):
-            raise
-        say(f"out of memory ({error or 'Python gives no amount'})")
-        return 1
+    except (SeapkgError, OSError, MemoryError) as error:
+        say(str(error) or "out of memory")
+        return getattr(error, "exit_code", 1)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,8 +20,7 @@ from seapkg.errors import OutOfMemory, RequestError
 T = TypeVar("T")
 STATUS = Path("/proc/self/status")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # names and values of malloc.h
-OUT_OF_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
-BYTES = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+OUT_OF_MEMORY_MESSAGES = "can't allocate memory|not enough memory|out of memory"
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,8 +31,7 @@ def choose_device(name: str) -> torch.device:
         RequestError: for another name, or a device that is not available.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-        return torch.device(name)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise RequestError(f"device must be auto, cpu, cuda or cuda:N; it is {name!r}")
     device = torch.device(name)
@@ -44,7 +42,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """A name for a report: "cuda: NVIDIA A100" or "cpu: x86_64, 2 threads"."""
+    """A name for a report, such as "cuda: NVIDIA A100" or "cpu: x86_64, 2 threads"."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads"
@@ -75,11 +73,11 @@ def keep_freed_memory() -> None:
     so only the command line and worker processes call this. MALLOC_MMAP_MAX_,
     MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ in the environment do the same.
     """
-    set_option = _of_glibc("mallopt")
-    if set_option:
-        set_option(M_MMAP_MAX, 0)  # large arrays come from the heap, which keeps them
-        set_option(M_TRIM_THRESHOLD, 2**31 - 1)
-        set_option(M_TOP_PAD, 64 << 20)
+    glibc = _glibc()
+    if glibc:
+        glibc.mallopt(M_MMAP_MAX, 0)  # large arrays come from the heap, which keeps them
+        glibc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        glibc.mallopt(M_TOP_PAD, 64 << 20)
 
 
 def forget_peak_memory(device: torch.device) -> None:
@@ -90,9 +88,9 @@ def forget_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     gc.collect()
-    trim = _of_glibc("malloc_trim")
-    if trim:
-        trim(0)
+    glibc = _glibc()
+    if glibc:
+        glibc.malloc_trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
@@ -104,72 +102,54 @@ def peak_memory_mb(device: torch.device) -> float:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    peak = _status_mb("VmHWM")
-    if peak is not None:
-        return peak
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes elsewhere
-    return usage * unit / 1e6
+    if STATUS.exists():
+        kibibytes = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
+        return int(kibibytes[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
 def in_blocks(work: Callable[[int], T], size: int, what: str) -> T:
-    """Returns `work(size)`, where `size` is a number of rows; out of memory, tries once more with
-    half as many.
+    """Returns `work(size)`; out of memory, tries once more with half of the size.
+
+    Args:
+        work: a computation in blocks of so many rows.
+        size: rows in a block.
+        what: names the computation in the error.
 
     Raises:
-        OutOfMemory: where half is too much as well; the message says `what` was done.
+        OutOfMemory: half is too much as well.
     """
     try:
         return work(size)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    remedy = "already in half blocks: close other programs, or use a machine with more memory"
+    remedy = "halving the block did not help: close other programs, or use a larger machine"
     with explained(what, remedy):
         return work(max(1, size // 2))
 
 
 @contextlib.contextmanager
 def explained(what: str, remedy: str) -> Iterator[None]:
-    """Turns every out-of-memory error inside the block into an `OutOfMemory` with the amount and a
-    remedy.
-    """
+    """Turns every out-of-memory error inside the block into an `OutOfMemory` with a remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemory(f"out of memory in {what}{_amounts(error)}: {remedy}") from error
+        amount = re.search(r"allocate [\d.]+ \w+", str(error))
+        tried = f" (tried to {amount[0]})" if amount else ""
+        raise OutOfMemory(f"out of memory in {what}{tried}; {remedy}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, NumPy or torch (on any device) means that memory ran out."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    message = str(error).lower()
-    return isinstance(error, RuntimeError) and any(m in message for m in OUT_OF_MEMORY_MESSAGES)
+    is_torch = isinstance(error, RuntimeError)
+    matches = re.search(OUT_OF_MEMORY_MESSAGES, str(error), flags=re.IGNORECASE)
+    return isinstance(error, MemoryError) or (is_torch and bool(matches))
 
 
-def _of_glibc(name: str) -> Any:
-    """A function of the C library; None where it is not glibc."""
-    is_linux = sys.platform.startswith("linux")
-    return getattr(ctypes.CDLL(None), name, None) if is_linux else None
-
-
-def _amounts(error: BaseException) -> str:
-    """ ", which asked for 12 MB beside the 3400 MB in use", as far as the amounts are known."""
-    in_use = _status_mb("VmRSS")
-    requested = re.search(r"allocate ([\d.]+) (bytes|KiB|MiB|GiB|TiB)", str(error))
-    if requested is None:
-        return "" if in_use is None else f", which held {in_use:.0f} MB"
-    megabytes = float(requested[1]) * BYTES[requested[2]] / 1e6
-    beside = "" if in_use is None else f" beside the {in_use:.0f} MB in use"
-    return f", which asked for {megabytes:.0f} MB{beside}"
-
-
-def _status_mb(name: str) -> float | None:
-    """An entry of /proc/self/status in MB; None where the system has no such file."""
-    if not STATUS.exists():
-        return None
-    kibibytes = re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text())
-    return None if kibibytes is None else int(kibibytes[1]) * 1024 / 1e6
+def _glibc() -> Any:
+    """The C library of Linux; None on other systems, and where it has no such settings."""
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    return library if hasattr(library, "mallopt") else None

@@ -223,7 +223,7 @@ def test_recommend_reads_the_data_where_it_is_told_to(folder, store, tmp_path, c
     assert main([*ask, str(moved)]) == 0
     assert " Moved " in capsys.readouterr().out
     assert main([*ask, "synthetic"]) == 2
-    assert "no longer what bpr-toy-" in one_line(capsys.readouterr().err)
+    assert "has changed since bpr-toy-" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

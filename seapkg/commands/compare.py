@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from seapkg.commands.text import add_store, print_table, say
+from seapkg.commands.text import add_command, print_table, say
 from seapkg.errors import RequestError
 
 if TYPE_CHECKING:
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 def add(commands) -> None:
     """Adds the command."""
-    compare = commands.add_parser("compare", help="the main table on a dataset of your own")
-    compare.add_argument("--data", required=True, metavar="DIR|NAME", help="a folder or a name")
-    compare.add_argument("--systems", metavar="A,B", help="default: all that the data allows")
-    compare.add_argument("--seeds", type=int, default=3, metavar="N", help="how many; default: 3")
-    compare.add_argument("--epochs", type=int, metavar="N", help="the most epochs of each run")
-    compare.add_argument("--tuned", action="store_true", help="use the options of runs/tuned.yaml")
-    compare.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that train; default: 1"
-    )
-    add_store(compare)
-    compare.set_defaults(command=_compare)
+    summary = "the main table on a dataset of your own"
+    option = add_command(commands, "compare", _compare, summary, "--epochs", "--store").add_argument
+    option("--data", required=True, metavar="DIR|NAME", help="a folder or a name")
+    option("--systems", metavar="A,B", help="default: all that the data allows")
+    option("--seeds", type=int, default=3, metavar="N", help="how many; default: 3")
+    option("--tuned", action="store_true", help="use the options of runs/tuned.yaml")
+    option("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
 
 
 def _compare(options) -> None:
@@ -48,7 +44,7 @@ def _compare(options) -> None:
     if not options.tuned:
         table = dataclasses.replace(table, base=lambda dataset, label: {})
     sweep(table.plans(), store, workers=options.workers)
-    say(f"{data.name}: {data.provenance or 'nothing is known about the origin of the data'}")
+    say(f"{data.name}: {data.provenance or 'provenance unknown'}")
     print_table(_wide(table.table(store, offline=True)))
 
 
@@ -56,12 +52,13 @@ def _labels(data: Dataset, names: str | None) -> list[str]:
     """The rows of the table: those named, by row or by system, else all that the data allows."""
     from seapkg.models import systems
 
-    if names is None:
-        known = systems().values()
-        allowed = [one for one in known if data.features or not one.model.needs_features]
-        return [label for system in allowed for label in system.labels]
-    labels = {name: system.labels for name, system in systems().items()}
-    return [label for name in names.split(",") for label in labels.get(name, [name])]
+    known = systems()
+    if names:
+        chosen = names.split(",")
+    else:
+        needs = {name: system.model.needs_features for name, system in known.items()}
+        chosen = [name for name in known if data.features or not needs[name]]
+    return [label for name in chosen for label in (known[name].labels if name in known else [name])]
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -69,10 +66,7 @@ def _wide(table: pd.DataFrame) -> pd.DataFrame:
     from seapkg.runs.run import METRICS
 
     best = table[table["metric"] == "recall@20"].sort_values("mean", ascending=False)
-    cells = [
-        f"{mean:.4f}" + ("" if half != half else f" ± {half:.4f}")  # one seed has no interval
-        for mean, half in zip(table["mean"], table["interval"], strict=True)
-    ]
+    mean, half = table["mean"].map("{:.4f}".format), table["interval"].map(" ± {:.4f}".format)
+    cells = mean + half.where(table["interval"].notna(), "")  # one seed has no interval
     values = table.assign(value=cells).pivot(index="model", columns="metric", values="value")
-    seeds = best[["model", "seeds"]].reset_index(drop=True)
-    return seeds.join(values[list(METRICS)], on="model")
+    return best[["model", "seeds"]].join(values[list(METRICS)], on="model")

@@ -2,42 +2,22 @@
 
 from pathlib import Path
 
-from seapkg.commands.text import add_store, print_table, say
+from seapkg.commands.text import add_command, print_table, say
 
 
 def add(commands) -> None:
     """Adds the commands."""
-    models = commands.add_parser("models", help="list the models and their options")
-    models.set_defaults(command=_models)
-    runs = commands.add_parser("runs", help="list the finished runs")
-    add_store(runs)
-    runs.set_defaults(command=_runs)
-    _add_recommend(commands)
-    _add_export(commands)
-
-
-def _add_recommend(commands) -> None:
-    recommend = commands.add_parser("recommend", help="new items for a user of a finished run")
-    _add_run(recommend)
+    add_command(commands, "models", _models, "list the models and their options")
+    add_command(commands, "runs", _runs, "list the finished runs", "--store")
+    of_run = ("run", "--data", "--store")
+    best = "new items for a user of a finished run"
+    recommend = add_command(commands, "recommend", _recommend, best, *of_run)
     recommend.add_argument("--user", type=int, required=True, metavar="ID")
     recommend.add_argument("-k", type=int, default=10, metavar="N", help="how many; default: 10")
-    recommend.set_defaults(command=_recommend)
-
-
-def _add_export(commands) -> None:
-    export = commands.add_parser(
-        "export", help="write vectors (.npz) and the best items of every user (CSV) of a run"
-    )
-    _add_run(export)
+    files = "write vectors (.npz) and the best items of every user (CSV) of a run"
+    export = add_command(commands, "export", _export, files, *of_run)
     export.add_argument("--out", default=".", metavar="DIR", help="where to; default: here")
     export.add_argument("-k", type=int, default=20, metavar="N", help="items a user; default: 20")
-    export.set_defaults(command=_export)
-
-
-def _add_run(command) -> None:
-    command.add_argument("run", metavar="RUN", help="its name, its key, or the beginning of either")
-    command.add_argument("--data", metavar="DIR|NAME", help="default: where the run read its data")
-    add_store(command)
 
 
 def _models(options) -> None:
@@ -45,12 +25,12 @@ def _models(options) -> None:
     from seapkg.training import TrainingConfig
 
     for name, system in systems().items():
-        model = system.model
-        needs = "item features" if model.needs_features else "interactions only"
+        needs = "item features" if system.model.needs_features else "interactions only"
         year = f" ({system.year})" if system.year else ""
         print(f"{name}: {system.title}{year}; needs {needs}")
-        _print_options(model.config_class)
-        trained = ", ".join(f"{key}={value}" for key, value in model.training_defaults.items())
+        _print_options(system.model.config_class)
+        defaults = system.model.training_defaults.items()
+        trained = ", ".join(f"{key}={value}" for key, value in defaults)
         print(f"    trained by default with {trained}\n" if trained else "")
     print("training, for every model")
     _print_options(TrainingConfig)
@@ -106,25 +86,24 @@ def _runs(options) -> None:
 
 
 def _recommend(options) -> None:
-    table = _run(options).recommend(options.user, options.k, data=_data(options))
-    named = (table["name"] != "").any()
-    print_table(table if named else table.drop(columns="name"))
+    run, data = run_and_data(options)
+    table = run.recommend(options.user, options.k, data=data)
+    is_named = table["name"].any()
+    print_table(table if is_named else table.drop(columns="name"))
 
 
 def _export(options) -> None:
     from seapkg.runs.export import export
 
-    for path in export(_run(options), Path(options.out), options.k, _data(options)):
+    run, data = run_and_data(options)
+    for path in export(run, Path(options.out), options.k, data):
         print(path)
 
 
-def _run(options):
+def run_and_data(options) -> tuple:
+    """The run of a command, and its data: None where it is read from the run's source."""
+    from seapkg.data import load
     from seapkg.runs.store import Store
 
-    return Store(options.store).get(options.run)
-
-
-def _data(options):
-    from seapkg.data import load
-
-    return load(options.data) if options.data else None
+    run = Store(options.store).get(options.run)
+    return run, load(options.data) if options.data else None

@@ -1,19 +1,35 @@
-"""What commands share: an option, tables to stdout, remarks to stderr."""
+"""What commands share: options, tables to stdout, remarks to stderr."""
 
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Options that several commands have.
+SHARED = {
+    "run": {"metavar": "RUN", "help": "its name, its key, or the beginning of either"},
+    "--data": {"metavar": "DIR|NAME", "help": "default: where the run read its data"},
+    "--epochs": {"type": int, "metavar": "N", "help": "the most epochs of a run"},
+    "--device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N; default: auto"},
+    "--store": {
+        "metavar": "DIR",
+        "help": "where runs live; default: $SEAPKG_STORE or results/runs",
+    },
+}
 
-def add_store(command) -> None:
-    """Adds the option --store."""
-    command.add_argument(
-        "--store", metavar="DIR", help="where runs live; default: $SEAPKG_STORE or results/runs"
-    )
+
+def add_command(commands, name: str, run: Callable, summary: str, *shared: str) -> ArgumentParser:
+    """Adds a command that calls `run`, with some of the options in `SHARED`."""
+    command = commands.add_parser(name, help=summary)
+    command.set_defaults(command=run)
+    for option in shared:
+        command.add_argument(option, **SHARED[option])
+    return command
 
 
 def print_table(table: pd.DataFrame) -> None:

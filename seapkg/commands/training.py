@@ -1,48 +1,31 @@
 """`train | verify`: trains runs."""
 
-import json
-from typing import Any
+from __future__ import annotations
 
-from seapkg.commands.text import add_store, print_table, say
+import json
+from typing import TYPE_CHECKING, Any
+
+from seapkg.commands.listing import run_and_data
+from seapkg.commands.text import add_command, print_table, say
 from seapkg.errors import RequestError
+
+if TYPE_CHECKING:
+    from seapkg.runs.train import Plan
 
 
 def add(commands) -> None:
     """Adds the commands."""
-    _add_train(commands)
-    _add_verify(commands)
-
-
-def _add_train(commands) -> None:
-    train = commands.add_parser(
-        "train", help="train a model; the last line of stdout is a JSON record of the run"
-    )
-    train.add_argument("model", metavar="MODEL", help="its name; `models` lists them")
-    train.add_argument("--data", required=True, metavar="DIR|NAME", help="a folder or a name")
-    train.add_argument(
-        "--tuned", action="store_true", help="start from the options tuned for this dataset"
-    )
-    train.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="key=value", help="options"
-    )
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    train.add_argument("--epochs", type=int, metavar="N", help="the most epochs; sets max_epochs")
-    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: auto")
-    train.add_argument("--precision", default="exact", help="exact (default) or fast")
-    add_store(train)
-    train.set_defaults(command=_train)
-
-
-def _add_verify(commands) -> None:
-    verify = commands.add_parser(
-        "verify", help="train a finished run again and compare; exit code 1 where it differs"
-    )
-    verify.add_argument("run", metavar="RUN", help="its name, its key, or the beginning of either")
-    verify.add_argument("--epochs", type=int, metavar="N", help="compare only the first N epochs")
-    verify.add_argument("--data", metavar="DIR|NAME", help="default: where the run read its data")
-    verify.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: auto")
-    add_store(verify)
-    verify.set_defaults(command=_verify)
+    training = ("--epochs", "--device", "--store")
+    record = "train a model; the last line of stdout is a JSON record of the run"
+    option = add_command(commands, "train", _train, record, *training).add_argument
+    option("model", metavar="MODEL", help="its name; `models` lists them")
+    option("--data", required=True, metavar="DIR|NAME", help="a folder or a name")
+    option("--tuned", action="store_true", help="start from the options tuned for this dataset")
+    option("--set", nargs="+", action="extend", default=[], metavar="key=value", help="options")
+    option("--seed", type=int, default=0, metavar="N", help="default: 0")
+    option("--precision", default="exact", help="exact (default) or fast")
+    again = "train a finished run again and compare; exit code 1 where it differs"
+    add_command(commands, "verify", _verify, again, "run", "--data", *training)
 
 
 def _train(options) -> None:
@@ -60,15 +43,13 @@ def _train(options) -> None:
     print(json.dumps(run.summary(), allow_nan=False))
 
 
-def planned_run(options) -> Any:
+def planned_run(options) -> Plan:
     """The plan of a `train` command: tuned options first, then --set and --epochs."""
     from seapkg.data.catalogue import load_or_known
     from seapkg.runs.train import plan
 
-    values = settings(options.set, options.epochs)
-    data: Any = options.data
+    values, data = settings(options.set, options.epochs), load_or_known(options.data)
     if options.tuned:
-        data = load_or_known(options.data)
         values = tuned_options(options.model, data.name, values) | values
     return plan(options.model, data, seed=options.seed, precision=options.precision, **values)
 
@@ -91,31 +72,24 @@ def settings(pairs: list[str], epochs: int | None = None) -> dict[str, str | int
     """`["a=1", "b=x"]` as a dictionary; `epochs` sets `max_epochs`.
 
     Raises:
-        RequestError: where an option is given twice, or without a value.
+        RequestError: an option has no value, or two.
     """
-    values: dict[str, str | int] = {}
+    values: dict[str, str | int] = {} if epochs is None else {"max_epochs": epochs}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise RequestError(f"--set takes key=value; it was given {pair!r}")
         if key in values:
-            raise RequestError(f"--set gives {key} twice")
+            raise RequestError(f"{key} is given twice (--epochs sets max_epochs); give it once")
         values[key] = value
-    if epochs is None:
-        return values
-    if "max_epochs" in values:
-        raise RequestError("--epochs and --set max_epochs mean the same; give one of them")
-    return {**values, "max_epochs": epochs}
+    return values
 
 
 def _verify(options) -> int:
-    from seapkg.data import load
-    from seapkg.runs.store import Store
     from seapkg.runs.verify import DIFFERENT, verify
 
-    data = load(options.data) if options.data else None
-    run = Store(options.store).get(options.run)
-    found = verify(run, epochs=options.epochs, data=data, device=options.device)
-    print_table(found.deviations)
-    print(f"{run.name}: {found.verdict}")
-    return 1 if found.verdict == DIFFERENT else 0
+    run, data = run_and_data(options)
+    table, verdict = verify(run, epochs=options.epochs, data=data, device=options.device)
+    print_table(table)
+    print(f"{run.name}: {verdict}")
+    return 1 if verdict == DIFFERENT else 0

@@ -60,5 +60,5 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise SeapkgError(
-            f"{path} cannot be read ({error}): delete it, and what it held is computed again"
+            f"{path} cannot be read ({error}); delete it: its results will be computed again"
         ) from error

@@ -36,7 +36,7 @@ def option_fields(name: str) -> dict[str, Described]:
 
 
 def _read(option: Described, value: object) -> object:
-    """What pydantic does not convert: "none" means None, and a number a choice written so."""
+    """Conversions beyond pydantic's: "none" is None, a number the choice with that spelling."""
     if option.choices and isinstance(value, int):
         return str(value)
     means_none = str(value).lower() == "none" and "none" not in option.choices

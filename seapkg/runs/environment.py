@@ -11,9 +11,7 @@ import torch
 
 
 def environment() -> dict[str, str | int | None]:
-    """Versions, processor, threads and the commit of the package's source; no host name and no
-    path.
-    """
+    """Versions, processor, threads and the commit of the source; no host name and no path."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -28,13 +26,11 @@ def environment() -> dict[str, str | int | None]:
 
 
 def cpu_model() -> str:
-    """The processor's name where the system provides it, else its architecture."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
+    """The processor's name on Linux, else its architecture."""
+    facts = Path("/proc/cpuinfo")
+    text = facts.read_text(encoding="utf-8", errors="replace") if facts.exists() else ""
     name = re.search(r"^model name\s*: (.+)$", text, flags=re.MULTILINE)
-    return name[1] if name else platform.processor() or platform.machine()
+    return name[1] if name else platform.machine()
 
 
 def package_version() -> str | None:
@@ -46,20 +42,13 @@ def package_version() -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the source tree, with "+" after uncommitted changes; None outside a git
-    repository.
-    """
+    """The commit of the source, with "+" after changes; None outside its git repository."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
+    command = ["git", "--no-optional-locks", "-C", str(root), "describe", "--always"]
+    command += ["--exclude=*", "--abbrev=12", "--dirty=+"]
     try:
-        head = _git(root, "rev-parse", "--short=12", "HEAD")
-        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+    except OSError:  # git is not installed
         return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    return result.stdout.strip()

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from seapkg.data import Dataset
-from seapkg.files import replacing
 from seapkg.models import Recommender
 from seapkg.runs.archive import STATE
 from seapkg.runs.recommend import dataset_of, restore, top_items
 from seapkg.runs.run import Run
 
 
+@torch.no_grad()
 def export(run: Run, folder: Path, k: int = 20, data: Dataset | None = None) -> list[Path]:
     """Writes `RUN-vectors.npz` and `RUN-top-K.csv` into `folder`. Returns their paths.
 
@@ -23,6 +24,8 @@ def export(run: Run, folder: Path, k: int = 20, data: Dataset | None = None) -> 
     columns are user, rank, item, score; training items are left out.
 
     Args:
+        run: with its model.
+        folder: created where it is missing.
         k: how many items each user gets.
         data: the run's dataset; read again from its source where not given.
 
@@ -32,15 +35,12 @@ def export(run: Run, folder: Path, k: int = 20, data: Dataset | None = None) -> 
     run.require(STATE)
     dataset = dataset_of(run, data)
     model = restore(run, dataset)
+    table = pd.concat(top_items(model, dataset, k))
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths = [folder / f"{run.name}-top-{k}.csv"]
+    table.to_csv(paths[0], index=False, lineterminator="\n")
     if type(model).scorer is Recommender.scorer:
-        paths.append(folder / f"{run.name}-vectors.npz")
-        with torch.no_grad(), replacing(paths[-1]) as temporary, temporary.open("wb") as stream:
-            users, items = model.embed()  # [n_users, dim], [n_items, dim]
-            np.savez(stream, users=users.numpy(), items=items.numpy())
-    paths.append(folder / f"{run.name}-top-{k}.csv")
-    with replacing(paths[-1]) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        for number, table in enumerate(top_items(model, dataset, k)):
-            table.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
+        users, items = model.embed()  # [n_users, dim], [n_items, dim]
+        paths.insert(0, folder / f"{run.name}-vectors.npz")
+        np.savez(paths[0], users=users.numpy(), items=items.numpy())
     return paths

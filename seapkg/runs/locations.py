@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def workplace() -> Path:
-    """The repository that holds the working directory, else the working directory itself."""
+    """The project folder: the repository around the working directory, else that directory."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "pyproject.toml").is_file() and (folder / "seapkg").is_dir():
@@ -14,7 +14,7 @@ def workplace() -> Path:
 
 
 def store_root() -> Path:
-    """`$SEAPKG_STORE`, or `results/runs` in the workplace."""
+    """`$SEAPKG_STORE`, or `results/runs` in the project folder."""
     return _root("SEAPKG_STORE", "results/runs")
 
 
@@ -24,12 +24,12 @@ def reference_root() -> Path:
 
 
 def figures_root() -> Path:
-    """`$SEAPKG_FIGURES`, or `figures` in the workplace."""
+    """`$SEAPKG_FIGURES`, or `figures` in the project folder."""
     return _root("SEAPKG_FIGURES", "figures")
 
 
 def data_root() -> Path:
-    """`$SEAPKG_DATA`, or `data` in the workplace: the folder of downloaded datasets."""
+    """`$SEAPKG_DATA`, or `data` in the project folder: the folder of downloaded datasets."""
     return _root("SEAPKG_DATA", "data")
 
 

@@ -6,14 +6,12 @@ package.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
 
 from seapkg.errors import RequestError
 from seapkg.models import systems
@@ -29,13 +27,13 @@ class RunSpec:
 
     Attributes:
         model: the system's name.
-        config, training: every option of the model and of its training, resolved, as plain values.
+        config, training: every option of the model and of its training; made plain.
         dataset, dataset_fingerprint: the dataset's name, and the hash of its content.
         seed: an integer from 0 to 2^63 - 1.
         precision: "exact" or "fast".
         results_version: that of the system, raised where a change of its code moves a metric by
             more than rounding. The package's version is not part of a run, so a release that
-            changes no result keeps every run.
+            changes no result keeps every run. None: the system's version today.
     """
 
     model: str
@@ -45,20 +43,18 @@ class RunSpec:
     dataset_fingerprint: str
     seed: int
     precision: str = "exact"
-    results_version: int | None = None  # None: the system's version today
+    results_version: int | None = None
 
     def __post_init__(self) -> None:
-        version = self.results_version
-        resolved = {
-            "config": plain(self.config),
-            "training": plain(self.training),
-            "seed": _seed(self.seed),
-            "results_version": results_version(self.model) if version is None else version,
-        }
-        for name, value in resolved.items():
-            object.__setattr__(self, name, value)
+        is_integer = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        if not is_integer or not 0 <= self.seed < 2**63:
+            raise RequestError(f"a seed must be an integer from 0 to 2^63 - 1; it is {self.seed!r}")
         if self.precision not in PRECISIONS:
-            raise RequestError(f"precision is 'exact' or 'fast', not {self.precision!r}")
+            raise RequestError(f"precision must be exact or fast; it is {self.precision!r}")
+        object.__setattr__(self, "config", plain(self.config))
+        object.__setattr__(self, "training", plain(self.training))
+        if self.results_version is None:
+            object.__setattr__(self, "results_version", results_version(self.model))
 
     @property
     def key(self) -> str:
@@ -67,32 +63,23 @@ class RunSpec:
         Options at their default are left out, so a new option whose default changes nothing keeps
         every finished run. `differs_from` guards the other case, a changed default.
         """
-        fields = self.as_dict()
+        fields = plain(self)
         for part, defaults in _defaults(self.model).items():
-            options = fields[part]
-            fields[part] = {
-                name: value
-                for name, value in options.items()
-                if name not in defaults or value != defaults[name]
-            }
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            options = fields[part].items()
+            fields[part] = dict(option for option in options if option not in defaults.items())
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
     @property
     def name(self) -> str:
         """MODEL-DATASET-KEY: the name of the run and of its folder in the store."""
-        return f"{self.model}-{_file_name(self.dataset)}-{self.key}"
+        dataset = re.sub(r"[^\w.]", "_", self.dataset).strip(".") or "data"
+        return f"{self.model}-{dataset}-{self.key}"
 
     def differs_from(self, other: RunSpec) -> list[str]:
         """Options that both specs know and on which they disagree."""
-        differing = []
-        for mine, theirs in ((self.config, other.config), (self.training, other.training)):
-            differing += [name for name in mine if name in theirs and mine[name] != theirs[name]]
-        return sorted(differing)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every field as plain JSON values; `RunSpec(**spec.as_dict())` equals `spec`."""
-        return plain(self)
+        mine, theirs = ({**spec.config, **spec.training} for spec in (self, other))
+        return sorted(name for name in mine if theirs.get(name, mine[name]) != mine[name])
 
 
 def results_version(model: str) -> int:
@@ -102,28 +89,13 @@ def results_version(model: str) -> int:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON types, in one form for equal values.
-
-    1.0 becomes 1, a tuple a list, a dataclass a dictionary.
+    """`value` as JSON types: 1.0 becomes 1, a tuple a list, a dataclass a dictionary.
 
     Raises:
-        RequestError: for a number that is not finite, and for a value of any other type.
+        ValueError: for a number that is not finite.
     """
-    try:
-        text = json.dumps(value, default=_as_json_type, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"a run cannot be named by {value!r}: {error}") from None
+    text = json.dumps(value, default=asdict, allow_nan=False)
     return json.loads(text, parse_float=_as_number)
-
-
-def _as_json_type(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"its type is {type(value).__name__}")
 
 
 def _as_number(text: str) -> int | float:
@@ -132,23 +104,9 @@ def _as_number(text: str) -> int | float:
 
 
 def _defaults(model: str) -> dict[str, dict[str, Any]]:
-    """Default options of a system and of its training; {} for a system that this release does not
-    know.
-    """
+    """Default options of a system and of its training; {} for a system that this release lacks."""
     if model not in systems():
         return {}
     known = systems()[model].model
     training = TrainingConfig(**known.training_defaults)
     return {"config": plain(known.config_class()), "training": plain(training)}
-
-
-def _seed(seed: Any) -> int:
-    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not is_integer or not 0 <= seed < 2**63:
-        raise RequestError(f"a seed is an integer from 0 to 2^63 - 1, not {seed!r}")
-    return int(seed)
-
-
-def _file_name(dataset: str) -> str:
-    letters = (letter if letter.isalnum() or letter in "_." else "_" for letter in dataset)
-    return "".join(letters).strip(".") or "data"

@@ -31,8 +31,22 @@ class Plan:
     training: TrainingConfig
 
 
-#: Trains a plan, with checkpoints, and returns the files of the run by name.
-Trainer = Callable[[Plan, Checkpoint], dict[str, bytes]]
+def plan(
+    model: str,
+    data: Dataset | Known | str | Path,
+    *,
+    seed: int = 0,
+    precision: str = "exact",
+    **options: Any,
+) -> Plan:
+    """Resolves every option and reads the data; trains nothing.
+
+    A catalogued dataset whose files are missing suffices to look up its finished runs.
+    """
+    config, training = configure(model, options)
+    dataset = data if isinstance(data, Dataset | Known) else load_or_known(data)
+    spec = RunSpec(model, config, training, dataset.name, dataset.fingerprint, seed, precision)
+    return Plan(spec, dataset, config, training)
 
 
 def train(
@@ -48,124 +62,67 @@ def train(
     retry: bool = False,
     **options: Any,
 ) -> Run:
-    """The run of `model` on `data`: read from the store where it is finished, else trained and
-    stored.
+    """The run of `model` on `data`: read where it is finished, else trained and stored.
 
     Args:
+        model: the system's name.
         data: a `Dataset`, a dataset's name or a folder.
-        device, progress, store: no part of what a run is.
-        offline: trains nothing; a missing run is a `RequestError`.
-        retry: trains a run that failed before; without it such a run is a `FailedRun`.
+        seed: of parameters, batches and negatives.
+        store: a `Store`, or its folder; it does not change the run's key, nor do the next four.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress: show progress on stderr.
+        offline: trains nothing; a missing run is an error.
+        retry: trains a run that failed before.
+        precision: "exact" or "fast".
         options: of the model or of its training, such as `embed_dim=32` or `max_epochs=5`.
     """
     store = store if isinstance(store, Store) else Store(store)
     planned = plan(model, data, seed=seed, precision=precision, **options)
-    if retry:
-        store.forget_failure(planned.spec)
-    return get_or_train(planned, store, device=device, progress=progress, offline=offline)
+    how = {"device": device, "progress": progress}
+    return get_or_train(planned, store, offline=offline, retry=retry, **how)
 
 
 def get_or_train(
-    planned: Plan,
-    store: Store,
-    *,
-    device: str = "auto",
-    progress: bool = True,
-    offline: bool = False,
+    planned: Plan, store: Store, *, offline: bool = False, retry: bool = False, **how: Any
 ) -> Run:
     """The run of a plan: read where it is finished, else trained.
 
+    Args:
+        planned: the run.
+        store: where it is read and written.
+        offline: trains nothing.
+        retry: trains a run that failed before.
+        how: device and progress, as in `train_files`.
+
     Raises:
-        FailedRun: where it failed before; `carry_out` tries it again.
+        FailedRun: it failed before, and `retry` is not set.
         MissingRun: with `offline`, where it is not in the store.
     """
-    run = store.find(planned.spec)
+    spec = planned.spec
+    run = store.find(spec)
     if run is not None:
         return run
-    reason = store.failure(planned.spec)
-    if reason:
-        raise FailedRun(
-            f"{planned.spec.name} failed before: {reason}; with retry=True it is tried again"
-        )
+    reason = store.failure(spec)
+    if reason and not retry:
+        raise FailedRun(f"{spec.name} failed before: {reason}; retry=True tries it again")
     if offline:
-        spec = planned.spec
         raise MissingRun(
-            f"offline, and {spec.name} (seed {spec.seed}) is not in {store.root}: train it first"
+            f"offline, and {spec.name} (seed {spec.seed}) is not in {store.root}; train it first"
         )
-    return carry_out(planned, store, device=device, progress=progress)
-
-
-def plan(
-    model: str,
-    data: Dataset | Known | str | Path,
-    *,
-    seed: int = 0,
-    precision: str = "exact",
-    **options: Any,
-) -> Plan:
-    """Resolves every option and reads the data; trains nothing.
-
-    Data that is known by name but not here suffices to look up its finished runs.
-    """
-    config, training = configure(model, options)
-    dataset = data if isinstance(data, Dataset | Known) else load_or_known(data)
-    spec = RunSpec(model, config, training, dataset.name, dataset.fingerprint, seed, precision)
-    return Plan(spec, dataset, config, training)
-
-
-def carry_out(
-    planned: Plan,
-    store: Store,
-    *,
-    device: str = "auto",
-    progress: bool = True,
-    trainer: Trainer | None = None,
-) -> Run:
-    """Trains a plan and stores its run; interrupted, the next call continues from the last
-    checkpoint.
-
-    Where another process trains the same run, waits for it and reads the run.
-
-    Args:
-        trainer: trains elsewhere, such as in a worker process; by default `train_files` in this
-            one.
-
-    Raises:
-        TrainingFault: where training cannot go on; the run is marked as failed.
-        OutOfMemory: names the option to lower.
-        SeapkgError: where the finished run cannot be written.
-    """
-    if isinstance(planned.dataset, Known):
-        load(planned.dataset.name)  # raises DataNotFound, which lists the folders searched
-    spec = planned.spec
-    store.prepare()
-    with store.locked(spec):
-        run = store.find(spec, reference=False)
-        if run is not None:
-            return run
-        checkpoint = store.checkpoint(spec)
-        try:
-            if trainer is None:
-                files = train_files(planned, checkpoint, device=device, progress=progress)
-            else:
-                files = trainer(planned, checkpoint)
-        except TrainingFault as fault:
-            checkpoint.remove()
-            store.mark_failed(spec, str(fault))
-            raise
-        run = _save(store, spec, files)
-        checkpoint.remove()
-        return run
+    return carry_out(planned, store, **how)
 
 
 def train_files(
-    planned: Plan,
-    checkpoint: Checkpoint | None,
-    *,
-    device: str = "auto",
-    progress: bool = True,
+    planned: Plan, checkpoint: Checkpoint, *, device: str = "auto", progress: bool = True
 ) -> dict[str, bytes]:
-    """Trains a plan and returns the files of its run by name; stores nothing but the checkpoint."""
+    """Trains a plan and returns the files of its run by name; stores nothing but the checkpoint.
+
+    Args:
+        planned: the run.
+        checkpoint: of its training.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress: show progress on stderr.
+    """
     spec, dataset = planned.spec, planned.dataset
     remedy = "lower embed_dim or n_neighbours, or use fewer modalities"
     with explained(f"building {spec.model}", remedy):
@@ -183,11 +140,49 @@ def train_files(
     return archive.pack(spec, result, model=model, dataset=dataset)
 
 
-def _save(store: Store, spec: RunSpec, files: dict[str, bytes]) -> Run:
-    try:
-        return store.save(spec, files)
-    except OSError as error:
-        raise SeapkgError(
-            f"{spec.name} was trained and cannot be written to {store.root} ({error.strerror}): "
-            "make room and give the same command again, which continues from the last checkpoint"
-        ) from error
+def carry_out(
+    planned: Plan,
+    store: Store,
+    *,
+    trainer: Callable[..., dict[str, bytes]] = train_files,
+    **how: Any,
+) -> Run:
+    """Trains a plan and stores its run; after an interrupt, resumes from the last checkpoint.
+
+    Where another process trains the same run, waits for it and reads the run.
+
+    Args:
+        planned: the run; also one that failed before.
+        store: where it is written.
+        trainer: trains elsewhere, such as in a worker process; called as `train_files`.
+        how: device and progress, as in `train_files`.
+
+    Raises:
+        TrainingFault: training cannot continue; the run is marked as failed.
+        OutOfMemory: names the option to lower.
+        SeapkgError: the finished run cannot be written.
+    """
+    if isinstance(planned.dataset, Known):
+        load(planned.dataset.name)  # raises DataNotFound, which lists the folders searched
+    spec = planned.spec
+    store.prepare()
+    with store.locked(spec):
+        run = Store(store.root).find(spec)  # a reference has no model
+        if run is not None:
+            return run
+        checkpoint = store.checkpoint(spec)
+        try:
+            files = trainer(planned, checkpoint, **how)
+        except TrainingFault as fault:
+            checkpoint.remove()
+            store.mark_failed(spec, str(fault))
+            raise
+        try:
+            run = store.save(spec, files)
+        except OSError as error:
+            raise SeapkgError(
+                f"the run {spec.name} cannot be written to {store.root} ({error.strerror}); make "
+                "room and repeat the command, which continues from the last checkpoint"
+            ) from error
+        checkpoint.remove()
+        return run

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import resources
 from typing import Any
 
 import yaml
+
+_TABLES = yaml.safe_load((resources.files("seapkg.runs") / "tuned.yaml").read_bytes())
 
 
 def tuned(dataset: str, label: str) -> dict[str, Any]:
@@ -16,10 +17,4 @@ def tuned(dataset: str, label: str) -> dict[str, Any]:
         dataset: the dataset's name, such as "baby".
         label: the system's row in the main table, such as "lightgcn" or "sea (released)".
     """
-    return dict(_tables().get(dataset, {}).get(label, {}))
-
-
-@cache
-def _tables() -> dict[str, dict[str, dict[str, Any]]]:
-    text = resources.files("seapkg.runs").joinpath("tuned.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return dict(_TABLES.get(dataset, {}).get(label, {}))

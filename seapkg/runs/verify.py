@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,8 @@ from seapkg.errors import RequestError
 from seapkg.models import build
 from seapkg.runs.configure import configure
 from seapkg.runs.recommend import dataset_of
-from seapkg.runs.run import METRICS, Run
-from seapkg.training import Fit, fit
+from seapkg.runs.run import Run
+from seapkg.training import fit
 
 #: Of the largest value of a loss term. Sums in another order move a loss by some 1e-6 of itself in
 #: the first epochs, and by more in later ones.
@@ -24,20 +24,6 @@ METRIC_TOLERANCE = 5e-3
 BITS, ROUNDING, DIFFERENT = "equal to the last bit", "equal to rounding", "different"
 
 
-@dataclass(frozen=True)
-class Verification:
-    """The outcome of `verify`.
-
-    Attributes:
-        deviations: a row per loss term and metric, largest first: quantity, deviation (the largest
-            over epochs), epoch (where), tolerance.
-        verdict: "equal to the last bit", "equal to rounding" (within the tolerance) or "different".
-    """
-
-    deviations: pd.DataFrame
-    verdict: str
-
-
 def verify(
     run: Run,
     *,
@@ -45,13 +31,20 @@ def verify(
     data: Dataset | None = None,
     device: str = "auto",
     progress: bool = True,
-) -> Verification:
+) -> tuple[pd.DataFrame, str]:
     """Trains a run again, from the same spec, and compares its curves and metrics.
 
     Args:
         run: from a store, or a committed summary.
         epochs: trains and compares only the first so many epochs; test metrics are then left out.
         data: the run's dataset; read again from its source where not given.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress: show progress on stderr.
+
+    Returns:
+        A table with a row per loss term and metric, largest deviation first: quantity, deviation
+            (the largest over epochs) and tolerance; and the verdict: "equal to the last bit",
+            "equal to rounding" (within the tolerance) or "different".
 
     Raises:
         RequestError: where the data is not here, or `epochs` is below 1.
@@ -72,31 +65,33 @@ def verify(
         precision=run.spec.precision,
         progress=progress,
     )
-    table = _deviations(run, trained, with_test=not is_short)
-    deviation = table["deviation"]
-    verdict = ROUNDING if (deviation <= table["tolerance"]).all() else DIFFERENT
-    return Verification(table, BITS if (deviation == 0).all() else verdict)
+    recorded = _values(run.curves.iloc[:epochs], {} if is_short else run.test)
+    again = _values(trained.curves, {} if is_short else trained.test)
+    table = _deviations(recorded, again)
+    return table, _verdict(table)
 
 
-def _deviations(run: Run, trained: Fit, *, with_test: bool) -> pd.DataFrame:
-    names = run.curves.columns.difference(["epoch", "seconds"], sort=False)
-    recorded, again = run.curves[names], pd.DataFrame(trained.curves, columns=names)
-    difference = (again - recorded).abs()  # not a number beyond the shorter of the two
-    largest = np.maximum(recorded.abs().max(), 1e-3)  # a term near 0 is a difference of larger ones
-    is_loss = names.str.startswith("loss")
-    table = pd.DataFrame(
-        {
-            "quantity": names,
-            "deviation": difference.max().to_numpy(),
-            "epoch": difference.fillna(0).idxmax().to_numpy() if len(difference) else -1,
-            "tolerance": np.where(is_loss, LOSS_TOLERANCE * largest, METRIC_TOLERANCE),
-        }
-    )
-    if with_test:
-        for name in METRICS:
-            deviation = abs(trained.test[name] - run.test[name])
-            row = (f"test/{name}", deviation, trained.best_epoch, METRIC_TOLERANCE)
-            table.loc[len(table)] = row
-    unknown = np.inf if len(difference) else 0.0  # a quantity that is no longer there
-    table = table.fillna({"deviation": unknown})
-    return table.sort_values("deviation", ascending=False, ignore_index=True)
+def _values(curves: Iterable, test: Mapping[str, float]) -> pd.DataFrame:
+    """The curves, a row per epoch, and a last row with the test metrics."""
+    last = pd.DataFrame([test], dtype=float).add_prefix("test/")
+    table = pd.concat([pd.DataFrame(curves), last], ignore_index=True)
+    return table.drop(columns=["epoch", "seconds"], errors="ignore")
+
+
+def _deviations(recorded: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """The largest deviation of each quantity over epochs; infinite where one side lacks a value."""
+    recorded, again = recorded.align(again)
+    is_lost = recorded.isna() != again.isna()
+    deviation = (again - recorded).abs().mask(is_lost, np.inf).max()
+    largest = recorded.abs().max().clip(lower=1e-3)  # a term near 0 is a difference of larger ones
+    is_loss = recorded.columns.str.startswith("loss")
+    tolerance = np.where(is_loss, LOSS_TOLERANCE * largest, METRIC_TOLERANCE)
+    table = pd.DataFrame({"deviation": deviation, "tolerance": tolerance})
+    table = table.rename_axis("quantity").dropna().sort_values("deviation", ascending=False)
+    return table.reset_index()
+
+
+def _verdict(table: pd.DataFrame) -> str:
+    if (table["deviation"] == 0).all():
+        return BITS
+    return ROUNDING if (table["deviation"] <= table["tolerance"]).all() else DIFFERENT

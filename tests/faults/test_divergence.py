@@ -60,14 +60,6 @@ def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, capl
     assert len(store.failures()) == 1 and sweep(study.plans(), store) == []
 
 
-def test_a_mark_that_cannot_be_read_is_still_a_mark(store):
-    spec = plan("bpr", tiny()).spec
-    store.mark_failed(spec, "x")
-    (mark,) = store.root.glob(".failed-*")
-    mark.write_text("{")
-    assert str(mark) in store.failure(spec)
-
-
 def test_an_infinite_feature_is_refused_at_the_door():
     x = np.ones((16, 3))
     x[4, 1] = np.inf

@@ -48,7 +48,7 @@ def test_a_disk_that_fills_up_while_a_run_is_written_leaves_no_run_and_is_told(t
     done = python(FULL_DISK, *COMMAND, tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert "was trained and cannot be written" in last and "make room" in last
+    assert "cannot be written" in last and "make room" in last
     assert Store(tmp_path).list() == [] and not list(tmp_path.glob(".writing-*"))
     assert "could not be written" in done.stderr  # the checkpoint, before
     assert main([*COMMAND, str(tmp_path)]) == 0
@@ -100,9 +100,9 @@ def test_too_little_memory_is_told_with_its_amount_and_the_option_to_set(options
     done = python(NO_MEMORY, tmp_path, 1 << 30, *options)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert [
-        word for word in ["out of memory in", "asked for", " MB", *words] if word not in last
-    ] == [], last
+    assert [word for word in ["out of memory in", "allocate", *words] if word not in last] == [], (
+        last
+    )
     assert Store(tmp_path).list() == [] and Store(tmp_path).failures() == {}
 
 
@@ -134,7 +134,7 @@ def test_blocks_are_halved_once_and_then_it_is_told(error):
     assert in_blocks(enough, 100, "a search") == 50 and enough.sizes == [100, 50]
     short = Shy(49, error)
     with pytest.raises(
-        OutOfMemory, match="out of memory in a search, which asked for 3221 MB.*half blocks"
+        OutOfMemory, match="out of memory in a search.*; halving the block did not help"
     ):
         in_blocks(short, 100, "a search")
     assert short.sizes == [100, 50]

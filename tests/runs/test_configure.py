@@ -42,7 +42,8 @@ def test_text_becomes_the_type_of_the_option(key, text, value):
 
 
 @pytest.mark.parametrize(("key", "given", "value"), [
-    ("embed_dim", 32, 32), ("embed_dim", 32.0, 32), ("temperature", 1, 1.0), ("club_clamp", True, True),
+    ("embed_dim", 32, 32), ("embed_dim", 32.0, 32), ("temperature", 1, 1.0),
+    ("club_clamp", True, True),
     ("log_base", 2, "2"),
 ])  # fmt: skip
 def test_values_that_are_no_text_become_the_type_of_the_option_too(key, given, value):
@@ -67,7 +68,8 @@ def test_a_value_that_does_not_convert_is_refused_with_the_option_and_the_value(
 @pytest.mark.parametrize(("name", "key", "value"), [
     ("bpr", "embed_dim", "0"), ("bpr", "embed_dim", "-3"), ("lightgcn", "n_layers", "-1"),
     ("lightgcn", "embed_dim", "0"), ("vbpr", "embed_dim", "0"), ("freedom", "n_layers", "-1"),
-    ("freedom", "n_neighbours", "0"), ("freedom", "edge_dropout", "nan"), ("bpr", "regularisation", "nan"),
+    ("freedom", "n_neighbours", "0"), ("freedom", "edge_dropout", "nan"),
+    ("bpr", "regularisation", "nan"),
     ("sea", "temperature", "-1"), ("sea", "head_hidden", "0"), ("sea", "club_learning_rate", "-1"),
     ("bpr", "learning_rate", "0"), ("bpr", "batch_size", "0"), ("bpr", "learning_rate", "inf"),
 ])  # fmt: skip

@@ -81,7 +81,7 @@ def test_of_two_that_want_the_same_run_one_trains_and_the_other_waits_and_reads(
 def test_any_change_of_what_a_run_is_asks_for_another(run, data, change):
     here = ("progress", "device")
     options = {key: value for key, value in (FEW | change).items() if key not in here}
-    assert training.plan("bpr", data, **options).spec.key != run.key
+    assert training.plan("bpr", data, **options).spec.key != run.spec.key
 
 
 def test_other_test_pairs_ask_for_another_run(run, data):
@@ -171,10 +171,10 @@ def test_an_unknown_user_and_no_items_are_refused(run, data, user, k):
 
 
 def test_recommending_needs_the_data_it_was_trained_on(run, data):
-    with pytest.raises(RequestError, match="content differs"):
+    with pytest.raises(RequestError, match="has changed since"):
         run.recommend(0, data=with_other_test(data))
 
 
 def test_data_that_was_never_a_file_cannot_be_read_again(run):
-    with pytest.raises(RequestError, match="cannot be read again"):
+    with pytest.raises(RequestError, match="no dataset|arrays"):
         run.recommend(0)

@@ -40,19 +40,19 @@ def committed_names() -> list[str]:
 
 def recomputed_name(name: str) -> str:
     """The name that `RunSpec` computes today from a committed run's run.json."""
-    return Run(REFERENCE / name, complete=False).spec.name
+    return Run(REFERENCE / name).spec.name
 
 
 def found_name(name: str, empty_store: Path) -> str | None:
     """The committed run that a store backed by the reference finds for that run's spec."""
-    spec = Run(REFERENCE / name, complete=False).spec
+    spec = Run(REFERENCE / name).spec
     run = Store(empty_store, reference=REFERENCE).find(spec)
     return None if run is None else run.name
 
 
 def replanned_name(name: str) -> str:
     """The name of the run planned from the options in a committed run's run.json, as a user would give them."""
-    spec = Run(REFERENCE / name, complete=False).spec
+    spec = Run(REFERENCE / name).spec
     data = Known(spec.dataset, spec.dataset_fingerprint, n_users=0, n_items=0, n_interactions=0)
     options = {**spec.config, **spec.training}
     return plan(spec.model, data, seed=spec.seed, precision=spec.precision, **options).spec.name

@@ -107,14 +107,14 @@ def test_a_published_summary_holds_the_measures(run, data, tmp_path, monkeypatch
     study = part_study(run, data)
     monkeypatch.setattr("seapkg.runs.locations.reference_root", lambda: tmp_path / "reference")
     _export([run], Store(run.folder.parent))
-    summary = Run(tmp_path / "reference" / run.name, complete=False)
+    summary = Run(tmp_path / "reference" / run.name)
     assert not (summary.folder / STATE).exists()
     assert part_study(summary).measures.equals(study.measures)
 
 
 def test_without_a_study_or_a_model_a_run_is_left_out(run, data, tmp_path):
     Store(run.folder.parent).export([run], tmp_path / "reference")
-    summary = Run(tmp_path / "reference" / run.name, complete=False)
+    summary = Run(tmp_path / "reference" / run.name)
     assert part_studies(results_of(data, summary)) == {("arrays", "SEA"): {}}
     known = KNOWN["baby"]  # a model, but no data to run it on
     assert part_studies(results_of(known, run)) == {("arrays", "SEA"): {}}
