@@ -1,4 +1,4 @@
-"""All pairs to those of the k-core, and those to training, validation and test, as in MMRec."""
+"""The k-core, and MMRec's split into training, validation and test."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,6 @@ import pandas as pd
 from seapkg.data.dataset import SPLITS
 
 SMALLEST_CORE = 3  # with fewer pairs a user has none left to train on
-FEW = 10
 
 
 def k_core(users: np.ndarray, items: np.ndarray, core: int) -> np.ndarray:
@@ -14,6 +13,7 @@ def k_core(users: np.ndarray, items: np.ndarray, core: int) -> np.ndarray:
 
     Args:
         users, items: codes [n], no pair twice.
+        core: the fewest pairs.
 
     Returns:
         bool [n]; it does not depend on the order of removal.
@@ -22,8 +22,7 @@ def k_core(users: np.ndarray, items: np.ndarray, core: int) -> np.ndarray:
     while True:
         enough = keep.copy()
         for codes in (users, items):
-            degrees = np.bincount(codes[keep], minlength=codes.max(initial=0) + 1)
-            enough &= degrees[codes] >= core
+            enough &= np.bincount(codes, weights=keep)[codes] >= core
         if enough.sum() == keep.sum():
             return keep
         keep = enough
@@ -41,7 +40,7 @@ def split_counts(n_pairs: np.ndarray) -> np.ndarray:
     Returns:
         [n_users, 3].
     """
-    held_out = np.where(n_pairs < FEW, 2, n_pairs // 5)
+    held_out = np.maximum(2, n_pairs // 5)
     valid = held_out // 2
     return np.stack([n_pairs - held_out, valid, held_out - valid], axis=1)
 
@@ -53,6 +52,7 @@ def random_split(users: np.ndarray, items: np.ndarray, seed: int) -> dict[str, n
 
     Args:
         users, items: ids [n] from 0 without gaps.
+        seed: of the random order.
 
     Returns:
         Split -> int64 [2, n], by user, then item.

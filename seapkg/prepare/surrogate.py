@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from filelock import FileLock
 from scipy.sparse.linalg import eigsh
 
 from seapkg.data.catalogue import Entry
 from seapkg.data.download import known_surrogate
 from seapkg.data.read import FEATURES, GRAPHS
-from seapkg.data.records import MADE, write_record
+from seapkg.data.records import record_surrogate
 from seapkg.data.validate import fault
-from seapkg.files import replacing
+from seapkg.files import locked, replacing
 
 WIDTH = 384
 NOT_A_GRAPH = "Remove the file and get it again"
@@ -31,28 +30,36 @@ def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
     Raises:
         DataError: a graph is damaged, or other features are there already.
     """
-    with FileLock(folder / ".lock"):
-        targets = {file: folder / f"{file.modality}{FEATURES}" for file in entry.part("graph")}
-        for path in targets.values():
+    with locked(folder):
+        graphs = {}
+        for file in entry.part("graph"):
+            path = folder / f"{file.modality}{FEATURES}"
             if path.exists() and not known_surrogate(path, entry):
                 raise fault(str(path), "it is there already and is no surrogate", "Move it away")
-        graphs = {file: read_graph(folder / file.name, entry.n_items) for file in targets}
+            graphs[file.modality] = read_graph(folder / file.name, entry.n_items)
         if not (folder / GRAPHS).exists():
-            arrays = {}
-            for file, (index, cosine) in graphs.items():
-                arrays |= {f"{file.modality}_index": index, f"{file.modality}_cosine": cosine}
-            _save(folder / GRAPHS, np.savez_compressed, **arrays)
-        for file, path in targets.items():
+            _save_graphs(folder / GRAPHS, graphs)
+        for modality, graph in graphs.items():
+            path = folder / f"{modality}{FEATURES}"
             if not path.exists():
-                _save(path, np.save, surrogate_features(*graphs[file], entry.n_items, width))
+                _save_features(path, surrogate_features(*graph, entry.n_items, width))
 
 
-def _save(path: Path, save, *arrays: np.ndarray, **named: np.ndarray) -> None:
-    """Records the file before it has its name: then it is known to be made here."""
-    with replacing(path) as aside:
-        with aside.open("wb") as stream:
-            save(stream, *arrays, **named)
-        write_record(path.parent, path.name, MADE, aside)
+def _save_graphs(path: Path, graphs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Writes edges [2, n_edges] and cosines [n_edges] of each modality."""
+    arrays = {}
+    for modality, (index, cosine) in graphs.items():
+        arrays |= {f"{modality}_index": index, f"{modality}_cosine": cosine}
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def _save_features(path: Path, features: np.ndarray) -> None:
+    """Writes features [n_items, width], and records beforehand that they are surrogates."""
+    with replacing(path) as temporary:
+        with temporary.open("wb") as stream:
+            np.save(stream, features)
+        record_surrogate(path, temporary)
 
 
 def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +78,7 @@ def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
         index = tensor._indices().numpy()  # checked before coalesce, which trusts them
     except Exception as error:  # torch raises nearly anything where a byte is wrong
         raise fault(str(path), "it cannot be read as a sparse tensor", NOT_A_GRAPH) from error
-    outside = index.size and not 0 <= index.min() <= index.max() < n_items
-    if outside or tuple(tensor.shape) != (n_items, n_items):
+    if tuple(tensor.shape) != (n_items, n_items) or not np.isin(index, range(n_items)).all():
         what = f"the graph is {tuple(tensor.shape)} for {n_items} items, or has edges outside"
         raise fault(str(path), what, NOT_A_GRAPH)
     tensor = tensor.coalesce()

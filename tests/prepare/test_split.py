@@ -27,9 +27,17 @@ def test_the_core_of_too_few_is_empty():
 def test_split_counts_by_hand():
     numbers = [3, 5, 9, 10, 14, 15, 19, 20, 25, 100]
     assert split_counts(np.array(numbers)).tolist() == [
-        [1, 1, 1], [3, 1, 1], [7, 1, 1], [8, 1, 1], [12, 1, 1], [12, 1, 2], [16, 1, 2], [16, 2, 2], [20, 2, 3],
+        [1, 1, 1],
+        [3, 1, 1],
+        [7, 1, 1],
+        [8, 1, 1],
+        [12, 1, 1],
+        [12, 1, 2],
+        [16, 1, 2],
+        [16, 2, 2],
+        [20, 2, 3],
         [80, 10, 10],
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("name", ["baby", "sports"])
@@ -54,7 +62,7 @@ def test_each_user_is_split_by_the_rule_and_no_pair_is_lost():
 
 
 def test_who_is_held_out_is_left_to_chance():
-    """Every one of twelve items is in test about one time in twelve: 2000 users, five standard deviations."""
+    """Each of twelve items is in test for a twelfth of 2000 users, to five standard deviations."""
     users, items = np.repeat(np.arange(2000), 12), np.tile(np.arange(12), 2000)
     for split in ("valid", "test"):
         counts = np.bincount(random_split(users, items, 0)[split][1], minlength=12)

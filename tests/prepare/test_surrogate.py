@@ -1,4 +1,4 @@
-"""Surrogate features: graphs decode to the cosines they were made from, and features to those that circulate."""
+"""Surrogates: graphs decode to their cosines, and features to the published ones."""
 
 from pathlib import Path
 
@@ -167,7 +167,7 @@ def ring(tmp_path) -> tuple[Entry, Path]:
     files = [RemoteFile(f"{name}.npy", "interactions", "") for name in ("train", "valid", "test")]
     files.append(RemoteFile("image.pt", "graph", "", modality="image"))
     files.append(RemoteFile("image_feat.npy", "original", "", n_rows=40))
-    return Entry("a ring", "free", 40, tuple(files), "ring"), tmp_path
+    return Entry("a ring", "free", 40, tuple(files)), tmp_path
 
 
 def test_surrogates_are_made_labelled_and_kept(ring):
