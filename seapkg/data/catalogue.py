@@ -18,25 +18,6 @@ BUILT_IN = "synthetic"
 
 SURROGATES = "real interactions and graphs, surrogate features"
 SURROGATE_FEATURES = "surrogate features"
-BABY = "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e"
-SPORTS = "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d"
-LFM2K = "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530"
-TIKTOK = "c9d9cab336b45f92595c88de967aa3d5a418aa865cac479923dc7d63803b3209"
-
-# What is real in a dataset, by its content: other features under the same name get no false label.
-# A key is a `Dataset.fingerprint`, or `content_hash(dataset.features[modality])`: the latter marks
-# surrogates beside other pairs or without their graphs.
-PROVENANCE: dict[str, str] = {
-    BABY: SURROGATES,
-    # image and text features of baby
-    "31a96433b9518569ae9dfa5711d0fcd99b9a2d491d1949ad0d584e92e0674244": SURROGATE_FEATURES,
-    "06d4b53dff1ae72a77d011477aae8afbcd8d370a9d8225ffae1e48572a42d41c": SURROGATE_FEATURES,
-    SPORTS: SURROGATES,
-    # image features of sports (its text features are no surrogates)
-    "c411325f466de2e0c440e6d0cecc0b2d93426a84eb5998e405422a1ac3cfd6c1": SURROGATE_FEATURES,
-    LFM2K: "real interactions, text and audio features",
-    TIKTOK: "real interactions, image and audio features",
-}
 
 
 @dataclass(frozen=True)
@@ -51,18 +32,54 @@ class Known:
     n_users: int
     n_items: int
     n_interactions: int
-
-    @property
-    def provenance(self) -> str:
-        """What is real in it."""
-        return PROVENANCE.get(self.fingerprint, "")
+    provenance: str = ""
 
 
 KNOWN = {
-    "baby": Known("baby", BABY, 19_445, 7_050, 160_792),
-    "sports": Known("sports", SPORTS, 35_598, 18_357, 296_337),
-    "lfm2k": Known("lfm2k", LFM2K, 1_858, 1_425, 56_345),
-    "tiktok": Known("tiktok", TIKTOK, 9_308, 6_710, 68_722),
+    "baby": Known(
+        "baby",
+        "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e",
+        19_445,
+        7_050,
+        160_792,
+        SURROGATES,
+    ),
+    "sports": Known(
+        "sports",
+        "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d",
+        35_598,
+        18_357,
+        296_337,
+        SURROGATES,
+    ),
+    "lfm2k": Known(
+        "lfm2k",
+        "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530",
+        1_858,
+        1_425,
+        56_345,
+        "real interactions, text and audio features",
+    ),
+    "tiktok": Known(
+        "tiktok",
+        "c9d9cab336b45f92595c88de967aa3d5a418aa865cac479923dc7d63803b3209",
+        9_308,
+        6_710,
+        68_722,
+        "real interactions, image and audio features",
+    ),
+}
+
+# What is real in a dataset, by its content: other features under the same name get no false label.
+# A key is a `Dataset.fingerprint`, or `content_hash(dataset.features[modality])`: the latter marks
+# surrogates beside other pairs or without their graphs.
+PROVENANCE: dict[str, str] = {
+    **{known.fingerprint: known.provenance for known in KNOWN.values()},
+    # image and text features of baby
+    "31a96433b9518569ae9dfa5711d0fcd99b9a2d491d1949ad0d584e92e0674244": SURROGATE_FEATURES,
+    "06d4b53dff1ae72a77d011477aae8afbcd8d370a9d8225ffae1e48572a42d41c": SURROGATE_FEATURES,
+    # image features of sports (its text features are no surrogates)
+    "c411325f466de2e0c440e6d0cecc0b2d93426a84eb5998e405422a1ac3cfd6c1": SURROGATE_FEATURES,
 }
 
 

@@ -51,7 +51,7 @@ def feature_similarity(dataset: Dataset) -> pd.DataFrame:
         return pd.DataFrame()
     rows = []
     for name, x in dataset.features.items():
-        unit = _unit_rows(x)
+        unit = unit_rows(x)
         itself = (unit**2).sum(axis=1)  # [n_items], 0 for a row of zeros
         blocks = np.array_split(unit, 1 + x.shape[1] // BLOCK, axis=1)
         together = sum(((met @ block) ** 2).sum(axis=1) for block in blocks) - met @ itself
@@ -102,7 +102,7 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def _unit_rows(x: np.ndarray) -> np.ndarray:
+def unit_rows(x: np.ndarray) -> np.ndarray:
     """`x` [n, width] with rows of unit norm; a row of zeros stays zero."""
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     return x / np.where(norms > 0, norms, 1)

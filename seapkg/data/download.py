@@ -1,6 +1,5 @@
 """`data get`: fetches a registered dataset into a folder, and checks every file."""
 
-import logging
 import sys
 from pathlib import Path
 
@@ -78,14 +77,13 @@ def _download(file: RemoteFile, entry: Entry, folder: Path) -> None:
     """Fetches one file from the first address that gives it."""
     import pooch
 
-    pooch.get_logger().setLevel(logging.WARNING)
-    bar = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
+    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
     reasons = []
     for url in (file.url, *file.mirrors):
         try:
-            with replacing(folder / file.name) as aside:
-                pooch.retrieve(url, None, fname=aside.name, path=folder, downloader=bar)
-                _check_content(aside, file)
+            with replacing(folder / file.name) as temporary:
+                download(url, str(temporary), None)
+                _check_content(temporary, file)
             return
         except (OSError, ValueError, DataError) as error:  # of pooch, requests and the checks
             reasons.append(f"{url}: {' '.join(str(error).split())}")

@@ -1,5 +1,6 @@
 """A dataset from raw Amazon-2014 files: the k-core, the split, and features in item order."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -50,57 +51,62 @@ def prepare(
     sources = find_sources(raw)
     out.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(out.parent) as folder:
+        counts, products = _write_pairs(sources["interactions"], folder, core, seed)
+        without_image = []
+        if "images" in sources:
+            without_image = write_images(sources["images"], products, folder / "image_feat.npy")
+        without_text = _write_texts(sources.get("metadata"), products, folder, text_encoder)
         record = {
             "from": {path.name: sha256(path) for path in sources.values()},
             "options": {"core": core, "seed": seed, "text_encoder": text_encoder},
-            **_write_pairs(sources["interactions"], folder, core, seed),
+            "counts": counts,
+            "items without an image": without_image,
+            "items without a text": without_text,
+            "fingerprint": read_folder(folder).fingerprint,  # so all files have been checked
         }
-        products = record.pop("products")
-        if "images" in sources:
-            missing = write_images(sources["images"], products, folder / "image_feat.npy")
-            record["items without an image"] = missing
-        record |= _write_texts(sources.get("metadata"), products, folder, text_encoder)
-        record["fingerprint"] = read_folder(folder).fingerprint  # and so all has been checked
         content = json.dumps(record, indent=1) + "\n"
         (folder / RECORD).write_text(content, encoding="utf-8")
         publish(folder, out)
     return record
 
 
-def _write_pairs(path: Path, folder: Path, core: int, seed: int) -> dict[str, object]:
-    """The files of the three splits; returns `counts` and `products`, the ids of the items."""
+def _write_pairs(path: Path, folder: Path, core: int, seed: int) -> tuple[dict, list[str]]:
+    """Writes the three splits.
+
+    Returns:
+        Counts, and the ids of the products in the order of items.
+    """
     raw = read_interactions(path)
-    pairs = raw.drop_duplicates()
-    codes = [pd.factorize(pairs[column])[0] for column in ("user", "item")]
-    pairs = pairs[k_core(*codes, core)]
+    pairs = k_core(raw.drop_duplicates(), core)
     if pairs.empty:
         raise fault(str(path), f"the {core}-core is empty", "Use a smaller --core")
     users, user_ids = pd.factorize(pairs["user"], sort=True)
     items, products = pd.factorize(pairs["item"], sort=True)
-    splits = random_split(users, items, seed)
-    for split, array in splits.items():
-        np.save(folder / f"{split}.npy", array)
     counts = {
         "interactions read": len(raw),
         "users": len(user_ids),
         "items": len(products),
         "interactions": len(pairs),
-        **{split: array.shape[1] for split, array in splits.items()},
     }
-    return {"counts": counts, "products": list(products)}
+    for split, array in random_split(users, items, seed).items():
+        np.save(folder / f"{split}.npy", array)
+        counts[split] = array.shape[1]
+    return counts, list(products)
 
 
-def _write_texts(
-    path: Path | None, products: list[str], folder: Path, encoder: str
-) -> dict[str, object]:
-    """Writes `items.tsv` and, if there is metadata, `text_feat.npy`."""
-    titles, texts = read_texts(path, products) if path else ([""] * len(products), [])
-    items = pd.DataFrame({"name": titles, "product": products})
-    items["name"] = items["name"].where(items["name"] != "", items["product"])
-    lines = [f"{row}\t{name}\t{product}\n" for row, name, product in items.itertuples()]
-    (folder / "items.tsv").write_text("itemID\tname\tproduct\n" + "".join(lines), encoding="utf-8")
+def _write_texts(path: Path | None, products: list[str], folder: Path, encoder: str) -> list[str]:
+    """Writes `items.tsv` and, if there is metadata, `text_feat.npy`.
+
+    Returns:
+        The products without a text.
+    """
+    titles, texts = read_texts(path, products) if path else (products, [])
+    names = [title or product for title, product in zip(titles, products, strict=True)]
+    items = pd.DataFrame({"name": names, "product": products})
+    table = folder / "items.tsv"
+    items.to_csv(table, sep="\t", index_label="itemID", quoting=csv.QUOTE_NONE)
     if path is None:
-        return {}
+        return []
     vectors, written = encode(texts, encoder, str(path))
     np.save(folder / "text_feat.npy", vectors)
-    return {"items without a text": items["product"][~written].tolist()}
+    return items["product"][~written].tolist()

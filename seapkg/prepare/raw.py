@@ -8,6 +8,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,8 @@ from seapkg.data.validate import fault
 from seapkg.errors import DataNotFound
 
 PATTERNS = {
-    "interactions": ("reviews_*.json.gz", "reviews_*.json", "ratings_*.csv", "ratings_*.csv.gz"),
-    "metadata": ("meta_*.json.gz", "meta_*.json"),
+    "interactions": ("reviews_*.json*", "ratings_*.csv*"),
+    "metadata": ("meta_*.json*",),
     "images": ("image_features_*.b",),
 }
 CSV_HEADER = "user,item,rating,timestamp"
@@ -32,14 +33,11 @@ def find_sources(folder: Path) -> dict[str, Path]:
     sources = {}
     for kind, patterns in PATTERNS.items():
         paths = sorted(path for pattern in patterns for path in folder.glob(pattern))
-        if len(paths) > 1:
-            names = ", ".join(path.name for path in paths)
-            raise fault(str(folder), f"it holds {len(paths)} files of {kind}: {names}", "Leave one")
+        if len(paths) > 1 or (kind == "interactions" and not paths):
+            what = f"it holds {len(paths)} files of {kind}, {', '.join(patterns)}"
+            raise fault(str(folder), what, "Put one of them there")
         if paths:
             sources[kind] = paths[0]
-    if "interactions" not in sources:
-        remedy = f"Put one of these there: {', '.join(PATTERNS['interactions'])}"
-        raise fault(str(folder), "it holds no interactions", remedy)
     return sources
 
 
@@ -91,23 +89,19 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 def parse_record(line: str, place: str) -> dict:
     """A line as a dictionary: JSON, or a Python literal, which is parsed and never evaluated."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = _parse_literal(line, place)
-    if not isinstance(record, dict):
-        raise fault(place, "it is not a dictionary", DOWNLOAD)
-    return record
+    for parse in (json.loads, _parse_literal):
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            record = parse(line)
+            if isinstance(record, dict):
+                return record
+    what = f"it is neither a JSON object nor a Python dictionary ({line[:40]!r})"
+    raise fault(place, what, DOWNLOAD)
 
 
-def _parse_literal(line: str, place: str) -> object:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about backslashes in descriptions
-            return ast.literal_eval(line)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        what = f"it is neither JSON nor a Python literal ({line[:40]!r})"
-        raise fault(place, what, DOWNLOAD) from error
+def _parse_literal(line: str) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about backslashes in descriptions
+        return ast.literal_eval(line)
 
 
 def _id_in(record: dict, field: str, place: str) -> str:

@@ -26,15 +26,14 @@ def write_images(path: Path, products: Sequence[str], target: Path) -> list[str]
     Returns:
         The products without a vector.
     """
-    n_records, rest = divmod(path.stat().st_size, RECORD.itemsize)
-    if rest or not n_records:
-        what = f"it has {rest} of {RECORD.itemsize} bytes"
+    try:
+        records = np.memmap(path, RECORD, mode="r")
+    except ValueError as error:  # of another size
         remedy = "The file is cut short or of another width: download it again"
-        raise fault(f"{path}, record {n_records}", what, remedy)
-    records = np.memmap(path, RECORD, mode="r")
-    items = [item.decode("latin-1").strip() for item in records["item"].tolist()]
-    record_of = {item: number for number, item in reversed(list(enumerate(items)))}
-    numbers = np.array([record_of.get(item, -1) for item in products])
+        what = f"it does not consist of records of {RECORD.itemsize} bytes"
+        raise fault(str(path), what, remedy) from error
+    record_of = dict(zip(*np.unique(records["item"], return_index=True), strict=True))
+    numbers = np.array([record_of.get(item.encode(), -1) for item in products])
     present = numbers >= 0
     if not present.any():
         what = "it has no vector for any of the items"

@@ -8,24 +8,20 @@ from seapkg.data.dataset import SPLITS
 SMALLEST_CORE = 3  # with fewer pairs a user has none left to train on
 
 
-def k_core(users: np.ndarray, items: np.ndarray, core: int) -> np.ndarray:
-    """Which pairs stay when users and items with fewer than `core` pairs go, until none has fewer.
+def k_core(pairs: pd.DataFrame, core: int) -> pd.DataFrame:
+    """The pairs that stay when users and items with fewer than `core` pairs go, until none has.
 
     Args:
-        users, items: codes [n], no pair twice.
+        pairs: columns `user` and `item`, no pair twice.
         core: the fewest pairs.
-
-    Returns:
-        bool [n]; it does not depend on the order of removal.
     """
-    keep = np.ones(len(users), dtype=bool)
     while True:
-        enough = keep.copy()
-        for codes in (users, items):
-            enough &= np.bincount(codes, weights=keep)[codes] >= core
-        if enough.sum() == keep.sum():
-            return keep
-        keep = enough
+        user_degrees = pairs.groupby("user")["item"].transform("size")
+        item_degrees = pairs.groupby("item")["user"].transform("size")
+        enough = (user_degrees >= core) & (item_degrees >= core)
+        if enough.all():
+            return pairs
+        pairs = pairs[enough]
 
 
 def split_counts(n_pairs: np.ndarray) -> np.ndarray:

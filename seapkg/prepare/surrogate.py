@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import eigsh
 
 from seapkg.data.catalogue import Entry
+from seapkg.data.describe import unit_rows
 from seapkg.data.download import known_surrogate
 from seapkg.data.read import FEATURES, GRAPHS
 from seapkg.data.records import record_surrogate
@@ -18,7 +19,6 @@ from seapkg.data.validate import fault
 from seapkg.files import locked, replacing
 
 WIDTH = 384
-NOT_A_GRAPH = "Remove the file and get it again"
 
 
 def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
@@ -31,27 +31,18 @@ def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
         DataError: a graph is damaged, or other features are there already.
     """
     with locked(folder):
-        graphs = {}
+        arrays = {}
         for file in entry.part("graph"):
+            index, cosine = read_graph(folder / file.name, entry.n_items)
+            arrays |= {f"{file.modality}_index": index, f"{file.modality}_cosine": cosine}
             path = folder / f"{file.modality}{FEATURES}"
-            if path.exists() and not known_surrogate(path, entry):
-                raise fault(str(path), "it is there already and is no surrogate", "Move it away")
-            graphs[file.modality] = read_graph(folder / file.name, entry.n_items)
-        if not (folder / GRAPHS).exists():
-            _save_graphs(folder / GRAPHS, graphs)
-        for modality, graph in graphs.items():
-            path = folder / f"{modality}{FEATURES}"
             if not path.exists():
-                _save_features(path, surrogate_features(*graph, entry.n_items, width))
-
-
-def _save_graphs(path: Path, graphs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes edges [2, n_edges] and cosines [n_edges] of each modality."""
-    arrays = {}
-    for modality, (index, cosine) in graphs.items():
-        arrays |= {f"{modality}_index": index, f"{modality}_cosine": cosine}
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+                _save_features(path, surrogate_features(index, cosine, entry.n_items, width))
+            elif not known_surrogate(path, entry):
+                raise fault(str(path), "it is there already and is no surrogate", "Move it away")
+        if not (folder / GRAPHS).exists():
+            with replacing(folder / GRAPHS) as temporary, temporary.open("wb") as stream:
+                np.savez_compressed(stream, **arrays)
 
 
 def _save_features(path: Path, features: np.ndarray) -> None:
@@ -75,16 +66,16 @@ def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
 
     try:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
-        index = tensor._indices().numpy()  # checked before coalesce, which trusts them
+        edges = tensor._indices().numpy()  # checked before coalesce, which trusts them
+        if tuple(tensor.shape) != (n_items, n_items) or not np.isin(edges, range(n_items)).all():
+            raise ValueError("another number of items")
+        tensor = tensor.coalesce()
+        index, values = tensor.indices().numpy(), tensor.values().numpy()
+        if not np.isfinite(values).all() or (values[index[0] == index[1]] <= 0).any():
+            raise ValueError("no cosines")
     except Exception as error:  # torch raises nearly anything where a byte is wrong
-        raise fault(str(path), "it cannot be read as a sparse tensor", NOT_A_GRAPH) from error
-    if tuple(tensor.shape) != (n_items, n_items) or not np.isin(index, range(n_items)).all():
-        what = f"the graph is {tuple(tensor.shape)} for {n_items} items, or has edges outside"
-        raise fault(str(path), what, NOT_A_GRAPH)
-    tensor = tensor.coalesce()
-    index, values = tensor.indices().numpy(), tensor.values().numpy()
-    if not np.isfinite(values).all() or (values[index[0] == index[1]] <= 0).any():
-        raise fault(str(path), "the graph has values that no cosine graph has", NOT_A_GRAPH)
+        what = f"it is not a sparse tensor with the cosine graph of {n_items} items"
+        raise fault(str(path), what, "Remove the file and get it again") from error
     return index.astype(np.int32), decode_graph(index, values, n_items)
 
 
@@ -132,5 +123,4 @@ def surrogate_features(
     eigenvalues, vectors = eigsh(normalised, k=width, which="LM", v0=np.ones(n_items))
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(width)]
     coordinates = vectors * np.sign(largest) * np.maximum(eigenvalues, 0)  # [n_items, width]
-    norms = np.linalg.norm(coordinates, axis=1, keepdims=True)
-    return (coordinates / np.where(norms > 0, norms, 1)).astype(np.float16)
+    return unit_rows(coordinates).astype(np.float16)

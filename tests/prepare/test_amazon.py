@@ -192,7 +192,7 @@ def test_code_in_metadata_is_refused_and_never_run(raw, out, tmp_path):
     line = f"{{'asin': '{ITEMS[1]}', 'title': __import__('os').mkdir({str(trap)!r})}}"
     write_metadata(raw, ITEMS, **{ITEMS[1]: line})
     with pytest.raises(
-        DataError, match=r"meta_Shop.json.gz, line 2: it is neither JSON nor a Python literal"
+        DataError, match=r"meta_Shop.json.gz, line 2: it is neither a JSON object nor a Python"
     ):
         prepare(raw, out)
     assert not trap.exists() and nothing_is_left(out)

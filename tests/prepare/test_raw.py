@@ -87,11 +87,11 @@ BROKEN = {
     ),
     "images cut short": (
         lambda raw: cut(raw / "image_features_Shop.b", 1),
-        "image_features_Shop.b, record 23: it has",
+        "image_features_Shop.b: it does not consist",
     ),
     "no images": (
         lambda raw: (raw / "image_features_Shop.b").write_bytes(b""),
-        "record 0: it has 0 of",
+        "image_features_Shop.b: it does not consist",
     ),
     "image not finite": (spoil_image, "image_features_Shop.b, record 2: the vector"),
     "images of others": (lambda raw: write_images(raw, ["B999NOBODY"]), "no vector for any"),
@@ -106,7 +106,7 @@ BROKEN = {
         lambda raw: write_reviews(raw, [("a", "b")], "reviews_Other.json.gz"),
         "2 files of interactions",
     ),
-    "no files": (lambda raw: [path.unlink() for path in raw.iterdir()], "it holds no interactions"),
+    "no files": (lambda raw: [path.unlink() for path in raw.iterdir()], "0 files of interactions"),
 }
 
 

@@ -110,10 +110,10 @@ class Trap:
 @pytest.mark.parametrize(
     "content, says",
     [
-        (torch.zeros(3, 3), "cannot be read as a sparse tensor"),
-        (torch.eye(4).to_sparse(), r"\(4, 4\) for 3 items"),
-        (-torch.eye(3).to_sparse(), "values that no cosine graph has"),
-        (Trap(), "cannot be read as a sparse tensor"),
+        (torch.zeros(3, 3), "it is not a sparse tensor"),
+        (torch.eye(4).to_sparse(), "cosine graph of 3 items"),
+        (-torch.eye(3).to_sparse(), "cosine graph of 3 items"),
+        (Trap(), "it is not a sparse tensor"),
     ],
 )
 def test_what_is_no_graph_is_refused(tmp_path, content, says):
