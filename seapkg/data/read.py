@@ -49,7 +49,11 @@ def read_folder(folder: str | Path) -> Dataset:
 
 
 def read_interactions(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Place]]:
-    """Pairs [n, 2] of each split, and their places, from the only format in the folder."""
+    """Pairs [n, 2] of each split, and their places, from the only format in the folder.
+
+    Raises:
+        DataError: the folder holds files of both formats, or of neither.
+    """
     tables = _visible(folder, "*.inter")
     arrays = [path for split in SPLITS if (path := folder / f"{split}.npy").exists()]
     if (len(tables), len(arrays)) not in ((1, 0), (0, len(SPLITS))):
@@ -95,7 +99,11 @@ def read_splits(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Place]]:
 
 
 def read_graphs(path: Path) -> dict[str, ItemGraph]:
-    """Item graphs by modality from `item_knn.npz`; none if there is no such file."""
+    """Item graphs by modality from `item_knn.npz`; none if there is no such file.
+
+    Raises:
+        DataError: a modality lacks its edges [2, n_edges] or its cosines [n_edges].
+    """
     arrays = read_npz(path) if path.exists() else {}
     names = {key.rpartition("_")[0] for key in arrays}
     try:
@@ -108,7 +116,11 @@ def read_graphs(path: Path) -> dict[str, ItemGraph]:
 
 
 def read_names(path: Path) -> list[str] | None:
-    """Names of the items from `items.tsv`: its column name, else title, else None."""
+    """Names of the items from `items.tsv`: its column name, else title, else None.
+
+    Raises:
+        DataError: the item ids are not the numbers from 0, each once.
+    """
     if not path.exists():
         return None
     table = read_table(path)
@@ -126,7 +138,10 @@ def read_table(path: Path) -> pd.DataFrame:
     """The text in a tab-separated file with a header; the index holds the line numbers.
 
     Blank lines, Windows line ends and a byte order mark are tolerated; quotes are ordinary
-    characters.
+    characters. Rows that are too short end in empty text.
+
+    Raises:
+        DataError: a row is too long, or there are no rows.
     """
     try:
         rows = pd.read_csv(
@@ -151,7 +166,19 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def as_integers(table: pd.DataFrame, columns: Sequence[str], place: Place) -> np.ndarray:
-    """Columns of text as integers, int64 [n, n_columns]; raises for the first other text."""
+    """Columns of text as integers.
+
+    Args:
+        table: text, from `read_table`.
+        columns: names of the columns.
+        place: where the rows were read.
+
+    Returns:
+        int64 [n, n_columns].
+
+    Raises:
+        DataError: a column is missing, or a text is not an integer.
+    """
     header = list(table.columns)
     for name in columns:
         if header.count(name) != 1:

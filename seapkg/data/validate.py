@@ -55,7 +55,13 @@ class ItemGraph:
 
 
 def fault(where: str, what: str, remedy: str) -> DataError:
-    """The error for wrong data: where it is, what is wrong, and what to do about it."""
+    """The error for wrong data.
+
+    Args:
+        where: the file, and the row if there is one.
+        what: what is wrong there.
+        remedy: what to do about it, a sentence without its full stop.
+    """
     return DataError(f"{where}: {what}. {remedy}.")
 
 
@@ -72,7 +78,10 @@ def refuse(
     Args:
         wrong: bool [n, width].
         values: the entries [n, width].
+        place: where the rows were read.
         columns: what an entry of each column is called, `width` names.
+        what: what is wrong with the entry.
+        remedy: what to do about it.
     """
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
@@ -92,6 +101,13 @@ def as_splits(splits: Mapping[str, object], places: Places) -> dict[str, np.ndar
     """Each split as int64 [n, 2], columns user and item, with ids from 0 and no pair twice.
 
     Tables are as long as the largest id, so an id is at most 100 times the number of pairs.
+
+    Args:
+        splits: split -> array or list of pairs [n, 2].
+        places: where each split was read.
+
+    Raises:
+        DataError: a pair is wrong or occurs twice.
     """
     largest = IDS_PER_PAIR * sum(map(len, splits.values()))
     pairs = {name: _as_pairs(values, places[name], largest) for name, values in splits.items()}
@@ -100,7 +116,12 @@ def as_splits(splits: Mapping[str, object], places: Places) -> dict[str, np.ndar
 
 
 def count_ids(splits: Mapping[str, np.ndarray], column: int, given: int | None) -> int:
-    """The number of users (column 0) or items (column 1) in splits of [n, 2].
+    """The number of users (column 0) or items (column 1).
+
+    Args:
+        splits: split -> pairs, int64 [n, 2].
+        column: of the pairs.
+        given: the number that the caller states, or None.
 
     Returns:
         `given`, or the largest id plus one.
@@ -115,7 +136,16 @@ def count_ids(splits: Mapping[str, np.ndarray], column: int, given: int | None) 
 def as_features(
     features: Mapping[str, object], n_items: int, places: Places
 ) -> dict[str, np.ndarray]:
-    """Features by modality as float32 [n_items, width]: image first, text second, then by name."""
+    """Checked features by modality: image first, text second, then by name.
+
+    Args:
+        features: modality -> numbers [n_items, width].
+        n_items: the number of rows that each must have.
+        places: where each array was read.
+
+    Returns:
+        Modality -> float32 [n_items, width].
+    """
     return {
         name: _as_feature(name, features[name], n_items, places[f"features[{name!r}]"])
         for name in _modality_order(features)
@@ -128,7 +158,14 @@ def as_graphs(
     n_items: int,
     places: Places,
 ) -> dict[str, ItemGraph]:
-    """Given item graphs by modality, checked against the features [n_items, width]."""
+    """Checked item graphs by modality.
+
+    Args:
+        graphs: modality -> graph.
+        features: modality -> [n_items, width]; unless empty, each graph needs one.
+        n_items: ids are below it.
+        places: where each graph was read.
+    """
     checked = {}
     for name in _modality_order(graphs):
         place = places[f"item_graphs[{name!r}]"]
@@ -140,7 +177,13 @@ def as_graphs(
 
 
 def as_names(names: Iterable[str] | None, n_items: int, place: Place) -> tuple[str, ...] | None:
-    """Item names in the order of item ids."""
+    """Item names in the order of item ids.
+
+    Args:
+        names: one for each item, or None.
+        n_items: the number of items.
+        place: where the names were read.
+    """
     if names is None:
         return None
     names = tuple(map(str, names))

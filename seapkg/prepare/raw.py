@@ -27,7 +27,11 @@ DOWNLOAD = "Download the file again, or take the line out"
 
 
 def find_sources(folder: Path) -> dict[str, Path]:
-    """The raw files in a folder: `interactions`, and, if there are any, `metadata`, `images`."""
+    """The raw files in a folder: `interactions`, and, if there are any, `metadata`, `images`.
+
+    Raises:
+        DataError: there are no interactions, or several files of one kind.
+    """
     if not folder.is_dir():
         raise DataNotFound(f"There is no folder {folder}. Name the folder with the raw files.")
     sources = {}
@@ -62,7 +66,15 @@ def read_interactions(path: Path) -> pd.DataFrame:
 
 
 def read_metadata(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, dict]]:
-    """(product id, record) of every line on a wanted product; other lines are not parsed."""
+    """Records of products; lines on other products are not parsed.
+
+    Args:
+        path: a file with one record per line.
+        wanted: product ids.
+
+    Yields:
+        A product id and its record.
+    """
     for place, line in read_lines(path):
         leading = LEADING_ID.match(line)
         if leading and leading[1] not in wanted:
@@ -74,7 +86,11 @@ def read_metadata(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, di
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The place and the text of every line that is not blank."""
+    """The place and the text of every line that is not blank.
+
+    Raises:
+        DataError: the file is cut short or damaged; names the line.
+    """
     number = 0
     opener = gzip.open if path.suffix == ".gz" else open
     try:
@@ -88,7 +104,12 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def parse_record(line: str, place: str) -> dict:
-    """A line as a dictionary: JSON, or a Python literal, which is parsed and never evaluated."""
+    """A line as a dictionary: JSON, or a Python literal, which is parsed and never evaluated.
+
+    Args:
+        line: the text.
+        place: its file and number, for the error.
+    """
     for parse in (json.loads, _parse_literal):
         with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             record = parse(line)

@@ -22,6 +22,7 @@ def write_images(path: Path, products: Sequence[str], target: Path) -> list[str]
     Args:
         path: records of a product id (10 bytes) and 4096 little-endian float32.
         products: product ids in the order of items.
+        target: the new file.
 
     Returns:
         The products without a vector.
@@ -53,6 +54,10 @@ def read_texts(path: Path, products: Sequence[str]) -> tuple[list[str], list[str
     """Titles and texts (title, brand, categories, description) of products; "" where unknown.
 
     Of several lines on a product the first counts.
+
+    Args:
+        path: a file of metadata.
+        products: product ids in the order of items.
     """
     records = dict.fromkeys(products, {})
     for item, record in read_metadata(path, records.keys()):

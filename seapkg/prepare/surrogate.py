@@ -25,7 +25,9 @@ def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
     """Writes `item_knn.npz` and, of each modality, the features that are not there yet.
 
     Args:
+        entry: the registered dataset.
         folder: holds the published graphs of the dataset; `seapkg.data.download.get` fetches them.
+        width: of the features.
 
     Raises:
         DataError: a graph is damaged, or other features are there already.
@@ -55,6 +57,10 @@ def _save_features(path: Path, features: np.ndarray) -> None:
 
 def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     """A published `.pt` graph; only tensors are read, on the CPU.
+
+    Args:
+        path: a sparse tensor [n_items, n_items] of normalised cosines.
+        n_items: the number of items.
 
     Returns:
         Edges, int32 [2, n_edges] in row-major order, and cosines, float32 [n_edges].
@@ -88,6 +94,7 @@ def decode_graph(index: np.ndarray, values: np.ndarray, n_items: int) -> np.ndar
     Args:
         index: [2, n_edges].
         values: [n_edges], positive on the diagonal.
+        n_items: the number of items.
 
     Returns:
         float32 [n_edges].
@@ -112,6 +119,8 @@ def surrogate_features(
     Args:
         index: [2, n_edges], as in `item_knn.npz`.
         cosine: [n_edges].
+        n_items: the number of items.
+        width: the number of coordinates.
 
     Returns:
         float16 [n_items, width].
