@@ -28,10 +28,10 @@ def add(commands) -> None:
 
 def _check(options) -> None:
     from seapkg.data import describe, load
-    from seapkg.data.describe import feature_similarity, table_1, warnings_about
+    from seapkg.data.describe import feature_similarity, warnings_about
 
     data = load(options.data)
-    for table in (describe(data), table_1(data), feature_similarity(data)):
+    for table in (describe(data), feature_similarity(data)):
         if len(table):
             print_table(table)
             print()
@@ -46,8 +46,8 @@ def _get(options) -> None:
     from seapkg.runs.locations import data_root
 
     chosen = entry(options.name)
-    folder = Path(options.folder or data_root() / options.name)
-    say(f"{chosen.name}: {chosen.about}. Terms: {chosen.terms}.")
+    folder = Path(options.folder) if options.folder else data_root() / options.name
+    say(f"{options.name}: {chosen.about}. Terms: {chosen.terms}.")
     say(f"features: {options.features}; into {folder}")
     get(chosen, folder, features=options.features, offline=options.offline)
     if options.features == "surrogate":

@@ -1,8 +1,8 @@
-"""From a name or a folder to a dataset; what is known of public datasets and where they are."""
+"""Finds a dataset by name or folder, and lists the public datasets."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,56 +10,76 @@ from seapkg.data.dataset import Dataset, content_hash
 from seapkg.data.read import read_folder
 from seapkg.data.records import is_surrogate, read_json
 from seapkg.data.synthetic import synthetic
-from seapkg.errors import DataError, DataNotFound, RequestError, did_you_mean
+from seapkg.errors import DataNotFound, RequestError, did_you_mean
 
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "data"
 REGISTRY = BESIDE_PACKAGE / "registry.json"
-BUILT_IN = {"synthetic": synthetic}
+BUILT_IN = "synthetic"
 
 SURROGATES = "real interactions and graphs, surrogate features"
 SURROGATE_FEATURES = "surrogate features"
-BABY = "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e"
-SPORTS = "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d"
-LFM2K = "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530"
-TIKTOK = "c9d9cab336b45f92595c88de967aa3d5a418aa865cac479923dc7d63803b3209"
-
-# What is real in a dataset, by its content: other features under the same name get no false label.
-# A key is a `Dataset.fingerprint`, or `content_hash(dataset.features[modality])`: the latter marks
-# surrogates beside other pairs or without their graphs.
-PROVENANCE: dict[str, str] = {
-    BABY: SURROGATES,
-    # image and text features of baby
-    "31a96433b9518569ae9dfa5711d0fcd99b9a2d491d1949ad0d584e92e0674244": SURROGATE_FEATURES,
-    "06d4b53dff1ae72a77d011477aae8afbcd8d370a9d8225ffae1e48572a42d41c": SURROGATE_FEATURES,
-    SPORTS: SURROGATES,
-    # image features of sports (its text features are no surrogates)
-    "c411325f466de2e0c440e6d0cecc0b2d93426a84eb5998e405422a1ac3cfd6c1": SURROGATE_FEATURES,
-    LFM2K: "real interactions, text and audio features",
-    TIKTOK: "real interactions, image and audio features",
-}
 
 
 @dataclass(frozen=True)
 class Known:
-    """A dataset known by its content though it may not be here: enough to look up its runs."""
+    """A public dataset whose fingerprint is known.
+
+    Its runs can be found without the files.
+    """
 
     name: str
     fingerprint: str
     n_users: int
     n_items: int
     n_interactions: int
-
-    @property
-    def provenance(self) -> str:
-        """What is real in it."""
-        return PROVENANCE.get(self.fingerprint, "")
+    provenance: str = ""
 
 
 KNOWN = {
-    "baby": Known("baby", BABY, 19_445, 7_050, 160_792),
-    "sports": Known("sports", SPORTS, 35_598, 18_357, 296_337),
-    "lfm2k": Known("lfm2k", LFM2K, 1_858, 1_425, 56_345),
-    "tiktok": Known("tiktok", TIKTOK, 9_308, 6_710, 68_722),
+    "baby": Known(
+        "baby",
+        "d3c128c3cffa5f113724e80ec4d96aa5e5df465bba5d9c0c1a4c7ecce0d1ee1e",
+        19_445,
+        7_050,
+        160_792,
+        SURROGATES,
+    ),
+    "sports": Known(
+        "sports",
+        "830727a1aa243d41ba41b947e65280d0bcb6dae4f87f36f138559241c23d5c2d",
+        35_598,
+        18_357,
+        296_337,
+        SURROGATES,
+    ),
+    "lfm2k": Known(
+        "lfm2k",
+        "5a195393940301baa82254270eb5470390f72ac0277f26aa2e1504360c651530",
+        1_858,
+        1_425,
+        56_345,
+        "real interactions, text and audio features",
+    ),
+    "tiktok": Known(
+        "tiktok",
+        "c9d9cab336b45f92595c88de967aa3d5a418aa865cac479923dc7d63803b3209",
+        9_308,
+        6_710,
+        68_722,
+        "real interactions, image and audio features",
+    ),
+}
+
+# What is real in a dataset, by its content: other features under the same name get no false label.
+# A key is a `Dataset.fingerprint`, or `content_hash(dataset.features[modality])`: the latter marks
+# surrogates beside other pairs or without their graphs.
+PROVENANCE: dict[str, str] = {
+    **{known.fingerprint: known.provenance for known in KNOWN.values()},
+    # image and text features of baby
+    "31a96433b9518569ae9dfa5711d0fcd99b9a2d491d1949ad0d584e92e0674244": SURROGATE_FEATURES,
+    "06d4b53dff1ae72a77d011477aae8afbcd8d370a9d8225ffae1e48572a42d41c": SURROGATE_FEATURES,
+    # image features of sports (its text features are no surrogates)
+    "c411325f466de2e0c440e6d0cecc0b2d93426a84eb5998e405422a1ac3cfd6c1": SURROGATE_FEATURES,
 }
 
 
@@ -91,32 +111,31 @@ class Entry:
 
     Args:
         by_hand: how to get its features with a browser; `{folder}` stands for the folder.
-        not_original: file name -> sha256 of features in circulation that are no originals.
+        not_original: file name -> sha256 of published features that are no originals.
     """
 
     about: str
     terms: str
     n_items: int
     files: tuple[RemoteFile, ...]
-    name: str = ""
     by_hand: str = ""
     not_original: Mapping[str, str] = field(default_factory=dict)
 
-    def part(self, part: str) -> tuple[RemoteFile, ...]:
+    def part(self, part: str) -> list[RemoteFile]:
         """The files of one part."""
-        return tuple(file for file in self.files if file.part == part)
+        return [file for file in self.files if file.part == part]
 
 
-def entry(name: str, path: Path | None = None) -> Entry:
+def entry(name: str) -> Entry:
     """The registered dataset of that name.
 
     Raises:
         RequestError: there is none; lists the known names.
     """
-    entries = read_registry(path or REGISTRY)
+    entries = read_registry(REGISTRY)
     if name not in entries:
         raise RequestError(
-            f"no dataset {name!r} is registered{did_you_mean(name, entries)}: `data get` knows "
+            f"unknown dataset {name!r}{did_you_mean(name, entries)}; `data get` knows "
             f"{', '.join(entries)}; for others see data/README.md; synthetic is built in"
         )
     return entries[name]
@@ -128,15 +147,14 @@ def read_registry(path: Path) -> dict[str, Entry]:
     Raises:
         DataError: the registry is missing or damaged.
     """
-    entries = read_json(path, dict[str, Entry], "Restore it from the repository")
-    return {name: replace(one, name=name) for name, one in entries.items()}
+    return read_json(path, dict[str, Entry], "Restore it from the repository")
 
 
 def load_or_known(name_or_folder: str | Path) -> Dataset | Known:
-    """As `load`; where there is no such dataset here, what is known of it.
+    """As `load`; if the files are missing, the catalogue entry of a public dataset.
 
     Raises:
-        DataError: nothing is known of it, or its files are wrong.
+        DataError: there is no such dataset, or its files are wrong.
     """
     try:
         return load(name_or_folder)
@@ -149,14 +167,14 @@ def load_or_known(name_or_folder: str | Path) -> Dataset | Known:
 def load(name_or_folder: str | Path) -> Dataset:
     """The dataset of that name, or in that folder (MMRec's or REARM's format).
 
-    A name is a built-in (`synthetic`), or a folder in `$SEAPKG_DATA`, in `data/` here, or in
+    A name is the built-in `synthetic`, or a folder in `$SEAPKG_DATA`, in `data/` here, or in
     `data/` beside the package.
 
     Raises:
         DataError: there is none, or its files are wrong.
     """
-    if str(name_or_folder) in BUILT_IN:
-        return BUILT_IN[str(name_or_folder)]()
+    if str(name_or_folder) == BUILT_IN:
+        return synthetic()
     folder = find(name_or_folder)
     dataset = read_folder(folder)
     keys = [dataset.fingerprint, *map(content_hash, dataset.features.values())]
@@ -167,32 +185,25 @@ def load(name_or_folder: str | Path) -> Dataset:
 
 
 def find(name_or_folder: str | Path) -> Path:
-    """The folder meant by a path or a name."""
+    """Resolves a path or a dataset name to a folder."""
     places = [Path(name_or_folder), *(root / name_or_folder for root in _roots())]
     for place in places:
         if place.is_dir():
             return place
-    if places[0].exists():
-        raise DataError(
-            f"{name_or_folder} is a file. Give the folder it is in: {places[0].parent}."
-        )
-    known, name = known_names(), str(name_or_folder)
+    name, known = str(name_or_folder), [BUILT_IN, *_names()]
     raise DataNotFound(
         f"There is no dataset {name!r}{did_you_mean(name, known)}: looked for the folders "
         f"{', '.join(map(str, places))}. Known names: {', '.join(known)}."
     )
 
 
-def known_names() -> list[str]:
-    """Names that `load` understands now: the built-ins, then the folders that look like data."""
-    folders = [path for root in _roots() if root.is_dir() for path in sorted(root.iterdir())]
-    names = [
-        path.name for path in folders if (path / "train.npy").exists() or any(path.glob("*.inter"))
-    ]
-    return list(dict.fromkeys([*BUILT_IN, *names]))
+def _names() -> list[str]:
+    """The folders in all roots that look like data."""
+    kinds = ("*/train.npy", "*/*.inter")
+    files = [path for root in _roots() for kind in kinds for path in root.glob(kind)]
+    return sorted({path.parent.name for path in files})
 
 
 def _roots() -> list[Path]:
     given = os.environ.get("SEAPKG_DATA")
-    roots = [Path(given)] if given else []
-    return list(dict.fromkeys([*roots, Path("data"), BESIDE_PACKAGE]))
+    return [*([Path(given)] if given else []), Path("data"), BESIDE_PACKAGE]

@@ -1,11 +1,11 @@
 """What a model may see: interactions in three splits, item features, and given item graphs."""
 
+import copy
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field, fields
-from functools import cached_property, partial
-from types import MappingProxyType
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -26,11 +26,6 @@ __all__ = ["Dataset", "ItemGraph", "SPLITS", "content_hash"]
 
 SPLITS = ("train", "valid", "test")
 FEW_UNTRAINED_ITEMS = 0.01  # a share of items that every split leaves without a training pair
-CONSEQUENCES = {
-    "user": "they are left out of evaluation",
-    "item": "collaborative models cannot rank them",
-}
-NOWHERE: Mapping = MappingProxyType({})
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +66,7 @@ class Dataset:
     provenance: str = ""
     source: str = ""
     fingerprint: str = field(init=False)
-    places: InitVar[Mapping[str, Place]] = NOWHERE
+    places: InitVar[Mapping[str, Place]] = None
 
     @classmethod
     def from_arrays(
@@ -96,8 +91,8 @@ class Dataset:
             log.warning("%s: %s", dataset.source or name, warning)
         return dataset
 
-    def __post_init__(self, places: Mapping[str, Place]) -> None:
-        places = Places(places)
+    def __post_init__(self, places: Mapping[str, Place] | None) -> None:
+        places = Places(places or {})
         splits = as_splits({split: getattr(self, split) for split in SPLITS}, places)
         n_items = count_ids(splits, 1, self.n_items)
         features = as_features(self.features, n_items, places)
@@ -108,9 +103,7 @@ class Dataset:
             features=features,
             item_graphs=as_graphs(self.item_graphs, features, n_items, places),
             item_names=as_names(self.item_names, n_items, places["item_names"]),
-            factors=MappingProxyType(
-                {name: read_only(x, np.float32) for name, x in self.factors.items()}
-            ),
+            factors={name: read_only(x, np.float32) for name, x in self.factors.items()},
         )
         self._set(fingerprint=_fingerprint(self))
 
@@ -119,28 +112,17 @@ class Dataset:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
+        pairs = " / ".join(str(len(getattr(self, split))) for split in SPLITS)
         widths = ", ".join(f"{name} {x.shape[1]}-d" for name, x in self.features.items())
         return (
             f"Dataset({self.name}: {self.n_users} users, {self.n_items} items, "
-            f"{len(self.train)} / {len(self.valid)} / {len(self.test)} pairs, "
-            f"{widths or 'no features'})"
+            f"{pairs} pairs, {widths or 'no features'})"
         )
-
-    def __reduce__(self):
-        """Copies and worker processes rebuild the dataset, and so check it again."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        values |= {name: dict(values[name]) for name in ("features", "item_graphs", "factors")}
-        return partial(Dataset, **values), ()
-
-    @property
-    def n_train(self) -> int:
-        """Number of training pairs."""
-        return len(self.train)
 
     @property
     def n_interactions(self) -> int:
         """Number of pairs of all splits."""
-        return len(self.train) + len(self.valid) + len(self.test)
+        return sum(len(getattr(self, split)) for split in SPLITS)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -160,24 +142,30 @@ class Dataset:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """A sentence each on users, and on more than 1 % of items, without a training pair."""
-        users = _untrained("user", self.train_users, self.n_users)
-        items = _untrained("item", self.train_items, self.n_items, FEW_UNTRAINED_ITEMS)
-        return (*users, *items)
+        users = self.n_users - len(self.train_users)
+        items = self.n_items - len(self.train_items)
+        warnings = []
+        if users:
+            what = "users have no training pair; they are left out of evaluation"
+            warnings.append(f"{users} of {self.n_users} {what}")
+        if items > FEW_UNTRAINED_ITEMS * self.n_items:
+            what = "items have no training pair; collaborative models cannot rank them"
+            warnings.append(f"{items} of {self.n_items} {what}")
+        return tuple(warnings)
 
     def require_features(self, model: str) -> None:
         """Raises `DataError` where there are no features; `model` needs them."""
         if not self.features:
             raise DataError(
-                f"{model} needs item features, and {self.name!r} has none: looked for "
-                "image_feat.npy, text_feat.npy or any other MODALITY_feat.npy in "
-                f"{self.source or 'the arrays given'}. Add one with a row per item, "
-                "or choose a model that needs none (bpr, lightgcn)."
+                f"{model} needs item features; {self.source or self.name} has none. Add a "
+                "MODALITY_feat.npy such as image_feat.npy, with a row per item, or choose a model "
+                "that needs none (bpr, lightgcn)."
             )
 
     def labelled(self, provenance: str) -> "Dataset":
-        """The same dataset with another statement of what is real in it."""
-        twin = object.__new__(Dataset)
-        twin.__dict__.update(self.__dict__, provenance=provenance)
+        """A copy with another provenance."""
+        twin = copy.copy(self)
+        twin._set(provenance=provenance)
         return twin
 
 
@@ -187,7 +175,7 @@ def content_hash(*arrays: np.ndarray) -> str:
     for array in arrays:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(f"{array.dtype.str}{array.shape};".encode())
-        digest.update(array.data if array.size else b"")
+        digest.update(array)
     return digest.hexdigest()
 
 
@@ -198,14 +186,3 @@ def _fingerprint(dataset: Dataset) -> str:
     for name, graph in dataset.item_graphs.items():
         parts.append(f"{name}~{content_hash(graph.index, graph.cosine)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _untrained(kind: str, trained: np.ndarray, size: int, usual: float = 0.0) -> list[str]:
-    """A sentence if more than a `usual` share of the ids below `size` is not in `trained` [n]."""
-    missing = np.setdiff1d(np.arange(size), trained)
-    if len(missing) <= usual * size:
-        return []
-    return [
-        f"{len(missing)} of {size} {kind}s have no training pair, "
-        f"the first is {kind} {missing[0]}; {CONSEQUENCES[kind]}"
-    ]

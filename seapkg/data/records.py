@@ -1,8 +1,7 @@
-"""`downloads.json`: the sum and the origin of the files fetched into, or made in, a folder."""
+"""`downloads.json`: the sums of the surrogates that were made in a folder; reading JSON."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,12 @@ RECORD = "downloads.json"
 MADE = "surrogate"
 
 
-@dataclass(frozen=True)
-class FileRecord:
-    """A file's sha256 and its origin: an address, `placed by hand`, or `surrogate`."""
-
-    sha256: str
-    origin: str = ""
-
-
-def read_record(folder: Path) -> dict[str, FileRecord]:
-    """The records of a folder's files by their names."""
+def read_record(folder: Path) -> dict[str, dict]:
+    """The sha256 and the origin of recorded files by their names."""
     path = folder / RECORD
     if not path.exists():
         return {}
-    return read_json(path, dict[str, FileRecord], "Move the whole folder away and get it again")
+    return read_json(path, dict[str, dict], "Move the whole folder away and get it again")
 
 
 def read_json(path: Path, form: Any, remedy: str) -> Any:
@@ -44,17 +35,17 @@ def read_json(path: Path, form: Any, remedy: str) -> Any:
         raise fault(str(path), what, remedy) from error
 
 
-def write_record(folder: Path, name: str, origin: str, path: Path) -> None:
-    """Records the file that is, or will be, `name` in the folder; `path`: where it is now."""
-    records = read_record(folder) | {name: FileRecord(sha256(path), origin)}
-    content = {name: asdict(record) for name, record in records.items()}
-    write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
+def record_surrogate(target: Path, path: Path) -> None:
+    """Records that the file `path`, which will be renamed to `target`, is a surrogate."""
+    records = read_record(target.parent)
+    records[target.name] = {"sha256": sha256(path), "origin": MADE}
+    write_text(target.parent / RECORD, json.dumps(records, indent=2) + "\n")
 
 
 def is_surrogate(path: Path) -> bool:
     """Whether the file is a surrogate that was made in its folder, unchanged since."""
-    record = read_record(path.parent).get(path.name)
-    return record is not None and record == FileRecord(sha256(path), MADE)
+    record = read_record(path.parent).get(path.name, {})
+    return record.get("origin") == MADE and record.get("sha256") == sha256(path)
 
 
 def sha256(path: Path) -> str:

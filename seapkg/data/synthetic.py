@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seapkg.data.dataset import Dataset
+from seapkg.data.dataset import SPLITS, Dataset
 from seapkg.data.validate import fault
 
 WIDTHS = {"image": 128, "text": 64}
@@ -29,7 +29,10 @@ def synthetic(
     Args:
         shared: the generic part of the variance of a modality and of taste, from 0 to 1.
     """
-    _check(seed, n_users, n_items, shared)
+    if seed < 0 or n_users < 1 or n_items < 50 or not 0 <= shared <= 1:
+        what = f"{seed=}, {n_users=}, {n_items=}, {shared=} is out of range"
+        remedy = "Give seed >= 0, n_users >= 1, n_items >= 50 and shared from 0 to 1"
+        raise fault("synthetic", what, remedy)
     rng = np.random.default_rng((WORLD, seed))
     factors = {part: rng.standard_normal((n_items, N_FACTORS)) for part in ("generic", *WIDTHS)}
     features = {
@@ -50,13 +53,6 @@ def synthetic(
         provenance="synthetic",
         source="synthetic",
     )
-
-
-def _check(seed: int, n_users: int, n_items: int, shared: float) -> None:
-    if seed < 0 or n_users < 1 or n_items < 50 or not 0 <= shared <= 1:
-        what = f"{seed=}, {n_users=}, {n_items=}, {shared=} is out of range"
-        remedy = "Give seed >= 0, n_users >= 1, n_items >= 50 and shared from 0 to 1"
-        raise fault("synthetic", what, remedy)
 
 
 def _features(
@@ -82,7 +78,7 @@ def _taste(
     )
 
 
-def _histories(appeal: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _histories(appeal: np.ndarray, rng: np.random.Generator) -> dict[str, list]:
     """Each user's items, drawn without replacement in proportion to exp(appeal) (Gumbel top-k).
 
     They are split 8:1:1 as in MMRec: of fewer than 10, one is for valid and one for test, else a
@@ -92,19 +88,18 @@ def _histories(appeal: np.ndarray, rng: np.random.Generator) -> dict[str, np.nda
         appeal: [n_users, n_items].
 
     Returns:
-        Split -> pairs [n, 2].
+        Split -> n pairs.
     """
     n_users, n_items = appeal.shape
     extra = np.floor(rng.lognormal(LOG_MEAN, LOG_DEVIATION, n_users)).astype(np.int64)
     lengths = np.minimum(FEWEST_ITEMS + extra, n_items // 5)
     order = np.argsort(-(appeal + rng.gumbel(size=appeal.shape)), axis=1)
-    splits = {"train": [], "valid": [], "test": []}
+    splits = {split: [] for split in SPLITS}
     for user, length in enumerate(lengths):
         items = rng.permutation(order[user, :length])
-        pairs = np.stack([np.full(length, user), items], axis=1)
         held_out = max(2, length // 5)
         n_train = length - held_out
-        parts = np.split(pairs, [n_train, n_train + held_out // 2])
-        for name, part in zip(splits, parts, strict=True):
-            splits[name].append(part)
-    return {name: np.concatenate(parts) for name, parts in splits.items()}
+        parts = np.split(items, [n_train, n_train + held_out // 2])
+        for split, part in zip(SPLITS, parts, strict=True):
+            splits[split] += [(user, item) for item in part]
+    return splits

@@ -1,7 +1,7 @@
 """A dataset from raw Amazon-2014 files: the k-core, the split, and features in item order."""
 
+import csv
 import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from seapkg.data.read import read_folder
 from seapkg.data.records import sha256
 from seapkg.data.validate import fault
 from seapkg.errors import RequestError
-from seapkg.prepare.encode import describe_encoder, encode, require_encoder
+from seapkg.files import publish, temporary_folder
+from seapkg.prepare.encode import encode, require_encoder
 from seapkg.prepare.raw import find_sources, read_interactions
 from seapkg.prepare.raw_features import read_texts, write_images
 from seapkg.prepare.split import SMALLEST_CORE, k_core, random_split
@@ -35,7 +36,7 @@ def prepare(
         text_encoder: tfidf or minilm.
 
     Returns:
-        What `prepared.json` says.
+        The content of `prepared.json`.
 
     Raises:
         DataError: a raw file is wrong; names the file and the line.
@@ -49,79 +50,63 @@ def prepare(
         raise RequestError(f"{out} exists and is not empty: name a new folder")
     sources = find_sources(raw)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
-        folder = Path(beside) / out.name
-        folder.mkdir()
+    with temporary_folder(out.parent) as folder:
+        counts, products = _write_pairs(sources["interactions"], folder, core, seed)
+        without_image = []
+        if "images" in sources:
+            without_image = write_images(sources["images"], products, folder / "image_feat.npy")
+        without_text = _write_texts(sources.get("metadata"), products, folder, text_encoder)
         record = {
-            "from": {kind: _origin(path) for kind, path in sources.items()},
+            "from": {path.name: sha256(path) for path in sources.values()},
             "options": {"core": core, "seed": seed, "text_encoder": text_encoder},
-            "ids": "positions in the sorted user and product ids; product ids are in items.tsv",
-            **_write(sources, folder, core, seed, text_encoder),
+            "counts": counts,
+            "items without an image": without_image,
+            "items without a text": without_text,
+            "fingerprint": read_folder(folder).fingerprint,  # so all files have been checked
         }
         content = json.dumps(record, indent=1) + "\n"
         (folder / RECORD).write_text(content, encoding="utf-8")
-        if out.exists():
-            out.rmdir()  # empty, or an error
-        folder.rename(out)
+        publish(folder, out)
     return record
 
 
-def _origin(path: Path) -> dict[str, object]:
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+def _write_pairs(path: Path, folder: Path, core: int, seed: int) -> tuple[dict, list[str]]:
+    """Writes the three splits.
 
-
-def _write(
-    sources: dict[str, Path], folder: Path, core: int, seed: int, text_encoder: str
-) -> dict[str, object]:
-    """All files of the new folder but the record, which it returns."""
-    users, items, products, counts = _core_of(sources["interactions"], core)
-    for split, pairs in random_split(users, items, seed).items():
-        np.save(folder / f"{split}.npy", pairs)
-        counts[split] = pairs.shape[1]
-    rows = {product: row for row, product in enumerate(products)}
-    text = _write_texts(sources.get("metadata"), rows, folder, text_encoder)
-    image = None
-    if "images" in sources:
-        missing = write_images(sources["images"], rows, folder / "image_feat.npy")
-        image = {"missing, given the mean": missing}
-    fingerprint = read_folder(folder).fingerprint  # and so all of it has been checked
-    return {"counts": counts, "image": image, "text": text, "fingerprint": fingerprint}
-
-
-def _core_of(path: Path, core: int) -> tuple[np.ndarray, np.ndarray, list[str], dict[str, int]]:
-    """Ids [n] of users and of items in the core, product ids in the order of items, and counts."""
-    pairs = read_interactions(path)
-    counts = {"interactions read": len(pairs)}
-    pairs = pairs.drop_duplicates()
-    counts |= {
-        "repeated and left out": counts["interactions read"] - len(pairs),
-        "users read": pairs["user"].nunique(),
-        "items read": pairs["item"].nunique(),
-    }
-    codes = [pd.factorize(pairs[column])[0] for column in ("user", "item")]
-    pairs = pairs[k_core(*codes, core)]
+    Returns:
+        Counts, and the ids of the products in the order of items.
+    """
+    raw = read_interactions(path)
+    pairs = k_core(raw.drop_duplicates(), core)
     if pairs.empty:
-        what = f"no users and items have {core} interactions each"
-        raise fault(str(path), what, "Use a smaller --core")
+        raise fault(str(path), f"the {core}-core is empty", "Use a smaller --core")
     users, user_ids = pd.factorize(pairs["user"], sort=True)
     items, products = pd.factorize(pairs["item"], sort=True)
-    counts |= {"users": len(user_ids), "items": len(products), "interactions": len(pairs)}
-    return users, items, list(products), counts
+    counts = {
+        "interactions read": len(raw),
+        "users": len(user_ids),
+        "items": len(products),
+        "interactions": len(pairs),
+    }
+    for split, array in random_split(users, items, seed).items():
+        np.save(folder / f"{split}.npy", array)
+        counts[split] = array.shape[1]
+    return counts, list(products)
 
 
-def _write_texts(
-    path: Path | None, rows: dict[str, int], folder: Path, encoder: str
-) -> dict[str, object] | None:
-    """`items.tsv`, and `text_feat.npy` where there is metadata."""
-    titles, texts = read_texts(path, rows) if path else ([""] * len(rows), [])
-    lines = [f"{row}\t{titles[row] or product}\t{product}\n" for product, row in rows.items()]
-    (folder / "items.tsv").write_text("itemID\tname\tproduct\n" + "".join(lines), encoding="utf-8")
+def _write_texts(path: Path | None, products: list[str], folder: Path, encoder: str) -> list[str]:
+    """Writes `items.tsv` and, if there is metadata, `text_feat.npy`.
+
+    Returns:
+        The products without a text.
+    """
+    titles, texts = read_texts(path, products) if path else (products, [])
+    names = [title or product for title, product in zip(titles, products, strict=True)]
+    items = pd.DataFrame({"name": names, "product": products})
+    table = folder / "items.tsv"
+    items.to_csv(table, sep="\t", index_label="itemID", quoting=csv.QUOTE_NONE)
     if path is None:
-        return None
+        return []
     vectors, written = encode(texts, encoder, str(path))
     np.save(folder / "text_feat.npy", vectors)
-    return {
-        **describe_encoder(encoder),
-        "width": vectors.shape[1],
-        "missing, given the mean": [product for product, row in rows.items() if not written[row]],
-    }
+    return items["product"][~written].tolist()

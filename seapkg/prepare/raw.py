@@ -1,4 +1,4 @@
-"""Raw Amazon-2014 files, read line by line: who met what, and what is written about items."""
+"""Reads raw Amazon-2014 files: interactions and item metadata."""
 
 import ast
 import gzip
@@ -7,7 +7,8 @@ import re
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -16,115 +17,117 @@ from seapkg.data.validate import fault
 from seapkg.errors import DataNotFound
 
 PATTERNS = {
-    "interactions": ("reviews_*.json.gz", "reviews_*.json", "ratings_*.csv", "ratings_*.csv.gz"),
-    "metadata": ("meta_*.json.gz", "meta_*.json"),
+    "interactions": ("reviews_*.json*", "ratings_*.csv*"),
+    "metadata": ("meta_*.json*",),
     "images": ("image_features_*.b",),
 }
-MAX_LINE = 2**24  # bytes; the longest line of the real files has less than a thousandth
 CSV_HEADER = "user,item,rating,timestamp"
 LEADING_ID = re.compile(r"""\{\s*['"]asin['"]\s*:\s*['"](\w+)['"]""")
 DOWNLOAD = "Download the file again, or take the line out"
 
 
 def find_sources(folder: Path) -> dict[str, Path]:
-    """The raw files in a folder: `interactions`, and where there are any `metadata`, `images`."""
+    """The raw files in a folder: `interactions`, and, if there are any, `metadata`, `images`.
+
+    Raises:
+        DataError: there are no interactions, or several files of one kind.
+    """
     if not folder.is_dir():
-        raise DataNotFound(
-            f"There is no folder {folder}. Give the folder that holds the raw files."
-        )
+        raise DataNotFound(f"There is no folder {folder}. Name the folder with the raw files.")
     sources = {}
     for kind, patterns in PATTERNS.items():
         paths = sorted(path for pattern in patterns for path in folder.glob(pattern))
-        if len(paths) > 1:
-            names = ", ".join(path.name for path in paths)
-            raise fault(str(folder), f"it holds {len(paths)} files of {kind}: {names}", "Leave one")
+        if len(paths) > 1 or (kind == "interactions" and not paths):
+            what = f"it holds {len(paths)} files of {kind}, {', '.join(patterns)}"
+            raise fault(str(folder), what, "Put one of them there")
         if paths:
             sources[kind] = paths[0]
-    if "interactions" not in sources:
-        remedy = f"Put one of these there: {', '.join(PATTERNS['interactions'])}"
-        raise fault(str(folder), "it holds no interactions", remedy)
     return sources
 
 
 def read_interactions(path: Path) -> pd.DataFrame:
     """All pairs, columns `user` and `item`, of a file of reviews or of ratings.
 
-    Reviews are a JSON object a line, ratings are `user,item,rating,timestamp`.
+    Reviews are one JSON object per line, ratings are `user,item,rating,timestamp`.
     """
-    parse = _parse_rating if path.name.startswith("ratings_") else parse_record
-    users, items = [], []
+    ratings = path.name.startswith("ratings_")
+    pairs = []
     for place, line in read_lines(path):
-        if line.lower() == CSV_HEADER and not users:
+        if line.lower() == CSV_HEADER and not pairs:
             continue
-        record = parse(line, place)
-        users.append(_id_in(record, "reviewerID", place))
-        items.append(_id_in(record, "asin", place))
-    if not users:
+        if ratings:
+            record = dict(zip(("reviewerID", "asin"), line.split(","), strict=False))
+        else:
+            record = parse_record(line, place)
+        pairs.append((_id_in(record, "reviewerID", place), _id_in(record, "asin", place)))
+    if not pairs:
         raise fault(str(path), "it holds no interactions", "Download the file again")
-    return pd.DataFrame({"user": users, "item": items}, dtype=object)
+    return pd.DataFrame(pairs, columns=["user", "item"], dtype=object)
 
 
-def read_metadata(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, dict]]:
-    """(product id, record) of every line on a wanted product; other lines are not parsed."""
+def read_metadata(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, dict]]:
+    """Records of products; lines on other products are not parsed.
+
+    Args:
+        path: a file with one record per line.
+        wanted: product ids.
+
+    Yields:
+        A product id and its record.
+    """
     for place, line in read_lines(path):
         leading = LEADING_ID.match(line)
-        if leading and not wanted(leading[1]):
+        if leading and leading[1] not in wanted:
             continue
         record = parse_record(line, place)
         item = _id_in(record, "asin", place)
-        if wanted(item):
+        if item in wanted:
             yield item, record
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(its place, its text without spaces around) of every line that is not blank."""
+    """The place and the text of every line that is not blank.
+
+    Raises:
+        DataError: the file is cut short or damaged; names the line.
+    """
     number = 0
+    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            while line := stream.readline(MAX_LINE + 1):
-                number += 1
-                place = f"{path}, line {number}"
-                if len(line) > MAX_LINE:
-                    raise fault(place, f"it is longer than {MAX_LINE} bytes", DOWNLOAD)
-                if text := line.decode("utf-8", "replace").strip().removeprefix("\ufeff"):
-                    yield place, text
+        with opener(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield f"{path}, line {number}", line.strip()
     except (OSError, EOFError, zlib.error) as error:
         what = f"it cannot be read ({error})"
         raise fault(f"{path}, line {number + 1}", what, "Download the file again") from error
 
 
 def parse_record(line: str, place: str) -> dict:
-    """A line as a dictionary: JSON, or a Python literal, which is parsed and never evaluated."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = _parse_literal(line, place)
-    if not isinstance(record, dict):
-        raise fault(place, "it is no record of named fields", DOWNLOAD)
-    return record
+    """A line as a dictionary: JSON, or a Python literal, which is parsed and never evaluated.
+
+    Args:
+        line: the text.
+        place: its file and number, for the error.
+    """
+    for parse in (json.loads, _parse_literal):
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            record = parse(line)
+            if isinstance(record, dict):
+                return record
+    what = f"it is neither a JSON object nor a Python dictionary ({line[:40]!r})"
+    raise fault(place, what, DOWNLOAD)
 
 
-def _parse_literal(line: str, place: str) -> object:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about backslashes in descriptions
-            return ast.literal_eval(line)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        what = f"it is neither JSON nor a Python literal ({line[:40]!r})"
-        raise fault(place, what, DOWNLOAD) from error
-
-
-def _parse_rating(line: str, place: str) -> dict:
-    fields = line.split(",")
-    if len(fields) != 4:
-        what = f"{len(fields)} fields ({line[:40]!r}), not {CSV_HEADER}"
-        raise fault(place, what, DOWNLOAD)
-    return {"reviewerID": fields[0], "asin": fields[1]}
+def _parse_literal(line: str) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about backslashes in descriptions
+        return ast.literal_eval(line)
 
 
 def _id_in(record: dict, field: str, place: str) -> str:
-    """An id is one word, so that it can stand in a table."""
+    """An id of a record; rejects ids with white space, since tables are tab-separated."""
     value = record.get(field)
-    if isinstance(value, str) and value.isprintable() and value.split() == [value]:
+    if isinstance(value, str) and value.split() == [value]:
         return sys.intern(value)
-    raise fault(place, f"{field} {str(value)[:40]!r} is not one word", DOWNLOAD)
+    raise fault(place, f"{field} {value!r:.40} is not one word", DOWNLOAD)

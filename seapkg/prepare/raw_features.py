@@ -1,11 +1,10 @@
 """Item features from raw Amazon-2014 files: image vectors and texts, in the order of items."""
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from seapkg.data.validate import fault
 from seapkg.prepare.raw import read_metadata
@@ -15,62 +14,57 @@ RECORD = np.dtype([("item", f"S{ID_BYTES}"), ("vector", "<f4", (WIDTH,))])
 TEXT_FIELDS = ("title", "brand", "categories", "description")
 
 
-def write_images(path: Path, rows: Mapping[str, int], target: Path) -> list[str]:
+def write_images(path: Path, products: Sequence[str], target: Path) -> list[str]:
     """Writes the image vectors of products into a new .npy file, float32 [n_items, 4096].
 
     A product without a vector gets the mean of the others; of several vectors the first counts.
-    Both files are mapped, so memory holds one vector at a time.
 
     Args:
         path: records of a product id (10 bytes) and 4096 little-endian float32.
-        rows: product id -> row.
+        products: product ids in the order of items.
+        target: the new file.
 
     Returns:
         The products without a vector.
     """
-    n_records, rest = divmod(path.stat().st_size, RECORD.itemsize)
-    if rest or not n_records:
-        what = f"it has {rest} of {RECORD.itemsize} bytes"
+    try:
+        records = np.memmap(path, RECORD, mode="r")
+    except ValueError as error:  # of another size
         remedy = "The file is cut short or of another width: download it again"
-        raise fault(f"{path}, record {n_records}", what, remedy)
-    records = np.memmap(path, RECORD, mode="r")
-    record_of: dict[str, int] = {}
-    for number, item in enumerate(records["item"].tolist()):
-        record_of.setdefault(item.decode("latin-1").strip(), number)
-    present = sorted((record_of[item], row) for item, row in rows.items() if item in record_of)
-    if not present:
+        what = f"it does not consist of records of {RECORD.itemsize} bytes"
+        raise fault(str(path), what, remedy) from error
+    record_of = dict(zip(*np.unique(records["item"], return_index=True), strict=True))
+    numbers = np.array([record_of.get(item.encode(), -1) for item in products])
+    present = numbers >= 0
+    if not present.any():
         what = "it has no vector for any of the items"
         raise fault(str(path), what, "Take the file of the same category")
-    images = open_memmap(target, mode="w+", dtype=np.float32, shape=(len(rows), WIDTH))
-    total = np.zeros(WIDTH)
-    for number, row in present:
-        vector = records["vector"][number]
-        if not np.isfinite(vector).all():
-            what = "the vector is not finite"
-            raise fault(f"{path}, record {number}", what, "Download the file again")
-        images[row] = vector
-        total += vector
-    missing = [item for item in rows if item not in record_of]
-    images[[rows[item] for item in missing]] = total / len(present)
-    images.flush()
-    return missing
+    images = np.empty((len(products), WIDTH), dtype=np.float32)
+    images[present] = records["vector"][numbers[present]]
+    finite = np.isfinite(images).all(axis=1) | ~present
+    if not finite.all():
+        place = f"{path}, record {numbers[finite.argmin()]}"
+        raise fault(place, "the vector is not finite", "Download the file again")
+    images[~present] = images[present].mean(axis=0, dtype=np.float64)
+    np.save(target, images)
+    return [item for item, number in zip(products, numbers, strict=True) if number < 0]
 
 
-def read_texts(path: Path, rows: Mapping[str, int]) -> tuple[list[str], list[str]]:
+def read_texts(path: Path, products: Sequence[str]) -> tuple[list[str], list[str]]:
     """Titles and texts (title, brand, categories, description) of products; "" where unknown.
 
     Of several lines on a product the first counts.
 
     Args:
-        rows: product id -> row, which is the order of what is returned.
+        path: a file of metadata.
+        products: product ids in the order of items.
     """
-    records: dict[str, dict] = {}
-    for item, record in read_metadata(path, rows.__contains__):
-        texts = {field: record.get(field) for field in TEXT_FIELDS}
-        records.setdefault(item, texts)
-    ordered = [records.get(item, {}) for item in rows]
-    titles = [plain(record.get("title")) for record in ordered]
-    return titles, [plain(list(record.values())) for record in ordered]
+    records = dict.fromkeys(products, {})
+    for item, record in read_metadata(path, records.keys()):
+        if not records[item]:
+            records[item] = {field: record.get(field) for field in TEXT_FIELDS}
+    titles = [plain(record.get("title")) for record in records.values()]
+    return titles, [plain(list(record.values())) for record in records.values()]
 
 
 def plain(value: object) -> str:

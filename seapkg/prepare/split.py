@@ -1,4 +1,4 @@
-"""All pairs to those of the k-core, and those to training, validation and test, as in MMRec."""
+"""The k-core, and MMRec's split into training, validation and test."""
 
 import numpy as np
 import pandas as pd
@@ -6,27 +6,22 @@ import pandas as pd
 from seapkg.data.dataset import SPLITS
 
 SMALLEST_CORE = 3  # with fewer pairs a user has none left to train on
-FEW = 10
 
 
-def k_core(users: np.ndarray, items: np.ndarray, core: int) -> np.ndarray:
-    """Which pairs stay when users and items with fewer than `core` pairs go, until none has fewer.
+def k_core(pairs: pd.DataFrame, core: int) -> pd.DataFrame:
+    """The pairs that stay when users and items with fewer than `core` pairs go, until none has.
 
     Args:
-        users, items: codes [n], no pair twice.
-
-    Returns:
-        bool [n]; it does not depend on the order of removal.
+        pairs: columns `user` and `item`, no pair twice.
+        core: the fewest pairs.
     """
-    keep = np.ones(len(users), dtype=bool)
     while True:
-        enough = keep.copy()
-        for codes in (users, items):
-            degrees = np.bincount(codes[keep], minlength=codes.max(initial=0) + 1)
-            enough &= degrees[codes] >= core
-        if enough.sum() == keep.sum():
-            return keep
-        keep = enough
+        user_degrees = pairs.groupby("user")["item"].transform("size")
+        item_degrees = pairs.groupby("item")["user"].transform("size")
+        enough = (user_degrees >= core) & (item_degrees >= core)
+        if enough.all():
+            return pairs
+        pairs = pairs[enough]
 
 
 def split_counts(n_pairs: np.ndarray) -> np.ndarray:
@@ -41,7 +36,7 @@ def split_counts(n_pairs: np.ndarray) -> np.ndarray:
     Returns:
         [n_users, 3].
     """
-    held_out = np.where(n_pairs < FEW, 2, n_pairs // 5)
+    held_out = np.maximum(2, n_pairs // 5)
     valid = held_out // 2
     return np.stack([n_pairs - held_out, valid, held_out - valid], axis=1)
 
@@ -53,6 +48,7 @@ def random_split(users: np.ndarray, items: np.ndarray, seed: int) -> dict[str, n
 
     Args:
         users, items: ids [n] from 0 without gaps.
+        seed: of the random order.
 
     Returns:
         Split -> int64 [2, n], by user, then item.

@@ -8,55 +8,59 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from filelock import FileLock
 from scipy.sparse.linalg import eigsh
 
 from seapkg.data.catalogue import Entry
+from seapkg.data.describe import unit_rows
 from seapkg.data.download import known_surrogate
 from seapkg.data.read import FEATURES, GRAPHS
-from seapkg.data.records import MADE, write_record
+from seapkg.data.records import record_surrogate
 from seapkg.data.validate import fault
-from seapkg.files import replacing
+from seapkg.files import locked, replacing
 
 WIDTH = 384
-NOT_A_GRAPH = "Remove the file and get it again"
 
 
 def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
     """Writes `item_knn.npz` and, of each modality, the features that are not there yet.
 
     Args:
+        entry: the registered dataset.
         folder: holds the published graphs of the dataset; `seapkg.data.download.get` fetches them.
+        width: of the features.
 
     Raises:
         DataError: a graph is damaged, or other features are there already.
     """
-    with FileLock(folder / ".lock"):
-        targets = {file: folder / f"{file.modality}{FEATURES}" for file in entry.part("graph")}
-        for path in targets.values():
-            if path.exists() and not known_surrogate(path, entry):
-                raise fault(str(path), "it is there already and is no surrogate", "Move it away")
-        graphs = {file: read_graph(folder / file.name, entry.n_items) for file in targets}
-        if not (folder / GRAPHS).exists():
-            arrays = {}
-            for file, (index, cosine) in graphs.items():
-                arrays |= {f"{file.modality}_index": index, f"{file.modality}_cosine": cosine}
-            _save(folder / GRAPHS, np.savez_compressed, **arrays)
-        for file, path in targets.items():
+    with locked(folder):
+        arrays = {}
+        for file in entry.part("graph"):
+            index, cosine = read_graph(folder / file.name, entry.n_items)
+            arrays |= {f"{file.modality}_index": index, f"{file.modality}_cosine": cosine}
+            path = folder / f"{file.modality}{FEATURES}"
             if not path.exists():
-                _save(path, np.save, surrogate_features(*graphs[file], entry.n_items, width))
+                _save_features(path, surrogate_features(index, cosine, entry.n_items, width))
+            elif not known_surrogate(path, entry):
+                raise fault(str(path), "it is there already and is no surrogate", "Move it away")
+        if not (folder / GRAPHS).exists():
+            with replacing(folder / GRAPHS) as temporary, temporary.open("wb") as stream:
+                np.savez_compressed(stream, **arrays)
 
 
-def _save(path: Path, save, *arrays: np.ndarray, **named: np.ndarray) -> None:
-    """Records the file before it has its name: then it is known to be made here."""
-    with replacing(path) as aside:
-        with aside.open("wb") as stream:
-            save(stream, *arrays, **named)
-        write_record(path.parent, path.name, MADE, aside)
+def _save_features(path: Path, features: np.ndarray) -> None:
+    """Writes features [n_items, width], and records beforehand that they are surrogates."""
+    with replacing(path) as temporary:
+        with temporary.open("wb") as stream:
+            np.save(stream, features)
+        record_surrogate(path, temporary)
 
 
 def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     """A published `.pt` graph; only tensors are read, on the CPU.
+
+    Args:
+        path: a sparse tensor [n_items, n_items] of normalised cosines.
+        n_items: the number of items.
 
     Returns:
         Edges, int32 [2, n_edges] in row-major order, and cosines, float32 [n_edges].
@@ -68,17 +72,16 @@ def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
 
     try:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
-        index = tensor._indices().numpy()  # checked before coalesce, which trusts them
+        edges = tensor._indices().numpy()  # checked before coalesce, which trusts them
+        if tuple(tensor.shape) != (n_items, n_items) or not np.isin(edges, range(n_items)).all():
+            raise ValueError("another number of items")
+        tensor = tensor.coalesce()
+        index, values = tensor.indices().numpy(), tensor.values().numpy()
+        if not np.isfinite(values).all() or (values[index[0] == index[1]] <= 0).any():
+            raise ValueError("no cosines")
     except Exception as error:  # torch raises nearly anything where a byte is wrong
-        raise fault(str(path), "it cannot be read as a sparse tensor", NOT_A_GRAPH) from error
-    outside = index.size and not 0 <= index.min() <= index.max() < n_items
-    if outside or tuple(tensor.shape) != (n_items, n_items):
-        what = f"the graph is {tuple(tensor.shape)} for {n_items} items, or has edges outside"
-        raise fault(str(path), what, NOT_A_GRAPH)
-    tensor = tensor.coalesce()
-    index, values = tensor.indices().numpy(), tensor.values().numpy()
-    if not np.isfinite(values).all() or (values[index[0] == index[1]] <= 0).any():
-        raise fault(str(path), "the graph has values that no cosine graph has", NOT_A_GRAPH)
+        what = f"it is not a sparse tensor with the cosine graph of {n_items} items"
+        raise fault(str(path), what, "Remove the file and get it again") from error
     return index.astype(np.int32), decode_graph(index, values, n_items)
 
 
@@ -91,6 +94,7 @@ def decode_graph(index: np.ndarray, values: np.ndarray, n_items: int) -> np.ndar
     Args:
         index: [2, n_edges].
         values: [n_edges], positive on the diagonal.
+        n_items: the number of items.
 
     Returns:
         float32 [n_edges].
@@ -115,6 +119,8 @@ def surrogate_features(
     Args:
         index: [2, n_edges], as in `item_knn.npz`.
         cosine: [n_edges].
+        n_items: the number of items.
+        width: the number of coordinates.
 
     Returns:
         float16 [n_items, width].
@@ -126,5 +132,4 @@ def surrogate_features(
     eigenvalues, vectors = eigsh(normalised, k=width, which="LM", v0=np.ones(n_items))
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(width)]
     coordinates = vectors * np.sign(largest) * np.maximum(eigenvalues, 0)  # [n_items, width]
-    norms = np.linalg.norm(coordinates, axis=1, keepdims=True)
-    return (coordinates / np.where(norms > 0, norms, 1)).astype(np.float16)
+    return unit_rows(coordinates).astype(np.float16)

@@ -6,7 +6,7 @@ import pytest
 
 import seapkg
 from seapkg.data import catalogue
-from seapkg.data.catalogue import known_names, load
+from seapkg.data.catalogue import load
 from seapkg.data.dataset import content_hash
 from seapkg.data.synthetic import synthetic
 from seapkg.errors import DataError
@@ -75,21 +75,6 @@ def test_an_unknown_name_lists_where_it_was_looked_for_and_what_is_known(nowhere
         load("shp")
     for word in ("'shp'", "data/shp", "Known names: synthetic, shop.", "did you mean 'shop'"):
         assert word in str(caught.value)
-
-
-def test_a_file_in_place_of_a_folder_says_which_folder_to_give(nowhere):
-    b.write_inter(nowhere)
-    with pytest.raises(DataError, match="shop.inter is a file. Give the folder it is in"):
-        load(nowhere / "shop.inter")
-
-
-def test_known_names_are_the_built_ins_and_the_folders_that_look_like_data(tmp_path, nowhere):
-    shop(nowhere / "data", "b")
-    shop(tmp_path / "beside", "b")
-    (nowhere / "data" / "a").mkdir()
-    (nowhere / "data" / "README.md").touch()
-    b.write_inter(nowhere / "data" / "a")
-    assert known_names() == ["synthetic", "a", "b"]
 
 
 def test_nothing_is_claimed_about_unknown_data(nowhere):

@@ -1,4 +1,4 @@
-"""Whatever small right dataset is written, each reader gives it back; whatever is broken is one DataError."""
+"""Each reader gives back any small dataset that is written; a broken one is a DataError."""
 
 import tempfile
 from pathlib import Path
@@ -110,8 +110,12 @@ def test_a_damaged_table_is_read_or_refused_but_never_crashes(at, new, cut):
 
 
 @QUICK
-@given(st.sampled_from(["train.npy", "image_feat.npy", "item_knn.npz", "items.tsv"]), st.integers(0, 900),
-       st.binary(max_size=6), st.booleans())  # fmt: skip
+@given(
+    st.sampled_from(["train.npy", "image_feat.npy", "item_knn.npz", "items.tsv"]),
+    st.integers(0, 900),
+    st.binary(max_size=6),
+    st.booleans(),
+)
 def test_a_damaged_file_is_read_or_refused_but_never_crashes(name, at, new, cut):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)

@@ -14,7 +14,7 @@ from raw_shop import (
 
 @pytest.fixture
 def raw(tmp_path):
-    """The folder of raw files: one item without an image, one without metadata, and others nobody met."""
+    """The raw files: an item without image, one without metadata, and one that nobody met."""
     folder = tmp_path / "raw"
     folder.mkdir()
     write_reviews(folder, met_pairs())

@@ -16,7 +16,7 @@ def product(number: int) -> str:
 
 
 def met_pairs(n_users: int = 40, n_items: int = 24, seed: int = 3) -> list[tuple[str, str]]:
-    """Who met what: dense enough for a core of five, with stragglers that fall out only after others have."""
+    """Pairs dense enough for a 5-core, with others that fall out only after the first have."""
     rng = np.random.default_rng(seed)
     pairs = [
         (f"U{user:03d}", product(item))
