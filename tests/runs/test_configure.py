@@ -68,6 +68,8 @@ def test_a_value_that_does_not_convert_is_refused_with_the_option_and_the_value(
     ("bpr", "embed_dim", "0"), ("bpr", "embed_dim", "-3"), ("lightgcn", "n_layers", "-1"),
     ("lightgcn", "embed_dim", "0"), ("vbpr", "embed_dim", "0"), ("freedom", "n_layers", "-1"),
     ("freedom", "n_neighbours", "0"), ("freedom", "edge_dropout", "nan"),
+    ("bpr", "regularisation", "nan"), ("sea", "temperature", "-1"), ("sea", "head_hidden", "0"),
+    ("sea", "club_learning_rate", "-1"),
     ("bpr", "learning_rate", "0"), ("bpr", "batch_size", "0"), ("bpr", "learning_rate", "inf"),
 ])  # fmt: skip
 def test_a_number_that_makes_no_sense_is_refused_by_name(name, key, value):
