@@ -9,7 +9,6 @@ Values are checked, and text from a command line is converted, when a configurat
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,16 +48,14 @@ class Described:
 
     @property
     def kinds(self) -> tuple[Any, ...]:
-        """The types it takes: (int, NoneType) for `int | None`."""
-        if typing.get_origin(self.kind) is typing.Literal:
-            return (self.kind,)
-        return typing.get_args(self.kind) or (self.kind,)
+        """The types that it takes: (int, NoneType) for `int | None`; a `Literal` is one type."""
+        is_literal = typing.get_origin(self.kind) is typing.Literal
+        return (self.kind,) if is_literal else typing.get_args(self.kind) or (self.kind,)
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The values of a `Literal`; () for other types."""
-        literals = [kind for kind in self.kinds if typing.get_origin(kind) is typing.Literal]
-        return typing.get_args(literals[0]) if literals else ()
+        return typing.get_args(self.kinds[0])
 
 
 def option(
@@ -87,12 +84,15 @@ def configuration(cls: C) -> C:
     check = made.__init__
 
     def __init__(self, **values: Any) -> None:
-        check_names(cls.__name__, values, [known.name for known in describe_options(made)])
-        _refuse_bools(made, values)
+        check_names(cls.__name__, values, list(made.__pydantic_fields__))
         try:
             check(self, **values)
         except ValidationError as error:
-            raise RequestError(_explain(error.errors()[0])) from None
+            first = error.errors()[0]
+            rule = first["msg"].replace("Input should", "must")
+            raise RequestError(
+                f"option {first['loc'][0]} {rule}; it is {first['input']!r}"
+            ) from None
 
     made.__init__ = __init__
     return made
@@ -100,10 +100,9 @@ def configuration(cls: C) -> C:
 
 def describe_options(config_class: type) -> Iterator[Described]:
     """Every option of a configuration in the order of its fields."""
-    for field in dataclasses.fields(config_class):
-        info = config_class.__pydantic_fields__[field.name]
-        search = info.json_schema_extra["search"]
-        yield Described(field.name, info.annotation, info.default, info.description, search)
+    for name, field in config_class.__pydantic_fields__.items():
+        search = field.json_schema_extra["search"]
+        yield Described(name, field.annotation, field.default, field.description, search)
 
 
 def check_names(owner: str, names: Iterable[str], known: Sequence[str]) -> None:
@@ -120,16 +119,3 @@ def resolve(config: Any, defaults: Mapping[str, Any]) -> None:
     for name, value in defaults.items():
         if getattr(config, name) is None:
             object.__setattr__(config, name, value)
-
-
-def _refuse_bools(config_class: type, values: Mapping[str, Any]) -> None:
-    """Pydantic would take True for the number 1."""
-    for known in describe_options(config_class):
-        value = values.get(known.name)
-        if isinstance(value, bool) and bool not in known.kinds:
-            raise RequestError(f"option {known.name} must not be true or false; it is {value!r}")
-
-
-def _explain(error: Mapping[str, Any]) -> str:
-    rule = error["msg"].replace("Input should", "must")
-    return f"option {error['loc'][0]} {rule}; it is {error['input']!r}"

@@ -1,4 +1,4 @@
-"""One seed, several streams: what draws the parameters, the batches and the model's own randomness never overlap."""
+"""Seeds of independent random streams: the parameters, the batches and the model's own draws."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ STREAMS = ("parameters", "batches", "model")
 
 
 def stream_seed(seed: int, stream: str) -> int:
-    """The seed of one stream, 32 bits as the CPU's generator takes them; other seeds and streams give other ones."""
-    return int(np.random.SeedSequence((seed, STREAMS.index(stream))).generate_state(1)[0])
+    """The seed of one stream, 32 bits; it differs between seeds and between streams."""
+    sequence = np.random.SeedSequence((seed, STREAMS.index(stream)))
+    return int(sequence.generate_state(1)[0])
 
 
 def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:

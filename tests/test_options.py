@@ -41,12 +41,6 @@ def test_a_wrong_value_is_an_error_that_names_option_value_and_bound(name, value
     assert message.endswith(f"; it is {value!r}") and "\n" not in message
 
 
-@pytest.mark.parametrize("name", ["dropout", "n_layers", "head"])
-def test_true_is_no_number(name):
-    with pytest.raises(RequestError, match=f"option {name} must .*; it is True"):
-        Toy(**{name: True})
-
-
 def test_an_unknown_option_is_an_error_with_a_guess_and_the_known_options():
     with pytest.raises(RequestError, match=r"'layers' \(did you mean 'n_layers'.*dropout, head"):
         Toy(layers=1)

@@ -15,29 +15,25 @@ def configure(name: str, options: dict[str, object]) -> tuple[Any, TrainingConfi
     Args:
         name: the model.
         options: value by option name; text is converted to the option's type, and "none" means
-            None where the option admits None and "none" is no choice of its own.
+            None where the option admits None and has no choice "none".
 
     Raises:
         RequestError: an option is unknown, or its value is of the wrong type or out of bounds.
     """
-    model, known = find(name).model, option_fields(name)
-    check_names(name, options, list(known))
-    values = {key: _read(known[key], value) for key, value in options.items()}
-    names = {described.name for described in describe_options(model.config_class)}
-    config = model.config_class(**{key: values[key] for key in values if key in names})
-    given = {key: values[key] for key in values if key not in names}
-    return config, TrainingConfig(**model.training_options(config) | given)
+    model = find(name).model
+    of_training = {option.name: option for option in describe_options(TrainingConfig)}
+    of_model = {option.name: option for option in describe_options(model.config_class)}
+    check_names(name, options, [*of_training, *of_model])
+    config = model.config_class(**_values(of_model, options))
+    defaults = model.training_options(config)
+    return config, TrainingConfig(**defaults | _values(of_training, options))
 
 
-def option_fields(name: str) -> dict[str, Described]:
-    """Every option of a model and of its training by name."""
-    owners = TrainingConfig, find(name).model.config_class
-    return {option.name: option for owner in owners for option in describe_options(owner)}
-
-
-def _read(option: Described, value: object) -> object:
-    """Conversions beyond pydantic's: "none" is None, a number the choice with that spelling."""
-    if option.choices and isinstance(value, int):
-        return str(value)
-    means_none = str(value).lower() == "none" and "none" not in option.choices
-    return None if means_none and type(None) in option.kinds else value
+def _values(known: dict[str, Described], options: dict[str, object]) -> dict[str, object]:
+    """Those of `options` that are known; "none" becomes None, pydantic converts other text."""
+    values = {name: value for name, value in options.items() if name in known}
+    for name, value in values.items():
+        takes_none = type(None) in known[name].kinds and "none" not in known[name].choices
+        if takes_none and str(value).lower() == "none":
+            values[name] = None
+    return values

@@ -28,7 +28,7 @@ class Batches:
     ) -> None:
         self.pairs = torch.from_numpy(dataset.train.copy()).to(device)
         self.batch_size = training.batch_size
-        self.sampler = NegativeSampler.of(dataset, training.negatives, device)
+        self.sampler = NegativeSampler(dataset, training.negatives, device)
         self.generator = generator(seed, "batches", device)
 
     def __len__(self) -> int:

@@ -1,8 +1,6 @@
-"""Values that are not finite: where they appeared, and what helps."""
+"""Divergence: which loss term or parameter is not finite, and what helps."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -17,53 +15,51 @@ TEMPERATURE_TERMS = {"alignment", "contrast"}
 HUGE = 1e9
 
 
-def check_losses(history: Tensor, names: list[str], epoch: int, remedy: Callable[[], str]) -> None:
-    """Checks the loss terms of an epoch.
+def check_epoch(
+    model: torch.nn.Module, dataset: Dataset, history: Tensor, terms: list[str], epoch: int
+) -> None:
+    """Checks that all loss terms and the model's state are finite.
 
     Args:
-        history: [n_batches, n_terms].
-        names: of the terms.
+        model: after the epoch.
+        dataset: the training data.
+        history: loss terms [n_batches, n_terms].
+        terms: their names.
         epoch: counted from 0.
-        remedy: what to change, asked for where a term is not finite.
 
     Raises:
-        TrainingFault: a term is not finite; the error names the first one and its batch.
+        TrainingFault: the error names the first term that is not finite, or a parameter.
     """
+    problem = _broken_term(history, terms, epoch) or _broken_parameter(model, epoch)
+    if problem:
+        raise TrainingFault(f"{problem}; {_remedy(model, dataset, terms)}")
+
+
+def _broken_term(history: Tensor, terms: list[str], epoch: int) -> str | None:
     broken = (~history.isfinite()).nonzero()
-    if len(broken):
-        batch, term = broken[0].tolist()
-        raise TrainingFault(
-            f"the loss term {names[term]!r} became {history[batch, term].item()} "
-            f"in epoch {epoch}, batch {batch}: {remedy()}"
-        )
+    if not len(broken):
+        return None
+    batch, term = broken[0].tolist()
+    value = history[batch, term].item()
+    return f"the loss term {terms[term]!r} became {value} in epoch {epoch}, batch {batch}"
 
 
-def copy_of_state(
-    model: torch.nn.Module, epoch: int, remedy: Callable[[], str]
-) -> dict[str, Tensor]:
-    """A copy of the model's state; the arguments are those of `check_losses`.
-
-    Raises:
-        TrainingFault: a parameter is not finite.
-    """
-    state = model.state_dict()
-    for name, tensor in state.items():
+def _broken_parameter(model: torch.nn.Module, epoch: int) -> str | None:
+    for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
-            raise TrainingFault(
-                f"the parameter {name!r} is not finite after epoch {epoch}: {remedy()}"
-            )
-    return {name: tensor.clone() for name, tensor in state.items()}
+            return f"the parameter {name!r} is not finite after epoch {epoch}"
+    return None
 
 
-def remedy_for(model: torch.nn.Module, dataset: Dataset, terms: Iterable[str]) -> str:
-    """What to change where a training diverges: the features if they are huge, else options."""
+def _remedy(model: torch.nn.Module, dataset: Dataset, terms: list[str]) -> str:
+    """What to change: the scale of huge features, else options."""
     if model.needs_features:
-        sizes = {name: float(np.abs(x).max()) for name, x in dataset.features.items()}
-        largest = max(sizes, key=sizes.__getitem__)
-        if sizes[largest] > HUGE:
-            return (
-                f"the features of {largest} reach {sizes[largest]:.0e}, too large for float32: "
-                f"scale them, for example to unit variance"
-            )
-    temperature = ", or raise temperature" if TEMPERATURE_TERMS & set(terms) else ""
-    return f"lower learning_rate{temperature}"
+        for name, features in dataset.features.items():
+            largest = np.abs(features).max()
+            if largest > HUGE:
+                return (
+                    f"the features of {name} reach {largest:.0e}, too large for float32: "
+                    f"scale them, for example to unit variance"
+                )
+    has_temperature = TEMPERATURE_TERMS & set(terms)
+    return "lower learning_rate" + (", or raise temperature" if has_temperature else "")

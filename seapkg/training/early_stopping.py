@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from seapkg.training.evaluate import Metrics
-
 MONITOR = "recall@20"
 #: Equal means may differ by this much, as the order of their sums differs.
 TIE = 1e-12
@@ -19,7 +17,7 @@ class EarlyStopping:
 
     Attributes:
         patience: epochs without a rise before training stops.
-        curves: one row an epoch.
+        curves: one row per epoch.
         best_epoch: counted from 0; -1 before the first.
         valid: valid metrics of the best epoch.
         state: the model's `state_dict` at the best epoch.
@@ -31,16 +29,15 @@ class EarlyStopping:
     valid: dict[str, float] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
 
-    def record(self, row: dict[str, float], valid: Metrics) -> bool:
+    def record(self, losses: dict[str, float], valid: dict[str, float]) -> bool:
         """Adds an epoch to the curves; returns whether it is the best so far."""
-        metrics = {f"valid/{name}": value for name, value in valid.mean.items()}
-        self.curves.append(row | metrics)
-        if self.valid and valid.mean[MONITOR] <= self.valid[MONITOR] + TIE:
+        metrics = {f"valid/{name}": value for name, value in valid.items()}
+        self.curves.append(losses | metrics)
+        if self.valid and valid[MONITOR] <= self.valid[MONITOR] + TIE:
             return False
-        self.best_epoch, self.valid = len(self.curves) - 1, valid.mean
+        self.best_epoch, self.valid = len(self.curves) - 1, valid
         return True
 
-    @property
-    def last_epoch(self) -> int:
-        """The first epoch at which early stopping applies, if valid Recall@20 does not rise."""
-        return self.best_epoch + self.patience + 1
+    def is_over(self) -> bool:
+        """Whether valid Recall@20 has not risen for more than `patience` epochs."""
+        return len(self.curves) - 1 - self.best_epoch > self.patience

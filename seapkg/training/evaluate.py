@@ -5,8 +5,7 @@ docs/protocol.md has the formulas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +13,14 @@ import torch
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset
-from seapkg.device import in_blocks
 from seapkg.errors import DataError, RequestError
 from seapkg.kernels.top_k import top_columns
 from seapkg.models.base import Recommender
+from seapkg.training.pairs import PairSet
 
 CUTOFFS = (10, 20)
 METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in CUTOFFS)
+BLOCK_BYTES = 8 << 20  # of the scores of a block of users
 Scorer = Callable[[Tensor], Tensor]
 
 
@@ -63,21 +63,26 @@ class Ranking:
         mask: str = "train",
         device: torch.device | str = "cpu",
     ) -> None:
-        masks = ["train"] if split == "valid" else ["train", "train+valid"]
-        if mask not in masks:
-            raise RequestError(f"mask must be one of {', '.join(masks)}; it is {mask!r}")
-        masked = [dataset.train] if mask == "train" else [dataset.train, dataset.valid]
-        hidden = torch.from_numpy(np.concatenate(masked)).to(device)
-        relevant = _of_trained_users(dataset, split).to(device)
+        if mask not in ("train", "train+valid") or split in mask:
+            raise RequestError(f"mask must be train, or train+valid at test; it is {mask!r}")
+        pairs = getattr(dataset, split)
+        pairs = pairs[np.isin(pairs[:, 0], dataset.train[:, 0])]
+        if not len(pairs):
+            raise DataError(f"no user of the {split} split has a training pair; add training pairs")
+        relevant = torch.from_numpy(pairs).to(device)
         self.n_items = dataset.n_items
+        self.relevant = PairSet(relevant, dataset.n_items)
         self.users, self.n_relevant = relevant[:, 0].unique(return_counts=True)
-        self.relevant_keys = (relevant[:, 0] * self.n_items + relevant[:, 1]).sort().values
-        by_user = hidden[hidden[:, 0].argsort(stable=True)]
-        self.masked_items = by_user[:, 1]
-        counts = torch.bincount(by_user[:, 0], minlength=dataset.n_users)
-        self.masked_starts = torch.cat([counts.new_zeros(1), counts.cumsum(dim=0)])
+        masked = np.concatenate([getattr(dataset, name) for name in mask.split("+")])
+        self._set_mask(torch.from_numpy(masked).to(device))
 
-    def metrics(self, score: Scorer, block_bytes: int = 8 << 20) -> Metrics:
+    def _set_mask(self, pairs: Tensor) -> None:
+        """Sorts the masked pairs, int64 [n, 2], by the row of their user in `users`."""
+        pairs = pairs[torch.isin(pairs[:, 0], self.users)]
+        rows, order = torch.searchsorted(self.users, pairs[:, 0].contiguous()).sort(stable=True)
+        self.masked_rows, self.masked_items = rows, pairs[order, 1]
+
+    def metrics(self, score: Scorer, block_bytes: int = BLOCK_BYTES) -> Metrics:
         """Ranks all items for every user of the split.
 
         Args:
@@ -85,32 +90,23 @@ class Ranking:
             block_bytes: size of the scores of one block of users.
         """
         step = max(1, block_bytes // (4 * self.n_items))
-        hits = in_blocks(lambda size: self._all_hits(score, size), step, "evaluation")
+        starts = range(0, len(self.users), step)
+        hits = torch.cat([self._hits(score, start, start + step) for start in starts])
         values = ranking_metrics(hits, self.n_relevant)  # float64, so that equal means are equal
         mean = {name: float(of_users.mean()) for name, of_users in values.items()}
         per_user = {name: of_users.float().cpu().numpy() for name, of_users in values.items()}
         return Metrics(mean, self.users.cpu().numpy(), per_user)
 
-    def _all_hits(self, score: Scorer, step: int) -> Tensor:
-        return torch.cat([self._hits(users, score(users)) for users in self.users.split(step)])
-
-    def _hits(self, users: Tensor, scores: Tensor) -> Tensor:
-        """Whether the p-th ranked item is relevant: bool [n, 20]."""
-        self._mask(users, scores)
+    def _hits(self, score: Scorer, start: int, stop: int) -> Tensor:
+        """Whether the p-th ranked item is relevant, for a block of users: bool [n, 20]."""
+        users = self.users[start:stop]
+        scores = score(users)  # [n, n_items]
+        first = torch.searchsorted(self.masked_rows, start)
+        last = torch.searchsorted(self.masked_rows, stop)
+        rows = self.masked_rows[first:last] - start
+        scores[rows, self.masked_items[first:last]] = -torch.inf
         top = top_columns(scores, min(max(CUTOFFS), self.n_items))
-        keys = users[:, None] * self.n_items + top
-        places = torch.searchsorted(self.relevant_keys, keys)
-        places.clamp_(max=len(self.relevant_keys) - 1)
-        return self.relevant_keys[places] == keys
-
-    def _mask(self, users: Tensor, scores: Tensor) -> None:
-        """Sets the scores [n, n_items] of the users' masked items to -inf."""
-        starts, stops = self.masked_starts[users], self.masked_starts[users + 1]
-        counts = stops - starts
-        row = torch.arange(len(users), device=users.device).repeat_interleave(counts)
-        first = (counts.cumsum(0) - counts).repeat_interleave(counts)
-        within = torch.arange(len(row), device=users.device) - first
-        scores[row, self.masked_items[starts.repeat_interleave(counts) + within]] = -torch.inf
+        return self.relevant.contains(users[:, None], top)
 
 
 def ranking_metrics(hits: Tensor, n_relevant: Tensor) -> dict[str, Tensor]:
@@ -129,47 +125,20 @@ def ranking_metrics(hits: Tensor, n_relevant: Tensor) -> dict[str, Tensor]:
     discounts = 1 / places.log2()  # [20]
     ideal = discounts.cumsum(dim=0)
     gains = (hits * discounts[: hits.shape[1]]).cumsum(dim=1)
-    n_hits = hits.cumsum(dim=1)
-    values = {}
+    recalls, ndcgs = {}, {}
     for k in CUTOFFS:
-        last = min(k, hits.shape[1]) - 1
-        values[f"recall@{k}"] = n_hits[:, last] / n_relevant
-        values[f"ndcg@{k}"] = gains[:, last] / ideal[n_relevant.clamp(max=k) - 1]
-    return {name: values[name] for name in METRICS}
+        recalls[f"recall@{k}"] = hits[:, :k].sum(dim=1) / n_relevant
+        ndcgs[f"ndcg@{k}"] = gains[:, :k][:, -1] / ideal[n_relevant.clamp(max=k) - 1]
+    return recalls | ndcgs
 
 
 def evaluate(model: Recommender, dataset: Dataset, split: str, *, mask: str = "train") -> Metrics:
     """Ranks all items for every user of the split, on the model's device."""
-    return evaluate_ranking(model, Ranking(dataset, split, mask=mask, device=device_of(model)))
+    device = [*model.parameters(), *model.buffers()][0].device
+    return evaluate_ranking(model, Ranking(dataset, split, mask=mask, device=device))
 
 
 @torch.no_grad()
 def evaluate_ranking(model: Recommender, ranking: Ranking) -> Metrics:
-    """As `evaluate`, for a prepared split; the model embeds once and is in evaluation mode."""
-    with _evaluation_mode(model):
-        return ranking.metrics(model.scorer())
-
-
-def device_of(model: torch.nn.Module) -> torch.device:
-    """The device of a model's tensors."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-@contextmanager
-def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
-def _of_trained_users(dataset: Dataset, split: str) -> Tensor:
-    """The pairs of a split, int64 [n, 2], whose users have a training pair."""
-    pairs = getattr(dataset, split)
-    pairs = pairs[np.isin(pairs[:, 0], dataset.train[:, 0])]
-    if not len(pairs):
-        raise DataError(f"no user of the {split} split has a training pair: add training pairs")
-    return torch.from_numpy(pairs)
+    """As `evaluate`, for a prepared split. Leaves the model in evaluation mode."""
+    return ranking.metrics(model.eval().scorer())

@@ -20,18 +20,13 @@ from seapkg.device import (
     peak_memory_mb,
     precision_context,
 )
+from seapkg.errors import BrokenFile
 from seapkg.models.base import Recommender
 from seapkg.seeds import generator
 from seapkg.training.batches import Batches
-from seapkg.training.checkpoint import (
-    Checkpoint,
-    flatten,
-    load_optimiser_state,
-    optimiser_state,
-    part,
-)
+from seapkg.training.checkpoint import Checkpoint
 from seapkg.training.config import TrainingConfig
-from seapkg.training.divergence import check_losses, copy_of_state, remedy_for
+from seapkg.training.divergence import check_epoch
 from seapkg.training.early_stopping import EarlyStopping
 from seapkg.training.evaluate import Ranking, evaluate_ranking
 from seapkg.training.progress import Progress
@@ -42,7 +37,8 @@ class Fit:
     """The result of a training.
 
     Attributes:
-        curves: a row an epoch: epoch, seconds, loss, loss/TERM (means over batches), valid/METRIC.
+        curves: one row per epoch: epoch, seconds, loss, loss/TERM (means over batches),
+            valid/METRIC.
         best_epoch: counted from 0; -1 where nothing was trained.
         epochs: number of epochs.
         valid, test: metrics at the best epoch.
@@ -92,43 +88,43 @@ def fit(
     Raises:
         TrainingFault: a loss term or a parameter is not finite.
         OutOfMemory: with the option to lower.
-        BrokenFile: the checkpoint belongs to another training.
+        BrokenFile: the checkpoint does not fit the model.
     """
     training = training or TrainingConfig(**model.training_options(model.config))
     target = choose_device(device)
     forget_peak_memory(target)
-    started = time.perf_counter()
+    best, started = EarlyStopping(training.patience), time.perf_counter()
     with precision_context(precision), explained("training and evaluating", "lower embed_dim"):
-        model.to(target).train()
-        best, seconds_before = EarlyStopping(training.patience), 0.0
-        parameters = model.main_parameters()
-        if training.max_epochs and parameters:
-            loop = _Loop(model, dataset, training, seed, target, parameters)
-            best, seconds_before = loop.run(checkpoint, progress), loop.seconds_before
-        if best.state:
+        model.to(target)
+        if training.max_epochs and model.main_parameters():
+            loop = _Loop(model, dataset, training, seed, target)
+            loop.run(checkpoint, Progress(progress))
+            best, started = loop.best, loop.started
             model.load_state_dict(best.state)
-        model.eval()
         test = evaluate_ranking(model, Ranking(dataset, "test", device=target))
-        valid = best.valid
-        if not valid:
-            valid = evaluate_ranking(model, Ranking(dataset, "valid", device=target)).mean
-    seconds = [row["seconds"] for row in best.curves]
+        if not best.curves:
+            best.valid = evaluate_ranking(model, Ranking(dataset, "valid", device=target)).mean
     return Fit(
         curves=best.curves,
         best_epoch=best.best_epoch,
         epochs=len(best.curves),
-        valid=valid,
+        valid=best.valid,
         test=test.mean,
         per_user={"users": test.users, **test.per_user},
-        seconds_total=time.perf_counter() - started + seconds_before,
-        seconds_per_epoch=statistics.median(seconds) if seconds else 0.0,
+        seconds_total=time.perf_counter() - started,
+        seconds_per_epoch=statistics.median([row["seconds"] for row in best.curves] or [0.0]),
         peak_memory_mb=peak_memory_mb(target),
         device=describe_device(target),
     )
 
 
 class _Loop:
-    """The epochs of one training. A checkpoint holds everything an epoch leaves to the next one."""
+    """The epochs of one training.
+
+    Attributes:
+        best: the curves and the best epoch.
+        started: when training started, earlier processes included.
+    """
 
     def __init__(
         self,
@@ -137,56 +133,54 @@ class _Loop:
         training: TrainingConfig,
         seed: int,
         device: torch.device,
-        parameters: list[torch.nn.Parameter],
     ) -> None:
+        self.started = time.perf_counter()
         self.model, self.dataset, self.training, self.device = model, dataset, training, device
-        self.optimiser = model.optimiser(parameters, training.learning_rate, training.weight_decay)
         self.batches = Batches(dataset, training, seed, device)
         self.generator = generator(seed, "model", device)
+        self.generators = {"batches": self.batches.generator, "model": self.generator}
+        self.optimiser = model.optimiser(
+            model.main_parameters(), training.learning_rate, training.weight_decay
+        )
+        self.optimisers = {"main": self.optimiser, **model.auxiliary_optimisers()}
+        self.valid = Ranking(dataset, "valid", device=device)
         self.best = EarlyStopping(training.patience)
-        self.terms: list[str] = []  # names of the loss terms
-        self.started, self.seconds_before = time.perf_counter(), 0.0
 
-    def run(self, checkpoint: Checkpoint | None, show_progress: bool) -> EarlyStopping:
+    def run(self, checkpoint: Checkpoint | None, progress: Progress) -> None:
         """Trains until early stopping or the last epoch."""
-        if checkpoint is not None:
+        if checkpoint:
             self._resume(checkpoint)
-        if not self.best.curves:
+        best = self.best
+        if not best.curves:
             self.model.before_training(self.generator)
-        valid = Ranking(self.dataset, "valid", device=self.device)
-        n_batches, best = len(self.batches), self.best
-        with Progress(show_progress, n_batches * len(best.curves)) as progress:
-            for epoch in range(len(best.curves), self.training.max_epochs):
-                if epoch > best.last_epoch:
-                    break
-                last = min(self.training.max_epochs, best.last_epoch + 1)
-                progress.begin_epoch(epoch, n_batches * last)
-                row = self._train_epoch(epoch, progress)
-                self._evaluate(row, valid)
-                progress.end_epoch(best)
-                if checkpoint is not None and checkpoint.is_due():
-                    checkpoint.save(self._tensors(), self._facts(), self.device.type)
-        return best
+        while len(best.curves) < self.training.max_epochs and not best.is_over():
+            losses = self._train_epoch(len(best.curves), progress)
+            valid = evaluate_ranking(self.model, self.valid)
+            if best.record(losses, valid.mean):
+                state = self.model.state_dict()
+                best.state = {name: tensor.clone() for name, tensor in state.items()}
+            progress.end_epoch(best)
+            if checkpoint and checkpoint.is_due():
+                checkpoint.save(self._state(), self.device.type)
 
     def _train_epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
-        """One pass over the training pairs. Returns the epoch's row of the curves."""
+        """One pass over the training pairs. Returns the losses for the curves."""
         remedy = f"lower batch_size, which is {self.training.batch_size}, or embed_dim"
         with explained("a training step", remedy):
             started = time.perf_counter()
+            self.model.train()
             self._set_learning_rate(epoch)
             self.model.begin_epoch(self.generator, epoch)
             history = []
-            for batch in self.batches.epoch():
+            for batch in progress.epoch(self.batches, epoch):
                 terms = self._step(*batch)
                 history.append(torch.stack([term.detach() for term in terms.values()]))
-                progress.batch()
             values = torch.stack(history).double().cpu()  # [n_batches, n_terms]
-            self.terms = list(terms)
-            check_losses(values, self.terms, epoch, self._remedy)
-            means = dict(zip(self.terms, values.mean(dim=0).tolist(), strict=True))
             seconds = time.perf_counter() - started
-        losses = {f"loss/{name}": mean for name, mean in means.items()}
-        return {"epoch": epoch, "seconds": seconds, "loss": sum(means.values()), **losses}
+        check_epoch(self.model, self.dataset, values, list(terms), epoch)
+        means = values.mean(dim=0).tolist()
+        by_term = {f"loss/{name}": mean for name, mean in zip(terms, means, strict=True)}
+        return {"epoch": epoch, "seconds": seconds, "loss": sum(means), **by_term}
 
     def _step(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """One step of the optimisers on a batch, int64 [batch]. Returns the loss terms."""
@@ -202,46 +196,31 @@ class _Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
 
-    def _evaluate(self, row: dict[str, float], valid: Ranking) -> None:
-        if self.best.record(row, evaluate_ranking(self.model, valid)):
-            self.best.state = copy_of_state(self.model, row["epoch"], self._remedy)
-
-    def _remedy(self) -> str:
-        return remedy_for(self.model, self.dataset, self.terms)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        optimisers = {name: optimiser_state(own) for name, own in self._optimisers().items()}
-        generators = {name: own.get_state() for name, own in self._generators().items()}
-        model, best = self.model.state_dict(), self.best.state
-        parts = {"model": model, "best": best, "optimiser": optimisers, "generator": generators}
-        return flatten(parts)
-
-    def _facts(self) -> dict[str, Any]:
-        best = self.best
-        seconds = self.seconds_before + time.perf_counter() - self.started
-        facts = {"curves": best.curves, "best_epoch": best.best_epoch, "valid": best.valid}
-        return facts | {"seconds": seconds}
+    def _state(self) -> dict[str, Any]:
+        """Everything an epoch leaves to the next one."""
+        optimisers = {name: each.state_dict() for name, each in self.optimisers.items()}
+        generators = {name: each.get_state() for name, each in self.generators.items()}
+        return {
+            "model": self.model.state_dict(),
+            "optimisers": optimisers,
+            "generators": generators,
+            "best": vars(self.best),
+            "seconds": time.perf_counter() - self.started,
+        }
 
     def _resume(self, checkpoint: Checkpoint) -> None:
-        saved = checkpoint.load(self.device.type)
-        if saved is None:
+        state = checkpoint.load(self.device.type)
+        if state is None:
             return
         try:
-            self._restore(*saved)
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise checkpoint.misfit(error) from error
-
-    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        self.model.load_state_dict(part("model", tensors))
-        for name, optimiser in self._optimisers().items():
-            load_optimiser_state(optimiser, part(f"optimiser/{name}", tensors))
-        for name, own in self._generators().items():
-            own.set_state(tensors[f"generator/{name}"])
-        self.seconds_before = facts.pop("seconds")
-        self.best = EarlyStopping(self.training.patience, **facts, state=part("best", tensors))
-
-    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"main": self.optimiser, **self.model.auxiliary_optimisers()}
-
-    def _generators(self) -> dict[str, torch.Generator]:
-        return {"batches": self.batches.generator, "model": self.generator}
+            self.model.load_state_dict(state["model"])
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise BrokenFile(
+                f"{checkpoint.path} does not fit the model ({error}); delete it and train again"
+            ) from error
+        for name, each in self.generators.items():
+            each.set_state(state["generators"][name])
+        self.best = EarlyStopping(**state["best"])
+        self.started -= state["seconds"]

@@ -7,63 +7,69 @@ from torch import Tensor
 
 from seapkg.data.dataset import Dataset
 from seapkg.errors import DataError
+from seapkg.training.pairs import PairSet
 
 
 class NegativeSampler:
-    """Draws negatives by vectorised rejection, on the device of `pairs`.
+    """Draws negatives by vectorised rejection.
 
     Args:
-        pairs: int64 [n, 2], user and item of the pairs that are never drawn.
-        n_items: number of items.
-        candidates: int64 [n_candidates], the items to draw from; by default those in `pairs`.
+        dataset: its training pairs are never drawn; with "never_held_out" no valid or test pair is.
+        kind: the option `TrainingConfig.negatives`.
+        device: of all tensors.
 
     Raises:
-        DataError: there is one candidate only, or a user has every candidate.
+        DataError: a user of a training pair has every item that could be drawn.
     """
 
-    def __init__(self, pairs: Tensor, n_items: int, candidates: Tensor | None = None) -> None:
-        self.n_items = n_items
-        self.candidates = pairs[:, 1].unique() if candidates is None else candidates
-        self.taken = (pairs[:, 0] * n_items + pairs[:, 1]).sort().values
-        if len(self.candidates) == 1:
-            raise DataError(
-                "training has a single item, so that no negative can be drawn: "
-                "training needs pairs of at least two items"
-            )
-        users, counts = pairs[:, 0].unique(return_counts=True)
-        if int(counts.max()) == len(self.candidates):
-            user = int(users[counts.argmax()])
-            raise DataError(
-                f"user {user} has every item that could be drawn as a negative: remove the user"
-            )
-
-    @classmethod
-    def of(cls, dataset: Dataset, kind: str, device: torch.device) -> NegativeSampler:
-        """The sampler of a `TrainingConfig.negatives`; "never_held_out" knows valid and test."""
+    def __init__(self, dataset: Dataset, kind: str, device: torch.device | str = "cpu") -> None:
         splits = ("train", "valid", "test") if kind == "never_held_out" else ("train",)
-        pairs = torch.cat([torch.from_numpy(getattr(dataset, name).copy()) for name in splits])
-        trained = torch.zeros(dataset.n_users, dtype=torch.bool)
-        trained[torch.from_numpy(dataset.train[:, 0].copy())] = True
-        pairs = pairs[trained[pairs[:, 0]]].to(device)  # others never need a negative
+        train, *held_out = (
+            torch.from_numpy(getattr(dataset, split).copy()).to(device) for split in splits
+        )
         if kind == "train_items":
-            return cls(pairs, dataset.n_items)
-        return cls(pairs, dataset.n_items, torch.arange(dataset.n_items, device=device))
+            self.candidates = train[:, 1].unique()
+        else:
+            self.candidates = torch.arange(dataset.n_items, device=device)
+        pairs = torch.cat([train, *held_out])
+        self.forbidden = PairSet(pairs, dataset.n_items)
+        is_drawn_for = torch.isin(pairs[:, 0], train[:, 0])
+        self._check(pairs[is_drawn_for, 0])
+
+    def _check(self, users: Tensor) -> None:
+        """Checks that each user can get a negative; `users`: int64, those of forbidden pairs."""
+        users, n_forbidden = users.unique(return_counts=True)
+        n_candidates = len(self.candidates)
+        if int(n_forbidden.max()) < n_candidates:
+            return
+        if n_candidates == 1:
+            raise DataError(
+                "training has a single item, so that no negative can be drawn; "
+                "add training pairs of a second item"
+            )
+        user = int(users[n_forbidden.argmax()])
+        raise DataError(
+            f"user {user} has every item that could be drawn as a negative; remove the user"
+        )
 
     def draw(self, users: Tensor, generator: torch.Generator) -> Tensor:
-        """One negative for each of `users`, int64 [n]. Returns int64 [n]."""
-        negatives = self._uniform(len(users), users.device, generator)
-        rejected = self._is_positive(users, negatives).nonzero().flatten()
-        while len(rejected):
-            negatives[rejected] = self._uniform(len(rejected), users.device, generator)
-            still = self._is_positive(users[rejected], negatives[rejected])
-            rejected = rejected[still]
+        """Draws one negative for each user.
+
+        Args:
+            users: int64 [n].
+            generator: on the device of `users`.
+
+        Returns:
+            Items, int64 [n].
+        """
+        negatives = torch.empty_like(users)
+        pending = torch.arange(len(users), device=users.device)
+        while len(pending):
+            size = (len(pending),)
+            drawn = torch.randint(
+                len(self.candidates), size, generator=generator, device=users.device
+            )
+            items = self.candidates[drawn]
+            negatives[pending] = items
+            pending = pending[self.forbidden.contains(users[pending], items)]
         return negatives
-
-    def _uniform(self, n: int, device: torch.device, generator: torch.Generator) -> Tensor:
-        drawn = torch.randint(len(self.candidates), (n,), generator=generator, device=device)
-        return self.candidates[drawn]
-
-    def _is_positive(self, users: Tensor, items: Tensor) -> Tensor:
-        keys = users * self.n_items + items
-        places = torch.searchsorted(self.taken, keys).clamp_(max=len(self.taken) - 1)
-        return self.taken[places] == keys

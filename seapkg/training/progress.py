@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, otherwise one line an epoch."""
+"""Progress on stderr: a bar per epoch on a terminal, otherwise one line per epoch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 
 from tqdm import tqdm
 
+from seapkg.training.batches import Batches
 from seapkg.training.early_stopping import MONITOR, EarlyStopping
 
 
@@ -14,36 +15,30 @@ class Progress:
 
     Args:
         show: False shows nothing.
-        n_done: batches of earlier processes, where training resumes.
     """
 
-    def __init__(self, show: bool, n_done: int = 0) -> None:
-        terminal = sys.stderr.isatty()
-        self._lines = show and not terminal
-        hidden = not (show and terminal)
-        self._bar = tqdm(initial=n_done, disable=hidden, unit="batch", dynamic_ncols=True)
+    def __init__(self, show: bool) -> None:
+        is_terminal = sys.stderr.isatty()
+        self.show_bar, self.show_lines = show and is_terminal, show and not is_terminal
+        self.summary = ""
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def begin_epoch(self, epoch: int, total: int) -> None:
-        """Announces an epoch; `total`: batches until early stopping, if nothing improves."""
-        self._bar.total = total
-        self._bar.set_description(f"epoch {epoch}")
-
-    def batch(self) -> None:
-        """Counts a batch."""
-        self._bar.update()
+    def epoch(self, batches: Batches, epoch: int) -> tqdm:
+        """The batches of an epoch; a bar follows them."""
+        return tqdm(
+            batches.epoch(),
+            desc=f"epoch {epoch}{self.summary}",
+            total=len(batches),
+            leave=False,
+            disable=not self.show_bar,
+            dynamic_ncols=True,
+        )
 
     def end_epoch(self, best: EarlyStopping) -> None:
         """Shows the loss and the valid Recall@20 of the last epoch, and those of the best one."""
         row, highest = best.curves[-1], best.valid[MONITOR]
         valid = f"valid R@20 {row[f'valid/{MONITOR}']:.4f}"
         summary = f"loss {row['loss']:.4f}, {valid}, best {highest:.4f} at epoch {best.best_epoch}"
-        self._bar.set_postfix_str(summary)
-        if self._lines:
+        self.summary = f" ({summary})"
+        if self.show_lines:
             sys.stderr.write(f"epoch {row['epoch']}: {summary}\n")
             sys.stderr.flush()

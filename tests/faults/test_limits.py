@@ -9,15 +9,13 @@ import sys
 
 import pytest
 import torch
-from tiny import small, tiny
+from tiny import tiny
 
 from seapkg.__main__ import main
 from seapkg.device import explained, in_blocks
 from seapkg.errors import OutOfMemory, SeapkgError
-from seapkg.models import build
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan
-from seapkg.training import Ranking
 from seapkg.training.batches import Batches
 
 linux = pytest.mark.skipif(
@@ -147,20 +145,3 @@ def test_other_errors_are_not_taken_for_want_of_memory():
     assert wrong.sizes == [100]
     with pytest.raises(ValueError, match="none"), explained("a step", "lower it"):
         raise ValueError("none")
-
-
-def test_an_evaluation_in_half_blocks_gives_the_same_metrics(monkeypatch):
-    data = tiny()
-    scorer, sizes = build("bpr", data, small("bpr"), 0).scorer(), []
-
-    def score(users):
-        sizes.append(len(users))
-        if len(users) > data.n_users // 2:
-            raise MemoryError
-        return scorer(users)
-
-    with torch.no_grad():
-        ranking = Ranking(data, "test")
-        halved = ranking.metrics(score, block_bytes=4 * data.n_items * data.n_users)
-        assert halved.mean == ranking.metrics(scorer).mean
-    assert sizes == [data.n_users, data.n_users // 2, data.n_users // 2]

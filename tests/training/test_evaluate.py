@@ -54,7 +54,7 @@ def ranked(dataset, scores, user, masked=("train",)) -> list[int]:
 
 
 def brute(dataset, scores, split, masked=("train",)) -> dict[str, dict[int, float]]:
-    """Each metric of each user who has relevant items, by the formulas of spec C.4."""
+    """Each metric of each user who has relevant items, by the formulas of docs/protocol.md."""
     found = {name: {} for name in METRICS}
     for user in range(dataset.n_users):
         relevant = items_of(dataset, split, user)
@@ -151,7 +151,7 @@ def test_only_users_with_relevant_items_count():
 
 
 def oracle_scores(dataset, splits) -> torch.Tensor:
-    """1 for the items of the given splits, a little less for the others the higher their number."""
+    """1 for the items of the given splits; the others get less, the higher their id."""
     scores = -torch.arange(dataset.n_items, dtype=torch.float32).expand(dataset.n_users, -1) / 1000
     scores = scores.clone()
     for split in splits:

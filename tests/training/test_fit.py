@@ -1,4 +1,4 @@
-"""The training loop: what a batch is, when it stops, what it keeps, what it says, and how it fails."""
+"""The training loop: batches, early stopping, the best state, the curves, and failures."""
 
 import sys
 
@@ -21,7 +21,7 @@ DATASET = tiny("image", "text")
 
 
 class Fake(Recommender):
-    """One weight, and a diary of what the trainer asked for; `losses_of(fake, users)` gives the terms."""
+    """One weight and a diary of the trainer's calls; `losses_of(fake, users)` gives the terms."""
 
     def __init__(self, losses_of=None):
         nn.Module.__init__(self)
@@ -50,7 +50,7 @@ def train(model, device="cpu", progress=False, seed=0, **options):
 
 @pytest.fixture
 def script(monkeypatch):
-    """Replaces evaluation: valid Recall@20 follows `values`; `looks` notes (split, epochs begun) of each."""
+    """Replaces evaluation: valid Recall@20 follows `values`; `looks` has (split, epochs begun)."""
 
     def play(values):
         remaining, looks = list(values), []
@@ -122,7 +122,6 @@ def test_the_best_state_is_restored_parameters_and_buffers(script):
     assert (
         model.weight.item() == weights[2 * 3]
     )  # what the third epoch of three batches started from
-    assert not model.training
 
 
 def test_the_test_set_is_looked_at_once_and_in_the_best_state(script):
@@ -135,6 +134,7 @@ def test_the_test_set_is_looked_at_once_and_in_the_best_state(script):
 def test_what_is_reported_is_what_evaluating_the_returned_model_gives():
     model = build("bpr", DATASET, small("bpr"), seed=0)
     fitted = train(model, max_epochs=6, learning_rate=0.05)
+    assert not model.training
     test = evaluate(model, DATASET, "test")
     assert fitted.valid == evaluate(model, DATASET, "valid").mean and fitted.test == test.mean
     assert fitted.per_user["users"].tolist() == test.users.tolist()
@@ -314,7 +314,7 @@ def test_huge_features_are_named_where_they_are_the_cause():
 
 
 def test_a_gradient_that_breaks_the_parameters_in_the_last_step_is_no_result():
-    """sqrt(0) is finite, its gradient is not: after the only step of the only epoch the weight is NaN."""
+    """sqrt(0) is finite, its gradient is not: the weight is NaN after the only step."""
     model = Fake(lambda fake, users: {"root": (fake.weight * 0).sqrt().sum()})
     with pytest.raises(TrainingFault, match="epoch 0"):
         train(model, max_epochs=1, batch_size=48)

@@ -180,7 +180,7 @@ def test_a_killed_training_resumes_with_every_hook(toy, epoch, tmp_path):
 
 
 def test_a_score_may_be_no_dot_product_and_nothing_is_dropped_at_evaluation():
-    model = Distance().train()
+    model = Distance()
     users, items = model.users.detach().numpy(), model.items.detach().numpy()
     distances = np.linalg.norm(users[:, None] - items, axis=2)
     for user, item in DATASET.train.tolist():
@@ -190,4 +190,3 @@ def test_a_score_may_be_no_dot_product_and_nothing_is_dropped_at_evaluation():
     found = evaluate(model, DATASET, "test")
     expected = [float(test[user] in best[user]) for user in found.users.tolist()]
     assert found.per_user["recall@10"].tolist() == expected
-    assert model.training  # as it was
