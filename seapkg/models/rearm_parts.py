@@ -21,7 +21,8 @@ from seapkg.graph import (
 from seapkg.kernels.keep_mask import keep_mask
 from seapkg.kernels.mean_unit_row import mean_unit_row
 from seapkg.kernels.rank_one_attention import rank_one_attention
-from seapkg.models.base import feature_table, rows, training_pairs, unit_rows
+from seapkg.models.base import training_pairs, unit_rows
+from seapkg.models.features import feature_table, rows
 
 
 def enhanced_graph(side: str, dataset, config, mean_of_items: SparseGraph) -> SparseGraph:
