@@ -81,7 +81,7 @@ def test_the_head_is_the_published_one_with_batch_statistics_at_all_times(traini
 def test_the_later_modality_gives_the_rows_and_the_earlier_the_columns(name):
     part = separation(alignment=name, alignment_weight=0.3, temperature=0.5)
     parts = parts_of(part)
-    text, image = (part.heads[m](parts[m].generic) for m in ("text", "image"))
+    text, image = (part.heads[m](parts[m].hidden) for m in ("text", "image"))
     expected = 0.3 * getattr(losses, name)(text, image, 0.5).item()
     assert terms_of(part)["alignment"] == pytest.approx(expected, rel=1e-5)
     if name == "solosim":
@@ -90,7 +90,7 @@ def test_the_later_modality_gives_the_rows_and_the_earlier_the_columns(name):
 
 def test_with_three_modalities_alignment_is_the_mean_over_the_three_pairs():
     part = separation("image", "text", "audio", alignment="solosim", alignment_weight=1.0)
-    views = {name: part.heads[name](x.generic) for name, x in parts_of(part).items()}
+    views = {name: part.heads[name](x.hidden) for name, x in parts_of(part).items()}
     pairs = [("text", "image"), ("audio", "image"), ("audio", "text")]
     expected = sum(losses.solosim(views[a], views[b], 0.2).item() for a, b in pairs) / 3
     assert terms_of(part) == {"alignment": pytest.approx(expected, rel=1e-5)}
@@ -100,7 +100,7 @@ def test_the_items_of_the_batch_are_aligned_once_each_and_all_are_distanced():
     options = {"alignment": "solosim", "alignment_weight": 1.0, **CLUB}
     batch, all_items = separation(alignment_items="batch", **options), separation(**options)
     parts, items = parts_of(batch), torch.tensor([1, 4, 7])
-    views = {name: batch.heads[name](x.generic[items]) for name, x in parts.items()}
+    views = {name: batch.heads[name](x.hidden[items]) for name, x in parts.items()}
     chosen = terms_of(batch, parts, torch.tensor([4, 7, 1, 4]))
     everything = terms_of(all_items, parts, torch.tensor([4, 7, 1, 4]))
     expected = losses.solosim(views["text"], views["image"], 0.2).item()
@@ -113,7 +113,7 @@ def test_one_modality_has_nothing_to_align_with_and_is_told(caplog):
     separation("audio", alignment="none", **CLUB)
     assert not caplog.messages
     part = separation("audio", alignment="solosim", **CLUB)
-    assert caplog.messages == ["audio is the only modality: there is none to align it with"]
+    assert caplog.messages == ["alignment needs two modalities; the data has only audio"]
     assert not part.heads and list(terms_of(part)) == ["distancing"]
 
 
