@@ -73,7 +73,7 @@ class REARMConfig:
     """Options of REARM; those that default to None follow the preset or the formulation."""
 
     formulation: Literal["clean", "released"] = option(
-        "clean", "`clean` corrects the published code (docs/systems.md); `released` reproduces it."
+        "clean", "`clean` corrects the published code; `released` reproduces it."
     )
     preset: Literal["baby", "sports", "clothing"] = option(
         "baby", "The model card's settings for that dataset."

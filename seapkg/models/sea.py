@@ -163,13 +163,14 @@ class WideEncoder(Encoder):
         """Returns the content [n, embed_dim] of `features` [n, width]."""
         return self._encode(features, [], [])[0]
 
-    def with_parts(self, features: Tensor, first_layers: list[nn.Linear]) -> tuple[Tensor, Parts]:
+    def with_parts(self, features: Tensor, head: nn.Module | None) -> tuple[Tensor, Parts]:
         """The content [n, embed_dim] and the parts of `features` [n, width].
 
         Args:
             features: [n, width].
-            first_layers: the first layer of the alignment head; empty without alignment.
+            head: the alignment head; None without alignment.
         """
+        first_layers = [head.first] if head else []
         content, generic, *hidden, unique = self._encode(
             features, [self.to_generic, *first_layers], [self.to_unique]
         )
@@ -314,9 +315,8 @@ class SEA(Separating):
         for name, encoder in self.encoders.items():
             features = self.features[name]
             if with_parts and self.splits_early:
-                heads = self.separation.heads
-                first_layers = [heads[name].first] if heads else []
-                content[name], parts[name] = encoder.with_parts(features, first_layers)
+                head = self.separation.heads[name] if self.separation.heads else None
+                content[name], parts[name] = encoder.with_parts(features, head)
             else:
                 content[name] = encoder(features)
         nodes = self._propagate(content)
