@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from seapkg import losses
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
-from seapkg.graph import SparseGraph, keep_edges, normalised_adjacency
+from seapkg.graph import SparseGraph, keep_edges, mean_of_layers, normalised_adjacency
 from seapkg.models.features import check_modality_names, rows
 
 #: Tensors by name: loss terms, or vectors by modality.
@@ -200,6 +200,31 @@ def ranking_loss(
     positive_scores = (users * positives).sum(dim=1)  # [batch]
     negative_scores = (users * negatives).sum(dim=1)
     return losses.bpr(positive_scores, negative_scores, log_base)
+
+
+def propagate(graph: Callable[[Tensor], Tensor], x: Tensor, n_layers: int) -> Tensor:
+    """The last layer: `graph` applied `n_layers` times to `x` [n, dim]. Returns [n, dim]."""
+    for _ in range(n_layers):
+        x = graph(x)
+    return x
+
+
+def propagate_mean(
+    graph: SparseGraph, users: Tensor, items: Tensor, n_layers: int
+) -> UsersAndItems:
+    """The mean over layers 0 to `n_layers` on a user-item graph (LightGCN Eq. 3, 4).
+
+    Args:
+        graph: of all users and items, [n_users + n_items, n_users + n_items].
+        users: [n_users, dim].
+        items: [n_items, dim].
+        n_layers: number of layers.
+
+    Returns:
+        Users [n_users, dim] and items [n_items, dim].
+    """
+    nodes = torch.cat([users, items])  # [n_users + n_items, dim]
+    return mean_of_layers(graph, nodes, n_layers).split([len(users), len(items)])
 
 
 def recomputed(

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import ItemGraphs, mean_of_layers
+from seapkg.graph import ItemGraphs
 from seapkg.models.base import (
     NamedTensors,
     PrunedRecommender,
     UsersAndItems,
     batch_rows,
     embedding_table,
+    propagate,
+    propagate_mean,
     ranking_loss,
 )
 from seapkg.models.features import LinearContent, rows
@@ -131,14 +133,10 @@ class FREEDOM(PrunedRecommender, Separating):
 
     def _propagate(self, graph, content):
         """Users and items on a user-item graph and the item graph; `content`: by modality."""
-        nodes = torch.cat([self.users, self.items])
-        nodes = mean_of_layers(graph, nodes, self.config.n_layers)  # [n_users + n_items, d]
-        users, items = nodes.split([self.n_users, self.n_items])
-        neighbours = self.items
-        for _ in range(self.config.n_item_layers):
-            neighbours = self.item_graphs(neighbours)
-        items = items + neighbours
-        if self.config.content_in_score:
+        config = self.config
+        users, items = propagate_mean(graph, self.users, self.items, config.n_layers)
+        items = items + propagate(self.item_graphs, self.items, config.n_item_layers)
+        if config.content_in_score:
             items = items + self.content.fused(content)
         return users, items
 

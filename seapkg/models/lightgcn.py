@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import mean_of_layers
 from seapkg.losses import embedding_norm
 from seapkg.models.base import (
     NamedTensors,
@@ -14,6 +12,7 @@ from seapkg.models.base import (
     UsersAndItems,
     batch_rows,
     embedding_table,
+    propagate_mean,
     ranking_loss,
     training_graph,
 )
@@ -67,9 +66,7 @@ class LightGCN(Recommender):
 
     def embed(self) -> UsersAndItems:
         """Means over layers: [n_users, d] and [n_items, d]."""
-        nodes = torch.cat([self.users, self.items])  # [n_users + n_items, d]
-        final = mean_of_layers(self.graph, nodes, self.config.n_layers)
-        return final.split([self.n_users, self.n_items])
+        return propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         layer_0 = batch_rows(self.users, self.items, users, positives, negatives)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import item_graph, mean_of_layers, row_normalised_adjacency
+from seapkg.graph import item_graph, row_normalised_adjacency
 from seapkg.graph.learned import MixedGraph, learned_graph
 from seapkg.kernels.blocked_softmax import grace
 from seapkg.models.base import (
@@ -16,6 +16,8 @@ from seapkg.models.base import (
     UsersAndItems,
     batch_rows,
     embedding_table,
+    propagate,
+    propagate_mean,
     ranking_loss,
     training_pairs,
 )
@@ -158,13 +160,8 @@ class MICRO(Recommender):
 
     def _propagate(self, graphs):
         """h_m = S_m^L E_I: modality -> [n_items, d]."""
-        views = {}
-        for name, graph in graphs.items():
-            view = self.items
-            for _ in range(self.config.n_item_layers):
-                view = graph(view)
-            views[name] = view
-        return views
+        n_layers = self.config.n_item_layers
+        return {name: propagate(graph, self.items, n_layers) for name, graph in graphs.items()}
 
     def _fuse(self, views):
         """h = Σ_m β_m h_m: [n_items, d]."""
@@ -174,9 +171,8 @@ class MICRO(Recommender):
 
     def _nodes(self, fused):
         """Users and items on the user-item graph, items plus their fused content."""
-        nodes = torch.cat([self.users, self.items])
-        nodes = mean_of_layers(self.graph, nodes, self.config.n_layers)
-        users, items = nodes.split([self.n_users, self.n_items])
+        n_layers = self.config.n_layers
+        users, items = propagate_mean(self.graph, self.users, self.items, n_layers)
         return users, items + F.normalize(fused, dim=1)
 
     def _contrast(self, views, fused):

@@ -26,6 +26,7 @@ from seapkg.models.base import (
     NamedTensors,
     Recommender,
     UsersAndItems,
+    propagate,
     ranking_loss,
     training_graph,
     training_pairs,
@@ -262,10 +263,11 @@ class REARM(Recommender):
         final_items = self._final("item", *of_items, items)
         terms = {"bpr": ranking_loss(final_users, *final_items.chunk(2))}
         (_, user_content), (_, item_content) = of_users, of_items
-        if config.contrast_weight and len(self.modalities) > 1:
+        several = len(self.modalities) > 1
+        if config.contrast_weight and several:
             contrast = self._contrast(user_content, users) + self._contrast(item_content, items)
             terms["contrast"] = config.contrast_weight * contrast
-        if config.difference_weight and len(self.modalities) > 1:
+        if config.difference_weight and several:
             correlation = self._difference(user_content, users)
             correlation = correlation + self._difference(item_content, positives)
             terms["difference"] = config.difference_weight * correlation
@@ -349,9 +351,7 @@ class REARM(Recommender):
 
 def _on_graph(graph, n_layers, parts):
     """B7: the last layer alone, rows of unit norm over all parts [n, d] together."""
-    x = torch.cat(parts, dim=1)
-    for _ in range(n_layers):
-        x = graph(x)
+    x = propagate(graph, torch.cat(parts, dim=1), n_layers)
     return unit_rows(x).chunk(len(parts), dim=1)
 
 

@@ -20,6 +20,7 @@ from seapkg.models.base import (
     UsersAndItems,
     batch_rows,
     embedding_table,
+    propagate,
     ranking_loss,
     recomputed,
     training_graph,
@@ -338,7 +339,5 @@ class SEA(Separating):
         weighted = zip(weights, nodes.values(), strict=True)
         users = [weight * part[: self.n_users] for weight, part in weighted]
         items = torch.cat([part[self.n_users :] for part in nodes.values()], dim=1)
-        neighbours = items
-        for _ in range(self.config.n_item_layers):
-            neighbours = self.item_graphs(neighbours)
+        neighbours = propagate(self.item_graphs, items, self.config.n_item_layers)
         return torch.cat(users, dim=1), items + neighbours

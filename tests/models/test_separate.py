@@ -287,8 +287,8 @@ def test_named_parts_carry_the_aligned_view_where_there_is_a_head():
 
 
 @pytest.mark.parametrize("options", [
-    {"alignment": "cosine"}, {"alignment_items": "some"}, {"distancing": "far"}, {"club_pairs": "both"},
-    {"club_estimate": "guess"}, {"temperature": 0.0}, {"temperature": -1.0},
+    {"alignment": "cosine"}, {"alignment_items": "some"}, {"distancing": "far"},
+    {"club_pairs": "both"}, {"club_estimate": "guess"}, {"temperature": 0.0}, {"temperature": -1.0},
     {"club_pairs": "across", "club_shared": False},
 ], ids=str)  # fmt: skip
 def test_an_impossible_choice_is_refused_by_name(options):
