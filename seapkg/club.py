@@ -29,12 +29,8 @@ class GaussianConditional(nn.Module):
 
     def __init__(self, dim: int, hidden: int = 8) -> None:
         super().__init__()
-        first = [nn.Linear(dim, hidden) for _ in range(2)]
-        second = [nn.Linear(hidden, dim) for _ in range(2)]
-        self.first_weight = _stacked(layer.weight for layer in first)  # [2, hidden, dim]
-        self.first_bias = _stacked(layer.bias for layer in first)  # [2, hidden]
-        self.second_weight = _stacked(layer.weight for layer in second)  # [2, dim, hidden]
-        self.second_bias = _stacked(layer.bias for layer in second)  # [2, dim]
+        self.first_weight, self.first_bias = _two_layers(dim, hidden)
+        self.second_weight, self.second_bias = _two_layers(hidden, dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the mean and the log-variance, [n, dim] each, for `x` [n, dim]."""
@@ -113,5 +109,9 @@ class ConditionalFit:
         self.q.requires_grad_(False)
 
 
-def _stacked(tensors) -> nn.Parameter:
-    return nn.Parameter(torch.stack([tensor.detach() for tensor in tensors]), requires_grad=False)
+def _two_layers(n_in, n_out):
+    """Weights [2, n_out, n_in] and biases [2, n_out] of two linear layers, without a gradient."""
+    layers = [nn.Linear(n_in, n_out).requires_grad_(False) for _ in range(2)]
+    weight = torch.stack([layer.weight for layer in layers])
+    bias = torch.stack([layer.bias for layer in layers])
+    return nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)

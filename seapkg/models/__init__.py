@@ -1,4 +1,4 @@
-"""The recommenders: one file a system, found by name."""
+"""The recommenders: one file per system, found by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Recommender", "build", "find", "systems"]
 
 
 def build(name: str, dataset, config, seed: int) -> Recommender:
-    """The model with its parameters drawn from `seed`; torch's global generator is left as it was."""
+    """The model, its parameters drawn from `seed`; leaves torch's global generator unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(seed, "parameters"))
         return find(name).model(dataset, config)

@@ -1,4 +1,4 @@
-"""What every recommender is: a few verbs and hooks that the trainer calls, and its inputs."""
+"""The base class of all recommenders: the methods and hooks that the trainer calls."""
 
 from __future__ import annotations
 
@@ -12,24 +12,13 @@ from torch.utils.checkpoint import checkpoint
 from seapkg import losses
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
-from seapkg.graph import SparseGraph, normalised_adjacency
-from seapkg.models.features import check_modality_names, feature_table, rows
+from seapkg.graph import SparseGraph, keep_edges, mean_of_layers, normalised_adjacency
+from seapkg.models.features import check_modality_names, rows
 
-__all__ = [
-    "RECOMPUTED_ROWS",
-    "Recommender",
-    "batch_rows",
-    "embedding_table",
-    "feature_table",
-    "n_kept_edges",
-    "ranking_loss",
-    "recomputed",
-    "rows",
-    "training_graph",
-    "training_pairs",
-    "unit_rows",
-]
-
+#: Tensors by name: loss terms, or vectors by modality.
+NamedTensors = dict[str, Tensor]
+#: Vectors of all users and of all items.
+UsersAndItems = tuple[Tensor, Tensor]
 #: Larger tables are processed in blocks of this many rows where that saves memory.
 RECOMPUTED_ROWS = 65_536
 
@@ -60,7 +49,7 @@ class Recommender(nn.Module):
 
     # Verbs
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """The final vectors, computed without any random draw.
 
         Returns:
@@ -68,7 +57,7 @@ class Recommender(nn.Module):
         """
         raise NotImplementedError
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The weighted loss terms of a batch; the trainer minimises their sum.
 
         Args:
@@ -92,7 +81,7 @@ class Recommender(nn.Module):
         """Scores of all items [n, n_items] for `users`, int64 [n]."""
         return self.scorer()(users)
 
-    def parts(self) -> dict[str, Tensor]:
+    def parts(self) -> NamedTensors:
         """Item representations for probes and figures: "modality/part" -> [n_items, dim]."""
         return {}
 
@@ -131,14 +120,12 @@ class Recommender(nn.Module):
 
     def main_parameters(self) -> list[nn.Parameter]:
         """The trained parameters but for those of the auxiliary optimisers."""
-        auxiliary = {
-            id(parameter)
-            for optimiser in self.auxiliary_optimisers().values()
-            for group in optimiser.param_groups
-            for parameter in group["params"]
-        }
+        auxiliary = set()
+        for optimiser in self.auxiliary_optimisers().values():
+            for group in optimiser.param_groups:
+                auxiliary.update(group["params"])
         trained = (parameter for parameter in self.parameters() if parameter.requires_grad)
-        return [parameter for parameter in trained if id(parameter) not in auxiliary]
+        return [parameter for parameter in trained if parameter not in auxiliary]
 
     def optimiser(
         self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
@@ -156,6 +143,37 @@ class Recommender(nn.Module):
         `base * 0.96 ** (epoch / 50)` is the schedule of MICRO, LATTICE and MGCN.
         """
         return base
+
+
+class PrunedRecommender(Recommender):
+    """A recommender whose user-item graph loses some edges in every epoch (FREEDOM, LayerGCN).
+
+    Attributes:
+        graph: the full graph, for evaluation.
+        pruned: the graph of this epoch, for training.
+        pairs: the training edges, int64 [n_train, 2].
+        n_kept: ⌊E (1 - ρ)⌋ edges that are kept, in floating point as published.
+    """
+
+    def __init__(self, dataset: Dataset, config: Any) -> None:
+        super().__init__(dataset, config)
+        self.graph = self.pruned = training_graph(dataset)
+        self.register_buffer("pairs", training_pairs(dataset), persistent=False)
+        n_edges, dropout = len(self.pairs), config.edge_dropout
+        self.n_kept = int(n_edges * (1 - dropout))
+        if self.n_kept == 0:
+            raise RequestError(
+                f"option edge_dropout must leave at least one of {n_edges} training edges; "
+                f"it is {dropout}: lower it"
+            )
+
+    def prune(self, kept: Tensor) -> None:
+        """Makes `pruned` the graph of the edges `kept`, int64 [n_kept, 2]."""
+        self.pruned = normalised_adjacency(kept, self.n_users, self.n_items)
+
+    def prune_by_degree(self, generator: torch.Generator) -> None:
+        """Prunes edges at random; an edge survives in proportion to 1 / sqrt(d_u d_i)."""
+        self.prune(keep_edges(self.pairs, self.n_users, self.n_items, self.n_kept, generator))
 
 
 def batch_rows(
@@ -184,15 +202,44 @@ def ranking_loss(
     return losses.bpr(positive_scores, negative_scores, log_base)
 
 
+def propagate(graph: Callable[[Tensor], Tensor], x: Tensor, n_layers: int) -> Tensor:
+    """The last layer: `graph` applied `n_layers` times to `x` [n, dim]. Returns [n, dim]."""
+    for _ in range(n_layers):
+        x = graph(x)
+    return x
+
+
+def propagate_mean(
+    graph: SparseGraph, users: Tensor, items: Tensor, n_layers: int
+) -> UsersAndItems:
+    """The mean over layers 0 to `n_layers` on a user-item graph (LightGCN Eq. 3, 4).
+
+    Args:
+        graph: of all users and items, [n_users + n_items, n_users + n_items].
+        users: [n_users, dim].
+        items: [n_items, dim].
+        n_layers: number of layers.
+
+    Returns:
+        Users [n_users, dim] and items [n_items, dim].
+    """
+    nodes = torch.cat([users, items])  # [n_users + n_items, dim]
+    return mean_of_layers(graph, nodes, n_layers).split([len(users), len(items)])
+
+
 def recomputed(
     function: Callable[[Tensor], tuple[Tensor, ...]], table: Tensor
 ) -> tuple[Tensor, ...]:
-    """Applies `function` to blocks of rows, and once more in the backward pass, to save memory.
+    """Applies `function` to `table`; to a long one in blocks, which saves memory.
+
+    The results of a block are computed once more in the backward pass.
 
     Args:
         function: maps rows [n, width] to tensors [n, ...], each row by itself.
         table: [n_rows, width].
     """
+    if len(table) <= RECOMPUTED_ROWS:
+        return function(table)
     blocks = (
         checkpoint(function, block, use_reentrant=False, preserve_rng_state=False)
         for block in table.split(RECOMPUTED_ROWS)
@@ -205,21 +252,6 @@ def embedding_table(
 ) -> nn.Parameter:
     """A trainable table [n_rows, dim], Xavier-initialised."""
     return nn.Parameter(init(torch.empty(n_rows, dim)))
-
-
-def n_kept_edges(n_edges: int, dropout: float) -> int:
-    """⌊E (1 - ρ)⌋, in floating point as published.
-
-    Raises:
-        RequestError: no edge would be left.
-    """
-    n_kept = int(n_edges * (1 - dropout))
-    if n_kept == 0:
-        raise RequestError(
-            f"option edge_dropout must leave at least one of {n_edges} training edges; "
-            f"it is {dropout}: lower it"
-        )
-    return n_kept
 
 
 def training_pairs(dataset: Dataset) -> Tensor:

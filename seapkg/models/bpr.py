@@ -6,7 +6,14 @@ from torch import Tensor, nn
 
 from seapkg.data.dataset import Dataset
 from seapkg.losses import embedding_norm
-from seapkg.models.base import Recommender, batch_rows, embedding_table, ranking_loss
+from seapkg.models.base import (
+    NamedTensors,
+    Recommender,
+    UsersAndItems,
+    batch_rows,
+    embedding_table,
+    ranking_loss,
+)
 from seapkg.models.registry import system
 from seapkg.options import configuration, option
 
@@ -53,11 +60,11 @@ class BPR(Recommender):
         self.users = embedding_table(dataset.n_users, config.embed_dim, nn.init.xavier_normal_)
         self.items = embedding_table(dataset.n_items, config.embed_dim, nn.init.xavier_normal_)
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """The tables themselves: [n_users, d] and [n_items, d]."""
         return self.users, self.items
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         batch = batch_rows(self.users, self.items, users, positives, negatives)  # [batch, d]
         return {
             "bpr": ranking_loss(*batch),

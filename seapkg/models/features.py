@@ -77,14 +77,14 @@ class LinearContent(nn.Module):
 
     def __init__(self, dataset: Dataset, dim: int, *, trained: bool = False) -> None:
         super().__init__()
-        widths = [dataset.features[name].shape[1] for name in dataset.modalities]
+        tables = FeatureTables(dataset, trained=trained)
+        widths = list(tables.widths_by_name.values())
         weight = nn.init.xavier_normal_(torch.empty(dim, sum(widths)))
-        blocks = zip(dataset.modalities, weight.split(widths, dim=1), strict=True)
-        self.weights = nn.ParameterDict(
-            {name: nn.Parameter(block.clone()) for name, block in blocks}
-        )
+        self.weights = nn.ParameterDict()
+        for name, block in zip(tables, weight.split(widths, dim=1), strict=True):
+            self.weights[name] = nn.Parameter(block.clone())
         self.bias = nn.Parameter(torch.zeros(dim))
-        self.tables = FeatureTables(dataset, trained=trained)
+        self.tables = tables
 
     def forward(self, items: Tensor | None = None) -> dict[str, Tensor]:
         """Each modality's projection W_m x_m.
@@ -116,7 +116,4 @@ def check_modality_names(dataset: Dataset) -> None:
     containers = nn.ModuleDict(), nn.ParameterDict(), FeatureTables
     for name in dataset.modalities:
         if any(hasattr(container, name) for container in containers):
-            raise DataError(
-                f"a modality cannot be called {name!r}, torch has its own use for it: "
-                f"rename the file"
-            )
+            raise DataError(f"the modality name {name!r} is reserved by torch; rename the file")

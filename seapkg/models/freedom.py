@@ -6,33 +6,27 @@ import torch
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import (
-    ItemGraphs,
-    SparseGraph,
-    keep_edges,
-    mean_of_layers,
-    normalised_adjacency,
-)
+from seapkg.graph import ItemGraphs
 from seapkg.models.base import (
+    NamedTensors,
+    PrunedRecommender,
+    UsersAndItems,
     batch_rows,
     embedding_table,
-    n_kept_edges,
+    propagate,
+    propagate_mean,
     ranking_loss,
-    rows,
-    training_graph,
-    training_pairs,
 )
-from seapkg.models.features import LinearContent
+from seapkg.models.features import LinearContent, rows
 from seapkg.models.registry import system
-from seapkg.models.separate import Separating, Separation, SeparationConfig, check_halves
-from seapkg.options import configuration, option
+from seapkg.models.separate import Separating, Separation, SeparationConfig
+from seapkg.options import configuration, option, resolve
 
 
 @configuration
 class FREEDOMConfig(SeparationConfig):
     """Options of FREEDOM; separate learning is off unless `alignment` or `distancing` is set."""
 
-    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
     n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
     n_item_layers: int = option(1, "Layers on the item graph.", ge=0)
     n_neighbours: int = option(10, "Neighbours of an item in the item graph.", ge=1)
@@ -53,16 +47,14 @@ class FREEDOMConfig(SeparationConfig):
     )
     train_features: bool = option(True, "Train the features themselves, as published.")
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         super().__post_init__()
-        check_halves(self)
-        if self.content_in_score is None:
-            object.__setattr__(self, "content_in_score", self.separates)
+        resolve(self, {"content_in_score": self.separates})
 
     @property
-    def uses_content(self) -> bool:
-        """Whether the projected features enter the score or a loss term."""
-        return self.content_in_score or self.separates or self.content_loss_weight != 0
+    def needs_all_content(self):
+        """Whether the projected features of all items are needed: in the score or separately."""
+        return self.content_in_score or self.separates
 
 
 @system(
@@ -77,7 +69,7 @@ class FREEDOMConfig(SeparationConfig):
     colour="green",
     marker="^",
 )
-class FREEDOM(Separating):
+class FREEDOM(PrunedRecommender, Separating):
     r"""LightGCN on a pruned user-item graph plus propagation on a frozen item graph.
 
     Equations:
@@ -102,75 +94,56 @@ class FREEDOM(Separating):
         super().__init__(dataset, config)
         self.users = embedding_table(dataset.n_users, config.embed_dim)
         self.items = embedding_table(dataset.n_items, config.embed_dim)
-        self.graph = training_graph(dataset)
-        self.pruned = self.graph
-        self.register_buffer("pairs", training_pairs(dataset), persistent=False)
-        self.n_kept = n_kept_edges(len(self.pairs), config.edge_dropout)
         self.item_graphs = ItemGraphs(dataset, config.n_neighbours, config.image_weight)
         self.content = None
-        if config.uses_content:
+        if config.needs_all_content or config.content_loss_weight:
             self.content = LinearContent(dataset, config.embed_dim, trained=config.train_features)
         halves = dict.fromkeys(dataset.modalities, config.embed_dim // 2)
-        self.separation = Separation(halves, config.embed_dim // 2, config)
+        self.separation = Separation(halves, config)
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
         """Draws the epoch's user-item graph."""
         super().begin_epoch(generator, epoch)
-        kept = keep_edges(self.pairs, self.n_users, self.n_items, self.n_kept, generator)
-        self.pruned = normalised_adjacency(kept, self.n_users, self.n_items)
+        self.prune_by_degree(generator)
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """On the full graph: [n_users, d] and [n_items, d]."""
         content = self.content() if self.config.content_in_score else None
         return self._propagate(self.graph, content)
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         config = self.config
-        by_modality = None
-        if config.content_in_score or config.separates:
-            by_modality = self.content()
-        nodes = self._propagate(self.pruned, by_modality)
+        content = self.content() if config.needs_all_content else None
+        nodes = self._propagate(self.pruned, content)
         batch = batch_rows(*nodes, users, positives, negatives)  # [batch, d] each
         terms = {"bpr": ranking_loss(*batch)}
         if config.content_loss_weight:
-            loss = self._content_loss(batch[0], by_modality, positives, negatives)
+            loss = self._content_loss(batch[0], content, torch.cat([positives, negatives]))
             terms["content"] = config.content_loss_weight * loss
         if config.separates:
-            parts = self.separation.split(by_modality)
+            parts = self.separation.split(content)
             terms |= self.separation.losses(parts, positives, self.generator)
         return terms
 
-    def parts(self) -> dict[str, Tensor]:
+    def parts(self) -> NamedTensors:
         """The halves of the projected features; empty where these are left out."""
         if self.content is None:
             return {}
         return self.separation.named(self.separation.split(self.content()))
 
-    def _propagate(
-        self, graph: SparseGraph, by_modality: dict[str, Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
-        nodes = torch.cat([self.users, self.items])
-        nodes = mean_of_layers(graph, nodes, self.config.n_layers)  # [n_users + n_items, d]
-        users, items = nodes.split([self.n_users, self.n_items])
-        neighbours = self.items
-        for _ in range(self.config.n_item_layers):
-            neighbours = self.item_graphs(neighbours)
-        items = items + neighbours
-        if self.config.content_in_score:
-            items = items + self.content.fused(by_modality)
+    def _propagate(self, graph, content):
+        """Users and items on a user-item graph and the item graph; `content`: by modality."""
+        config = self.config
+        users, items = propagate_mean(graph, self.users, self.items, config.n_layers)
+        items = items + propagate(self.item_graphs, self.items, config.n_item_layers)
+        if config.content_in_score:
+            items = items + self.content.fused(content)
         return users, items
 
-    def _content_loss(
-        self,
-        user_rows: Tensor,
-        by_modality: dict[str, Tensor] | None,
-        positives: Tensor,
-        negatives: Tensor,
-    ) -> Tensor:
-        """Σ_m BPR of the users [batch, d] against the projected features of the batch's items."""
-        items = torch.cat([positives, negatives])
-        if by_modality is None:
+    def _content_loss(self, user_rows, content, items):
+        """Σ_m BPR of the users [batch, d] against the projected features of `items` [2 batch]."""
+        if content is None:
             projected = self.content(items)
         else:
-            projected = {name: rows(table, items) for name, table in by_modality.items()}
+            projected = {name: rows(table, items) for name, table in content.items()}
         return sum(ranking_loss(user_rows, *table.chunk(2)) for table in projected.values())

@@ -1,4 +1,4 @@
-"""LayerGCN (Zhou et al., ICDE 2023, arXiv:2207.11088): layers scaled by likeness to layer 0."""
+"""LayerGCN (Zhou et al., ICDE 2023, arXiv:2207.11088): layers scaled by similarity to layer 0."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import SparseGraph, keep_edges, normalised_adjacency
 from seapkg.kernels.cosine_scaled import cosine_scaled
 from seapkg.models.base import (
-    Recommender,
+    NamedTensors,
+    PrunedRecommender,
+    UsersAndItems,
     batch_rows,
     embedding_table,
-    n_kept_edges,
-    training_graph,
-    training_pairs,
 )
 from seapkg.models.registry import system
 from seapkg.options import configuration, option
@@ -53,7 +51,7 @@ class LayerGCNConfig:
     colour="orange",
     marker="s",
 )
-class LayerGCN(Recommender):
+class LayerGCN(PrunedRecommender):
     r"""LightGCN whose layers are scaled by their cosine with layer 0, on a pruned graph.
 
     Equations:
@@ -76,10 +74,6 @@ class LayerGCN(Recommender):
         super().__init__(dataset, config)
         self.users = embedding_table(dataset.n_users, config.embed_dim)
         self.items = embedding_table(dataset.n_items, config.embed_dim)
-        self.graph = training_graph(dataset)
-        self.pruned = self.graph
-        self.register_buffer("pairs", training_pairs(dataset), persistent=False)
-        self.n_kept = n_kept_edges(len(self.pairs), config.edge_dropout)
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
         """Draws the epoch's graph, by degree in even epochs and uniformly in odd ones."""
@@ -88,16 +82,15 @@ class LayerGCN(Recommender):
             return
         if epoch % 2:
             order = torch.randperm(len(self.pairs), generator=generator, device=self.pairs.device)
-            kept = self.pairs[order[: self.n_kept].sort().values]
+            self.prune(self.pairs[order[: self.n_kept].sort().values])
         else:
-            kept = keep_edges(self.pairs, self.n_users, self.n_items, self.n_kept, generator)
-        self.pruned = normalised_adjacency(kept, self.n_users, self.n_items)
+            self.prune_by_degree(generator)
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """On the full graph: [n_users, d] and [n_items, d]."""
         return self._propagate(self.graph)
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         final = batch_rows(*self._propagate(self.pruned), users, positives, negatives)
         user_rows, positive_rows, negative_rows = final  # [batch, d] each
         gaps = (user_rows * (positive_rows - negative_rows)).sum(dim=1)  # [batch]
@@ -108,10 +101,11 @@ class LayerGCN(Recommender):
             "regularisation": self.config.regularisation * squares,
         }
 
-    def _propagate(self, graph: SparseGraph) -> tuple[Tensor, Tensor]:
-        layer_0 = torch.cat([self.users, self.items])  # [n_users + n_items, d]
-        unit_0 = F.normalize(layer_0, dim=1, eps=1e-8)
-        layers = [layer_0]
+    def _propagate(self, graph):
+        layer = torch.cat([self.users, self.items])  # [n_users + n_items, d]
+        unit_0 = F.normalize(layer, dim=1, eps=1e-8)
+        layers = []
         for _ in range(self.config.n_layers):
-            layers.append(cosine_scaled(graph(layers[-1]), unit_0))
-        return reduce(torch.add, layers[1:]).split([self.n_users, self.n_items])
+            layer = cosine_scaled(graph(layer), unit_0)
+            layers.append(layer)
+        return reduce(torch.add, layers).split([self.n_users, self.n_items])

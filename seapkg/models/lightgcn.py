@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import mean_of_layers
 from seapkg.losses import embedding_norm
 from seapkg.models.base import (
+    NamedTensors,
     Recommender,
+    UsersAndItems,
     batch_rows,
     embedding_table,
+    propagate_mean,
     ranking_loss,
     training_graph,
 )
@@ -63,13 +64,11 @@ class LightGCN(Recommender):
         self.items = embedding_table(dataset.n_items, config.embed_dim)
         self.graph = training_graph(dataset)
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """Means over layers: [n_users, d] and [n_items, d]."""
-        nodes = torch.cat([self.users, self.items])  # [n_users + n_items, d]
-        final = mean_of_layers(self.graph, nodes, self.config.n_layers)
-        return final.split([self.n_users, self.n_items])
+        return propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         layer_0 = batch_rows(self.users, self.items, users, positives, negatives)
         final = batch_rows(*self.embed(), users, positives, negatives)  # [batch, d] each
         return {

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import SparseGraph, item_graph, mean_of_layers, row_normalised_adjacency
+from seapkg.graph import item_graph, row_normalised_adjacency
 from seapkg.graph.learned import MixedGraph, learned_graph
 from seapkg.kernels.blocked_softmax import grace
 from seapkg.models.base import (
+    NamedTensors,
     Recommender,
+    UsersAndItems,
     batch_rows,
     embedding_table,
+    propagate,
+    propagate_mean,
     ranking_loss,
     training_pairs,
 )
@@ -94,92 +96,86 @@ class MICRO(Recommender):
 
     def __init__(self, dataset: Dataset, config: MICROConfig) -> None:
         super().__init__(dataset, config)
-        self.modalities, dim = dataset.modalities, config.embed_dim
+        dim = config.embed_dim
         self.users = embedding_table(dataset.n_users, dim)
         self.items = embedding_table(dataset.n_items, dim)
-        self.projections = nn.ModuleDict(
-            {name: nn.Linear(dataset.features[name].shape[1], dim) for name in self.modalities}
-        )
+        features = FeatureTables(dataset, trained=config.train_features)
+        self.projections = nn.ModuleDict()
+        for name, width in features.widths_by_name.items():
+            self.projections[name] = nn.Linear(width, dim)
         self.query = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
-        self.features = FeatureTables(dataset, trained=config.train_features)
+        self.features = features
         pairs = training_pairs(dataset)
         self.graph = row_normalised_adjacency(pairs, dataset.n_users, dataset.n_items)
-        self.feature_graphs = nn.ModuleDict(
-            {
-                name: item_graph(dataset, name, config.n_neighbours, weighted=True)
-                for name in self.modalities
-            }
-        )
-        self._settled: dict[str, SparseGraph] = {}
+        self.feature_graphs = nn.ModuleDict()
+        for name in features:
+            graph = item_graph(dataset, name, config.n_neighbours, weighted=True)
+            self.feature_graphs[name] = graph
+        self._epoch_graphs = {}
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
         """The epoch's first batch learns the graphs anew."""
         super().begin_epoch(generator, epoch)
-        self._settled = {}
+        self._epoch_graphs = {}
 
     def learning_rate(self, base: float, epoch: int) -> float:
         return base * self.config.learning_rate_decay ** (epoch / 50)
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d], with graphs built from the current parameters."""
-        return self._nodes(self._fuse(self._settled_views()))
+        return self._nodes(self._fuse(self._current_views()))
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
-        graphs = self._settled
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
+        config, graphs = self.config, self._epoch_graphs
         if not graphs:
-            graphs = self._mixed_graphs()
-            self._settled = {name: graph.settled() for name, graph in graphs.items()}
+            graphs = self._learn_graphs()
+            self._epoch_graphs = {name: graph.settled() for name, graph in graphs.items()}
         views = self._propagate(graphs)  # modality -> [n_items, d]
         fused = self._fuse(views)
         batch = batch_rows(*self._nodes(fused), users, positives, negatives)  # [batch, d] each
         squares = sum(part.square().sum() for part in batch) / (2 * len(users))
-        terms = {
-            "bpr": ranking_loss(*batch),
-            "regularisation": self.config.regularisation * squares,
-        }
-        if self.config.contrast_weight:
-            terms["contrast"] = self.config.contrast_weight * self._contrast(views, fused)
+        terms = {"bpr": ranking_loss(*batch), "regularisation": config.regularisation * squares}
+        if config.contrast_weight:
+            terms["contrast"] = config.contrast_weight * self._contrast(views, fused)
         return terms
 
-    def parts(self) -> dict[str, Tensor]:
+    def parts(self) -> NamedTensors:
         """Per modality "whole", the items h_m of its graph: [n_items, d]."""
-        return {f"{name}/whole": view for name, view in self._settled_views().items()}
+        return {f"{name}/whole": view for name, view in self._current_views().items()}
 
-    def _mixed_graphs(self) -> dict[str, MixedGraph]:
-        """S_m with a gradient."""
+    def _learn_graphs(self):
+        """S_m with a gradient, by modality."""
         share, k = self.config.feature_graph_share, self.config.n_neighbours
         graphs = {}
-        for name in self.modalities:
-            learned = learned_graph(self.projections[name](self.features[name]), k)
+        for name, project in self.projections.items():
+            learned = learned_graph(project(self.features[name]), k)
             graphs[name] = MixedGraph(self.feature_graphs[name], learned, share)
         return graphs
 
-    def _settled_views(self) -> dict[str, Tensor]:
-        """h_m of graphs without a gradient."""
+    def _current_views(self):
+        """h_m by modality, of graphs without a gradient."""
         with torch.no_grad():
-            graphs = {name: graph.settled() for name, graph in self._mixed_graphs().items()}
+            graphs = {name: graph.settled() for name, graph in self._learn_graphs().items()}
         return self._propagate(graphs)
 
-    def _propagate(self, graphs: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, Tensor]:
+    def _propagate(self, graphs):
         """h_m = S_m^L E_I: modality -> [n_items, d]."""
-        views = dict.fromkeys(self.modalities, self.items)
-        for _ in range(self.config.n_item_layers):
-            views = {name: graphs[name](view) for name, view in views.items()}
-        return views
+        n_layers = self.config.n_item_layers
+        return {name: propagate(graph, self.items, n_layers) for name, graph in graphs.items()}
 
-    def _fuse(self, views: dict[str, Tensor]) -> Tensor:
+    def _fuse(self, views):
         """h = Σ_m β_m h_m: [n_items, d]."""
         stacked = torch.stack(list(views.values()), dim=1)  # [n_items, n_modalities, d]
         shares = self.query(stacked).softmax(dim=1)
         return (shares * stacked).sum(dim=1)
 
-    def _nodes(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        nodes = torch.cat([self.users, self.items])
-        nodes = mean_of_layers(self.graph, nodes, self.config.n_layers)
-        users, items = nodes.split([self.n_users, self.n_items])
+    def _nodes(self, fused):
+        """Users and items on the user-item graph, items plus their fused content."""
+        n_layers = self.config.n_layers
+        users, items = propagate_mean(self.graph, self.users, self.items, n_layers)
         return users, items + F.normalize(fused, dim=1)
 
-    def _contrast(self, views: dict[str, Tensor], fused: Tensor) -> Tensor:
+    def _contrast(self, views, fused):
         fused = F.normalize(fused, dim=1)
         unit_views = [F.normalize(view, dim=1) for view in views.values()]
         return sum(grace(view, fused, self.config.temperature) for view in unit_views)

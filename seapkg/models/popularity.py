@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from seapkg.data.dataset import Dataset
-from seapkg.models.base import Recommender
+from seapkg.models.base import Recommender, UsersAndItems
 from seapkg.models.registry import system
 from seapkg.options import configuration
 
@@ -47,6 +46,6 @@ class Popularity(Recommender):
         self.register_buffer("item_scores", torch.from_numpy(scores)[:, None])  # [n_items, 1]
         self.register_buffer("user_ones", torch.ones(dataset.n_users, 1))
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """Users, all 1, and items, minus their rank: [n_users, 1] and [n_items, 1]."""
         return self.user_ones, self.item_scores

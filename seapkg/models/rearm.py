@@ -16,20 +16,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
-from seapkg.graph import SparseGraph, mean_graph, mean_of_layers
+from seapkg.graph import mean_graph, mean_of_layers
 from seapkg.kernels.blocked_softmax import solosim
 from seapkg.kernels.keep_mask import HIGHEST_RATE
 from seapkg.losses import difference
 from seapkg.models.base import (
+    NamedTensors,
     Recommender,
+    UsersAndItems,
+    propagate,
     ranking_loss,
-    rows,
     training_graph,
     training_pairs,
     unit_rows,
 )
-from seapkg.models.features import FeatureTables
+from seapkg.models.features import FeatureTables, rows
 from seapkg.models.rearm_parts import DimensionAttention, MetaNetwork, enhanced_graph, taken
 from seapkg.models.registry import system
 from seapkg.options import Range, configuration, option, resolve
@@ -71,7 +74,7 @@ class REARMConfig:
     """Options of REARM; those that default to None follow the preset or the formulation."""
 
     formulation: Literal["clean", "released"] = option(
-        "clean", "Mend what is questionable in the published code, or follow it."
+        "clean", "`clean` corrects the published code; `released` reproduces it."
     )
     preset: Literal["baby", "sports", "clothing"] = option(
         "baby", "The model card's settings for that dataset."
@@ -147,7 +150,7 @@ class REARMConfig:
         None, "Weight of the decorrelation of modalities.", ge=0, search=Range(1e-6, 1e-2, log=True)
     )
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         resolve(self, PRESETS[self.preset] | FORMULATIONS[self.formulation])
         for name in ("self_dropout", "cross_dropout"):
             rate = getattr(self, name)
@@ -213,94 +216,91 @@ class REARM(Recommender):
 
     @classmethod
     def training_options(cls, config: REARMConfig) -> dict:
-        options = cls.training_defaults | {"weight_decay": WEIGHT_DECAY[config.preset]}
+        options = {**cls.training_defaults, "weight_decay": WEIGHT_DECAY[config.preset]}
         if config.formulation == "released":
             options["negatives"] = "never_held_out"
         return options
 
-    def __init__(self, dataset, config: REARMConfig = REARMConfig()) -> None:
+    def __init__(self, dataset: Dataset, config: REARMConfig) -> None:
         super().__init__(dataset, config)
-        names, dim = dataset.modalities, config.embed_dim
-        self.modalities = names
-        self.users = nn.Parameter(0.1 * torch.randn(dataset.n_users, dim))
-        self.items = nn.Parameter(0.1 * torch.randn(dataset.n_items, dim))
+        self.modalities, dim = dataset.modalities, config.embed_dim
+        self.users = nn.Parameter(0.1 * torch.randn(self.n_users, dim))
+        self.items = nn.Parameter(0.1 * torch.randn(self.n_items, dim))
         self.graph = training_graph(dataset)
-        pairs = training_pairs(dataset)
-        self.mean_of_items = mean_graph(pairs, dataset.n_users, dataset.n_items)
+        self.mean_of_items = mean_graph(training_pairs(dataset), self.n_users, self.n_items)
         self.user_graph = enhanced_graph("user", dataset, config, self.mean_of_items)
         self.item_graph = enhanced_graph("item", dataset, config, self.mean_of_items)
         fixed = FeatureTables(dataset)
         self.features = FeatureTables(dataset, trained=True) if config.train_features else fixed
-        self.raw_features, self.user_features = None, nn.ParameterDict()
+        self.raw_features = None if config.train_user_interest else fixed
+        self.user_features = nn.ParameterDict()
         if config.train_user_interest:
-            for name in names:
+            for name in self.modalities:
                 self.user_features[name] = nn.Parameter(self.mean_of_items(fixed[name]))
-        else:
-            self.raw_features = fixed
-        self.item_projections = _projections(fixed.widths_by_name, dim)
-        self.user_projections = _projections(fixed.widths_by_name, dim)
+        self.item_projections = _projections(fixed, dim)
+        self.user_projections = _projections(fixed, dim)
         if config.attention:
-            self.within = nn.ModuleDict({name: DimensionAttention() for name in names})
-            self.across = nn.ModuleDict({name: DimensionAttention() for name in names})
+            self.within = nn.ModuleDict({name: DimensionAttention() for name in self.modalities})
+            self.across = nn.ModuleDict({name: DimensionAttention() for name in self.modalities})
             self.norm = nn.LayerNorm(dim)
         self.activation = nn.PReLU()
         if config.meta_network:
-            shape = len(names) * dim, dim, config.rank
             self.meta = nn.ModuleDict()
             for side in ("user", "item"):
-                self.meta[side] = MetaNetwork(*shape, config.train_meta)
+                width = len(self.modalities) * dim
+                self.meta[side] = MetaNetwork(width, dim, config.rank, config.train_meta)
 
-    def embed(self) -> tuple[Tensor, Tensor]:
-        nodes = self._propagate(dropout=False)
-        return self._final("user", *nodes["user"]), self._final("item", *nodes["item"])
+    def embed(self) -> UsersAndItems:
+        users, items = self._propagate(dropout=False)
+        return self._final("user", *users), self._final("item", *items)
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """B18. Arguments: int64 [batch]."""
         config = self.config
-        nodes = self._propagate(dropout=True)
+        of_users, of_items = self._propagate(dropout=True)
         items = torch.cat([positives, negatives])
-        final_users = self._final("user", *nodes["user"], users)
-        final_items = self._final("item", *nodes["item"], items)
+        final_users = self._final("user", *of_users, users)
+        final_items = self._final("item", *of_items, items)
         terms = {"bpr": ranking_loss(final_users, *final_items.chunk(2))}
-        of_users, of_items = nodes["user"][1], nodes["item"][1]
+        (_, user_content), (_, item_content) = of_users, of_items
         several = len(self.modalities) > 1
         if config.contrast_weight and several:
-            contrast = self._contrast(of_users, users.unique())
-            contrast = contrast + self._contrast(of_items, items.unique())
+            contrast = self._contrast(user_content, users) + self._contrast(item_content, items)
             terms["contrast"] = config.contrast_weight * contrast
         if config.difference_weight and several:
-            correlation = self._difference(of_users, users)
-            correlation = correlation + self._difference(of_items, positives)
+            correlation = self._difference(user_content, users)
+            correlation = correlation + self._difference(item_content, positives)
             terms["difference"] = config.difference_weight * correlation
         return terms
 
-    def parts(self) -> dict[str, Tensor]:
+    def parts(self) -> NamedTensors:
         """Per modality "whole", the propagated representation of the items: [n_items, d]."""
-        _, content = self._propagate(dropout=False)["item"]
+        _, (_, content) = self._propagate(dropout=False)
         parts = zip(self.modalities, self._by_modality(content), strict=True)
         return {f"{name}/whole": part for name, part in parts}
 
-    def _propagate(self, dropout: bool) -> dict[str, tuple[Tensor, Tensor]]:
-        """B6-B12. Per side the ids O [n, d], and M, the modalities side by side [n, M d]."""
+    def _propagate(self, dropout):
+        """B6-B12. For users and for items: ids O [n, d], and content M [n, M d], side by side."""
         config, dim = self.config, self.config.embed_dim
-        users = [self.users, *self._user_content()]
-        content = self.item_projections.items()  # B6
-        items = [self.items, *(layer(self.features[name]) for name, layer in content)]
+        projected = (layer(self.features[name]) for name, layer in self.item_projections.items())
+        users = [self.users, *self._user_content()]  # B6, [n, d] each
+        items = [self.items, *projected]
         user_ids, *users = _on_graph(self.user_graph, config.n_user_layers, users)
         item_ids, *items = _on_graph(self.item_graph, config.n_item_layers, items)
         users = [self.activation(part) for part in users]
         if config.attention:
-            items = self._attend(items, dropout)
+            items = self._attend(self.within, items, items, config.self_dropout, dropout)
+            readers = items[1:] + items[:1]
+            items = self._attend(self.across, readers, items, config.cross_dropout, dropout)
         else:
             items = [self.activation(part) for part in items]
         pairs = zip([user_ids, *users], [item_ids, *items], strict=True)
         nodes = torch.cat([torch.cat(pair) for pair in pairs], dim=1)  # [N, (1 + M) d]
         nodes = mean_of_layers(self.graph, nodes, config.n_layers)
-        of_users, of_items = nodes.split([self.n_users, self.n_items])
         widths = [dim, nodes.shape[1] - dim]
-        return {"user": of_users.split(widths, dim=1), "item": of_items.split(widths, dim=1)}
+        return [side.split(widths, dim=1) for side in nodes.split([self.n_users, self.n_items])]
 
-    def _user_content(self) -> list[Tensor]:
+    def _user_content(self):
         """B1, B6 for users: projected interests, [n_users, d] each.
 
         Unless they are trained, the projected mean is computed as the mean of projected features,
@@ -314,62 +314,50 @@ class REARM(Recommender):
         means = self._by_modality(self.mean_of_items(torch.cat(projected, dim=1)))
         return [mean + layer.bias for mean, layer in zip(means, layers.values(), strict=True)]
 
-    def _attend(self, items: list[Tensor], dropout: bool) -> list[Tensor]:
-        """B9, B10: coordinates attend within each modality, then the next modality reads it."""
-        config = self.config
-        within = zip(self.within.values(), items, items, strict=True)
-        items = [self._refine(*part, config.self_dropout, dropout) for part in within]
-        across = zip(self.across.values(), items[1:] + items[:1], items, strict=True)
-        return [self._refine(*part, config.cross_dropout, dropout) for part in across]
-
-    def _refine(
-        self, attention: DimensionAttention, x: Tensor, y: Tensor, rate: float, dropout: bool
-    ) -> Tensor:
-        """φ(LN(y + Att(x, y))): the residual is that of what is read. `x`, `y`: [n, d]."""
+    def _attend(self, attentions, readers, items, rate, dropout):
+        """B9, B10 by modality: φ(LN(y + Att(x, y))), with a residual from y. `x`, `y`: [n, d]."""
         if not dropout:
             rate = 1.0 if rate == 1 and self.config.dropped_attention == "skip" else 0.0
-        return self.activation(self.norm(y + attention(x, y, rate, self.generator)))
+        attended = []
+        for attention, x, y in zip(attentions.values(), readers, items, strict=True):
+            residual = y + attention(x, y, rate, self.generator)
+            attended.append(self.activation(self.norm(residual)))
+        return attended
 
-    def _final(
-        self, side: str, ids: Tensor, content: Tensor, index: Tensor | None = None
-    ) -> Tensor:
+    def _final(self, side, ids, content, index=None):
         """B13, B14 for the nodes `index` of one side, or all: [n, (M + 1) d]."""
         ids = taken(ids, index)
         modalities = self._by_modality(taken(content, index))
         parts = [self.activation(part) + ids for part in modalities]
         if self.config.meta_network:
-            shared = self.meta[side](content, ids, index)
-            parts.append(self.activation(shared) + ids)
+            parts.append(self.activation(self.meta[side](content, ids, index)) + ids)
         return torch.cat(parts, dim=1)
 
-    def _contrast(self, content: Tensor, nodes: Tensor) -> Tensor:
+    def _contrast(self, content, nodes):
         """B16 over distinct `nodes` [n]: the earlier modality of each pair gives the rows."""
-        if len(nodes) < 2:
-            return content.sum() * 0
-        views = [unit_rows(part) for part in self._by_modality(rows(content, nodes))]
+        parts = self._by_modality(rows(content, nodes.unique()))
+        views = [unit_rows(part) for part in parts]
         return sum(solosim(a, b, self.config.temperature) for a, b in combinations(views, 2))
 
-    def _difference(self, content: Tensor, nodes: Tensor) -> Tensor:
+    def _difference(self, content, nodes):
         """B17 over the batch's `nodes` [batch], repeats included."""
         parts = self._by_modality(rows(content, nodes))
         return sum(difference(a, b) for a, b in combinations(parts, 2))
 
-    def _by_modality(self, content: Tensor) -> list[Tensor]:
+    def _by_modality(self, content):
         """[n, M d] as M tensors [n, d]."""
         return list(content.chunk(len(self.modalities), dim=1))
 
 
-def _on_graph(graph: SparseGraph, n_layers: int, parts: list[Tensor]) -> tuple[Tensor, ...]:
+def _on_graph(graph, n_layers, parts):
     """B7: the last layer alone, rows of unit norm over all parts [n, d] together."""
-    x = torch.cat(parts, dim=1)
-    for _ in range(n_layers):
-        x = graph(x)
+    x = propagate(graph, torch.cat(parts, dim=1), n_layers)
     return unit_rows(x).chunk(len(parts), dim=1)
 
 
-def _projections(widths: dict[str, int], dim: int) -> nn.ModuleDict:
+def _projections(features, dim):
     layers = nn.ModuleDict()
-    for name, width in widths.items():
+    for name, width in features.widths_by_name.items():
         layers[name] = nn.Linear(width, dim)
         nn.init.xavier_normal_(layers[name].weight)
     return layers

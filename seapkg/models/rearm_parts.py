@@ -5,9 +5,12 @@ Equations B1 to B18 are those of docs/equations.md.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
 from seapkg.graph import (
     SparseGraph,
@@ -21,15 +24,21 @@ from seapkg.graph import (
 from seapkg.kernels.keep_mask import keep_mask
 from seapkg.kernels.mean_unit_row import mean_unit_row
 from seapkg.kernels.rank_one_attention import rank_one_attention
-from seapkg.models.base import feature_table, rows, training_pairs, unit_rows
+from seapkg.models.base import training_pairs, unit_rows
+from seapkg.models.features import feature_table, rows
 
 
-def enhanced_graph(side: str, dataset, config, mean_of_items: SparseGraph) -> SparseGraph:
+def enhanced_graph(
+    side: str, dataset: Dataset, config: Any, mean_of_items: SparseGraph
+) -> SparseGraph:
     """The user or item graph: β times co-occurrence plus 1 - β times similarity (B2-B4).
 
-    Args: side: "user" or "item". dataset: gives the training pairs and features; given item graphs
-        replace the items' feature graphs. config: a `REARMConfig`. mean_of_items: [n_users,
-        n_items], users' mean over their items (B1).
+    Args:
+        side: "user" or "item".
+        dataset: gives the training pairs and features; given item graphs replace the items'
+            feature graphs.
+        config: a `REARMConfig`.
+        mean_of_items: [n_users, n_items], users' mean over their items (B1).
 
     Returns:
         A graph of the n nodes of this side, [n, n]. A term without weight is not built.
@@ -37,35 +46,31 @@ def enhanced_graph(side: str, dataset, config, mean_of_items: SparseGraph) -> Sp
     n, n_others, pairs = dataset.n_users, dataset.n_items, training_pairs(dataset)
     if side == "item":
         n, n_others, pairs = n_others, n, pairs.flip(1)
-    k = getattr(config, f"{side}_neighbours")
-    co_weight = getattr(config, f"{side}_co_weight")
-    image_weight = getattr(config, f"{side}_image_weight")
+    k, co_weight = getattr(config, f"{side}_neighbours"), getattr(config, f"{side}_co_weight")
     if k > n:
         raise RequestError(f"option {side}_neighbours must be at most {n}, the nodes; it is {k}")
-    graphs, weights = [], []
+    graphs = []
     if co_weight > 0:
-        ties = config.co_occurrence_ties
-        graphs.append(co_occurrence_graph(pairs, n, n_others, k, ties=ties))
-        weights.append(co_weight)
+        graphs.append(co_occurrence_graph(pairs, n, n_others, k, ties=config.co_occurrence_ties))
     if co_weight < 1:
+        image_weight = getattr(config, f"{side}_image_weight")
         mean = mean_of_items if side == "user" else None
-        graphs.append(_feature_graph(dataset, k, image_weight, mean))
-        weights.append(1 - co_weight)
+        graphs.append(_feature_graph(dataset, n, k, image_weight, mean))
+    weights = [weight for weight in (co_weight, 1 - co_weight) if weight > 0]
     return weighted_sum(graphs, torch.tensor(weights))
 
 
-def _feature_graph(dataset, k: int, image_weight: float, mean: SparseGraph | None) -> SparseGraph:
+def _feature_graph(dataset, n, k, image_weight, mean):
     """B2: similarity of items, or of users by the `mean` of their items. Returns [n, n]."""
     shares = initial_shares(dataset.modalities, image_weight)
     graphs = []
     for name, share in zip(dataset.modalities, shares, strict=True):
-        if share == 0:
-            continue
-        if mean is None:
-            edges, n = item_edges(dataset, name, k), dataset.n_items
-        else:
-            edges, n = nearest_means(feature_table(dataset, name), mean, k), dataset.n_users
-        graphs.append(similarity_graph(*edges, (n, n)))
+        if share > 0:
+            if mean is None:
+                edges = item_edges(dataset, name, k)
+            else:
+                edges = nearest_means(feature_table(dataset, name), mean, k)
+            graphs.append(similarity_graph(*edges, (n, n)))
     return weighted_sum(graphs, shares[shares > 0])
 
 
@@ -143,8 +148,8 @@ class MetaNetwork(nn.Module):
         super().__init__()
         self.rank, self.dim, self.trained = rank, dim, trained
         self.key = nn.Linear(width, dim).requires_grad_(trained)
-        self.left = _hyper_network(dim, rank)
-        self.right = _hyper_network(dim, rank)
+        self.left = _hyper_network(dim, dim * rank)
+        self.right = _hyper_network(dim, dim * rank)
 
     def forward(self, content: Tensor, ids: Tensor, index: Tensor | None) -> Tensor:
         """The transformed id vectors of some nodes.
@@ -164,8 +169,7 @@ class MetaNetwork(nn.Module):
         inner = (left * ids[:, :, None]).sum(dim=1)  # [b, rank]
         return (right * inner[:, :, None]).sum(dim=1)
 
-    @staticmethod
-    def _factor(network: nn.Sequential, key: Tensor, index: Tensor | None) -> Tensor:
+    def _factor(self, network, key, index):
         """The network's unit rows for `index`, plus their mean over all nodes: [b, dim rank]."""
         hidden, last = network[:2](key), network[2]
         of_nodes = unit_rows(last(taken(hidden, index)))
@@ -193,5 +197,5 @@ def taken(table: Tensor, index: Tensor | None) -> Tensor:
     return table if index is None else rows(table, index)
 
 
-def _hyper_network(dim: int, rank: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, dim * rank), nn.PReLU(), nn.Linear(dim * rank, dim * rank))
+def _hyper_network(dim, width):
+    return nn.Sequential(nn.Linear(dim, width), nn.PReLU(), nn.Linear(width, width))

@@ -14,6 +14,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from zlib import crc32
 
 from seapkg.errors import RequestError, did_you_mean
@@ -28,8 +29,6 @@ COLOURS = {
     "orange": "#E69F00",
     "sky": "#56B4E9",
 }
-#: Colours that look alike in grey: two systems of one shade need different markers.
-SHADES = (("black",), ("blue", "vermillion", "green"), ("purple", "orange", "sky"))
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p", "*", "d")
 
 
@@ -63,9 +62,8 @@ class System:
     @property
     def labels(self) -> dict[str, dict[str, str]]:
         """Its rows in the main table: label -> the options that distinguish the row."""
-        if not self.formulations:
-            return {self.name: {}}
-        return {f"{self.name} ({form})": {"formulation": form} for form in self.formulations}
+        rows = {f"{self.name} ({form})": {"formulation": form} for form in self.formulations}
+        return rows or {self.name: {}}
 
     @property
     def look(self) -> tuple[str, str]:
@@ -76,24 +74,29 @@ class System:
         """
         number = crc32(self.name.encode())
         colour = self.colour or list(COLOURS)[number % len(COLOURS)]
-        marker = self.marker or MARKERS[number // len(COLOURS) % len(MARKERS)]
-        return COLOURS[colour], marker
+        return COLOURS[colour], self.marker or MARKERS[number % len(MARKERS)]
 
 
 _REGISTER: dict[str, System] = {}
 
 
-def system(name: str, *, paper: str, title: str, year: int, **more) -> Callable[[type], type]:
-    """Registers the decorated class under `name`; `more`: the other fields of `System`."""
+def system(name: str, **fields) -> Callable[[type], type]:
+    """Registers the decorated class under `name`; `fields`: the other fields of `System`."""
 
-    def register(model: type) -> type:
+    def register(model):
         known = _REGISTER.get(name)
-        if known is not None and known.model.__qualname__ != model.__qualname__:
+        if known and known.model.__qualname__ != model.__qualname__:
             raise ValueError(f"two systems are called {name!r}")
-        _REGISTER[name] = System(name, paper, title, year, model, **more)
+        _REGISTER[name] = System(name=name, model=model, **fields)
         return model
 
     return register
+
+
+@cache
+def _import_all():
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"seapkg.models.{module.name}")
 
 
 def systems() -> dict[str, System]:
@@ -113,10 +116,3 @@ def find(name: str) -> System:
         hint = did_you_mean(name, known)
         raise RequestError(f"unknown model {name!r}{hint}; known are {', '.join(known)}")
     return known[name]
-
-
-@cache
-def _import_all() -> None:
-    package = importlib.import_module("seapkg.models")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seapkg.errors import RequestError
+from seapkg.data.dataset import Dataset
 from seapkg.graph import ItemGraphs, sum_of_layers
 from seapkg.kernels import folded_linear
 from seapkg.models.base import (
-    RECOMPUTED_ROWS,
+    NamedTensors,
+    UsersAndItems,
     batch_rows,
     embedding_table,
+    propagate,
     ranking_loss,
     recomputed,
     training_graph,
@@ -27,7 +29,6 @@ from seapkg.models.features import FeatureTables
 from seapkg.models.registry import system
 from seapkg.models.separate import (
     Alignment,
-    AlignmentHead,
     Distancing,
     Parts,
     Separating,
@@ -112,7 +113,6 @@ class SEAConfig(SeparationConfig):
     l2_mean: bool | None = option(
         None, "Add the coordinates of negative L2 (paper), or average them (released)."
     )
-    embed_dim: int = option(64, "Width of the embeddings of each modality.", ge=1)
     encoder_width: int = option(256, "Hidden units of the feature encoder.", ge=1)
     n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
     n_item_layers: int = option(1, "Layers on the item graph.", ge=0)
@@ -124,27 +124,25 @@ class SEAConfig(SeparationConfig):
         le=1,
     )
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         alignment, distancing = VARIANTS[self.variant]
-        defaults = FORMULATIONS[self.formulation] | {
-            "alignment": alignment,
-            "distancing": distancing,
-        }
-        resolve(self, defaults)
-        if self.embed_dim % 2:
-            raise RequestError(
-                f"option embed_dim must be even, it is split in two halves; it is {self.embed_dim}"
-            )
+        resolve(self, FORMULATIONS[self.formulation])
+        resolve(self, {"alignment": alignment, "distancing": distancing})
         super().__post_init__()
 
 
 class Encoder(nn.Module):
-    """Content of items: width -> encoder_width -> embed_dim, with a leaky ReLU between."""
+    """Content of items: width -> encoder_width -> embed_dim, with a leaky ReLU between.
+
+    Attributes:
+        head_width: width of the generic part that the alignment head reads.
+    """
 
     def __init__(self, width: int, config: SEAConfig) -> None:
         super().__init__()
         self.first = nn.Linear(width, config.encoder_width)
         self.second = nn.Linear(config.encoder_width, config.embed_dim)
+        self.head_width = config.embed_dim // 2
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns the content [n, embed_dim] of `features` [n, width]."""
@@ -157,43 +155,43 @@ class WideEncoder(Encoder):
     def __init__(self, width: int, config: SEAConfig) -> None:
         super().__init__(width, config)
         self.wide = nn.Linear(width, width)
-        half, part_width = width // 2, config.embed_dim // 2
-        self.to_generic = nn.Linear(half, part_width)
-        self.to_unique = nn.Linear(width - half, part_width)
+        self.head_width = width // 2
+        part_width = config.embed_dim // 2
+        self.to_generic = nn.Linear(self.head_width, part_width)
+        self.to_unique = nn.Linear(width - self.head_width, part_width)
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns the content [n, embed_dim] of `features` [n, width]."""
         return self._encode(features, [], [])[0]
 
-    def with_parts(self, features: Tensor, head: AlignmentHead | None) -> tuple[Tensor, Parts]:
-        """Returns the content [n, embed_dim] and the parts of `features` [n, width]."""
-        heads = [] if head is None else [head.first]
-        content, generic, *hidden, unique = self._encode(
-            features, [self.to_generic, *heads], [self.to_unique]
-        )
-        return content, Parts(generic, unique, hidden[0] if hidden else None)
+    def with_parts(self, features: Tensor, head: nn.Module | None) -> tuple[Tensor, Parts]:
+        """The content [n, embed_dim] and the parts of `features` [n, width].
 
-    def _encode(self, features: Tensor, of_generic: list, of_unique: list) -> tuple[Tensor, ...]:
+        Args:
+            features: [n, width].
+            head: the alignment head; None without alignment.
+        """
+        first_layers = [head.first] if head else []
+        content, generic, *hidden, unique = self._encode(
+            features, [self.to_generic, *first_layers], [self.to_unique]
+        )
+        return content, Parts(generic, unique, *hidden)
+
+    def _encode(self, features, of_generic, of_unique):
         """The content, then the outputs of the layers that read the halves."""
 
-        def encode(block: Tensor) -> tuple[Tensor, ...]:
+        def encode(block):
             first, *parts = folded_linear.read_halves(
                 block, self.wide, self.first, of_generic, of_unique
             )
             return self.second(F.leaky_relu(first)), *parts
 
         is_cheap = features.shape[1] <= self.first.out_features
-        if is_cheap and len(features) > RECOMPUTED_ROWS:
-            return recomputed(encode, features)
-        return encode(features)
+        return recomputed(encode, features) if is_cheap else encode(features)
 
 
 def read_halves(
-    features: Tensor,
-    wide: nn.Linear,
-    whole: nn.Linear,
-    of_generic: list[nn.Linear],
-    of_unique: list[nn.Linear],
+    features: Tensor, wide: nn.Linear, whole: nn.Linear, of_generic: list, of_unique: list
 ) -> tuple[Tensor, ...]:
     """What layers make of V = wide(features) and its halves.
 
@@ -258,9 +256,9 @@ class SEA(Separating):
         * `split`: the GNN's output, or a wide linear map of the features. The map is as wide as
           the features; the published one is fixed at 4096 and 384.
         * `graph_weights`, `log_base`, `l2_mean` and the options named `club_...`.
-        * In both formulations BPR is a mean over the batch (the text has a sum), layers start as
-          torch starts them (the text has Xavier), and user weights are softmaxed once, at the
-          start.
+        * In both formulations BPR is a mean over the batch; the text has a sum.
+        * In both formulations layers start as torch starts them; the text has Xavier.
+        * In both formulations user weights are softmaxed once, at the start.
 
     Settings of the published results:
         * α, β and τ are not recorded. The code's defaults are .012, .006 and .2; the .046 of the
@@ -273,53 +271,52 @@ class SEA(Separating):
     training_defaults = {"learning_rate": 1e-4}
     needs_features = True
 
-    def __init__(self, dataset, config: SEAConfig = SEAConfig()) -> None:
+    def __init__(self, dataset: Dataset, config: SEAConfig) -> None:
         super().__init__(dataset, config)
         self.modalities = dataset.modalities
         self.splits_early = config.split == "before_gnn"
         self.features = FeatureTables(dataset)
-        widths = self.features.widths_by_name
-        dim, half = config.embed_dim, config.embed_dim // 2
         self.users = nn.ParameterDict()
         for name in self.modalities:
-            self.users[name] = embedding_table(self.n_users, dim, nn.init.xavier_normal_)
-        shares = nn.init.xavier_normal_(torch.empty(self.n_users, len(widths)))
+            table = embedding_table(self.n_users, config.embed_dim, nn.init.xavier_normal_)
+            self.users[name] = table
+        shares = nn.init.xavier_normal_(torch.empty(self.n_users, len(self.modalities)))
         self.user_weights = nn.Parameter(shares.softmax(dim=1))  # [U, M], unconstrained afterwards
         encoder = WideEncoder if self.splits_early else Encoder
-        self.encoders = nn.ModuleDict({name: encoder(widths[name], config) for name in widths})
-        head_widths = {name: widths[name] // 2 if self.splits_early else half for name in widths}
-        self.separation = Separation(head_widths, half, config)
+        self.encoders = nn.ModuleDict()
+        for name, width in self.features.widths_by_name.items():
+            self.encoders[name] = encoder(width, config)
+        head_widths = {name: encoder.head_width for name, encoder in self.encoders.items()}
+        self.separation = Separation(head_widths, config)
         self.graph = training_graph(dataset)
+        learned = config.graph_weights == "learned"
         self.item_graphs = ItemGraphs(
-            dataset,
-            config.n_neighbours,
-            config.image_weight,
-            learned=config.graph_weights == "learned",
+            dataset, config.n_neighbours, config.image_weight, learned=learned
         )
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         nodes, _ = self._forward(with_parts=False)
         return self._fuse(nodes)
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """Eq. 19. Arguments: int64 [batch]."""
         nodes, parts = self._forward(with_parts=self.config.separates)
         batch = batch_rows(*self._fuse(nodes), users, positives, negatives)
         terms = {"bpr": ranking_loss(*batch, log_base=self.config.log_base)}
         return terms | self.separation.losses(parts, positives, self.generator)
 
-    def parts(self) -> dict[str, Tensor]:
+    def parts(self) -> NamedTensors:
         """Per modality "generic" and "unique" [I, d/2], and "aligned", the output of the head."""
         _, parts = self._forward(with_parts=True)
         return self.separation.named(parts)
 
-    def _forward(self, with_parts: bool) -> tuple[dict[str, Tensor], dict[str, Parts]]:
+    def _forward(self, with_parts):
         """Per modality the propagated nodes [N, d] and, if asked for, the parts (Eq. 13)."""
         content, parts = {}, {}
         for name, encoder in self.encoders.items():
             features = self.features[name]
             if with_parts and self.splits_early:
-                head = self.separation.head(name)
+                head = self.separation.heads[name] if self.separation.heads else None
                 content[name], parts[name] = encoder.with_parts(features, head)
             else:
                 content[name] = encoder(features)
@@ -329,20 +326,18 @@ class SEA(Separating):
             parts = self.separation.split(items)
         return nodes, parts
 
-    def _propagate(self, content: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _propagate(self, content):
         """Eq. 6, 7: the sum of layers, all modalities in one product. Returns [N, d] each."""
         nodes = [torch.cat([self.users[name], content[name]]) for name in self.modalities]
         unit = torch.cat([F.normalize(part, dim=1) for part in nodes], dim=1)  # [N, M d]
         summed = sum_of_layers(self.graph, unit, self.config.n_layers)
         return dict(zip(self.modalities, summed.chunk(len(nodes), dim=1), strict=True))
 
-    def _fuse(self, nodes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _fuse(self, nodes):
         """Eq. 12, 17: weighted users [U, M d], and items plus their neighbours [I, M d]."""
-        users = [part[: self.n_users] for part in nodes.values()]
         weights = self.user_weights.split(1, dim=1)  # [U, 1] each
-        users = [weight * part for weight, part in zip(weights, users, strict=True)]
+        weighted = zip(weights, nodes.values(), strict=True)
+        users = [weight * part[: self.n_users] for weight, part in weighted]
         items = torch.cat([part[self.n_users :] for part in nodes.values()], dim=1)
-        neighbours = items
-        for _ in range(self.config.n_item_layers):
-            neighbours = self.item_graphs(neighbours)
+        neighbours = propagate(self.item_graphs, items, self.config.n_item_layers)
         return torch.cat(users, dim=1), items + neighbours

@@ -7,9 +7,9 @@ terms. The parts must enter the model's score; otherwise the losses cannot chang
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from seapkg.errors import RequestError
 from seapkg.kernels.blocked_softmax import info_nce, solosim
 from seapkg.kernels.club_fit import ConditionalFit
 from seapkg.losses import negative_l2, orthogonality, positives
-from seapkg.models.base import Recommender
+from seapkg.models.base import NamedTensors, Recommender
 from seapkg.options import configuration, option
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ DISTANCES = {"negative_l2": negative_l2, "orthogonal": orthogonality}
 class SeparationConfig:
     """Options of separate learning; weight 0 or "none" switches a part off."""
 
+    embed_dim: int = option(64, "Width of the embeddings and of the projected features.", ge=1)
     alignment: Alignment = option(
         "none", "Alignment of the generic parts: Solosim, InfoNCE, positive pairs only, or none."
     )
@@ -71,44 +72,43 @@ class SeparationConfig:
     club_learning_rate: float = option(1e-4, "Learning rate of CLUB's fit.", gt=0)
 
     @property
-    def aligns(self) -> bool:
+    def aligns(self):
+        """Whether there is an alignment loss."""
         return self.alignment != "none" and self.alignment_weight != 0
 
     @property
-    def distances(self) -> bool:
+    def distances(self):
+        """Whether there is a distancing loss."""
         return self.distancing != "none" and self.distancing_weight != 0
 
     @property
-    def separates(self) -> bool:
+    def separates(self):
+        """Whether there is any loss of separate learning."""
         return self.aligns or self.distances
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         if self.club_pairs == "across" and not self.club_shared:
             raise RequestError(
                 "club_pairs=across fits one network for all modalities: set club_shared=true too"
             )
+        if self.embed_dim % 2 and self.separates:
+            raise RequestError(
+                f"option embed_dim must be even, as it is split in halves; it is {self.embed_dim}"
+            )
 
 
-def check_halves(config) -> None:
-    """Raises RequestError if an odd `embed_dim` would be split in halves."""
-    if config.embed_dim % 2 and config.separates:
-        raise RequestError(
-            f"option embed_dim must be even, as it is split in halves; it is {config.embed_dim}"
-        )
-
-
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """The parts of one modality (SEA Eq. 13).
 
-    Attributes: generic, unique: [n_items, part_width]. hidden: [n_items, head_hidden], the generic
-        part after the first layer of its alignment head; None without
-            a head.
+    Attributes:
+        generic, unique: [n_items, embed_dim / 2].
+        hidden: [n_items, head_hidden], the generic part after the first layer of its alignment
+            head; None without a head.
     """
 
     generic: Tensor
     unique: Tensor
-    hidden: Tensor | None
+    hidden: Tensor | None = None
 
 
 class AlignmentHead(nn.Module):
@@ -134,12 +134,8 @@ class AlignmentHead(nn.Module):
             nn.Linear(hidden, out),
         )
 
-    def forward(self, generic: Tensor) -> Tensor:
-        """The view [n, out] of generic parts [n, dim], rows of unit norm."""
-        return self.finish(self.first(generic))
-
-    def finish(self, hidden: Tensor) -> Tensor:
-        """The view [n, out] from the output of the first layer [n, hidden]."""
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The view [n, out], rows of unit norm, from the output of `first` [n, hidden]."""
         return F.normalize(self.rest(hidden), dim=1)
 
 
@@ -149,45 +145,37 @@ class Separation(nn.Module):
     Args:
         head_widths: modality -> input width of its alignment head. In each pair of modalities the
             later one gives the rows of Solosim (text, as published), the earlier one the columns.
-        part_width: width of the generic and unique parts.
         config: which terms there are, and their weights.
     """
 
-    def __init__(
-        self, head_widths: dict[str, int], part_width: int, config: SeparationConfig
-    ) -> None:
+    def __init__(self, head_widths: dict[str, int], config: SeparationConfig) -> None:
         super().__init__()
-        self.config, self.modalities = config, tuple(head_widths)
-        self.pairs = list(combinations(self.modalities, 2))
+        self.config = config
+        self.pairs = list(combinations(head_widths, 2))
+        self.heads, self.conditionals = nn.ModuleDict(), nn.ModuleDict()
+        self._last_parts = {}
         if config.aligns and not self.pairs:
-            log.warning("%s is the only modality: there is none to align it with", *head_widths)
-        self.heads = nn.ModuleDict()
-        if config.aligns and self.pairs:
+            log.warning("alignment needs two modalities; the data has only %s", *head_widths)
+        elif config.aligns:
             for name, width in head_widths.items():
                 self.heads[name] = AlignmentHead(width, config.head_hidden, config.head_out)
-        self.conditionals = nn.ModuleDict()
         if config.distances and config.distancing == "club":
-            for name in (ALL,) if config.club_shared else self.modalities:
-                self.conditionals[name] = GaussianConditional(part_width, config.club_hidden)
-        self._fits: dict[str, ConditionalFit] = {}
-        self._last_parts: dict[str, tuple[Tensor, Tensor]] = {}
+            for name in [ALL] if config.club_shared else head_widths:
+                q = GaussianConditional(config.embed_dim // 2, config.club_hidden)
+                self.conditionals[name] = q
 
-    def head(self, name: str) -> AlignmentHead | None:
-        """The alignment head of a modality, None without alignment."""
-        return self.heads[name] if name in self.heads else None
-
-    def split(self, items: dict[str, Tensor]) -> dict[str, Parts]:
-        """Splits each modality's items [n_items, 2 part_width] in halves (SEA Eq. 13)."""
+    def split(self, items: NamedTensors) -> dict[str, Parts]:
+        """Splits each modality's items [n_items, embed_dim] in halves (SEA Eq. 13)."""
         parts = {}
         for name, whole in items.items():
             generic, unique = whole.chunk(2, dim=1)
-            head = self.head(name)
-            parts[name] = Parts(generic, unique, None if head is None else head.first(generic))
+            hidden = self.heads[name].first(generic) if self.heads else None
+            parts[name] = Parts(generic, unique, hidden)
         return parts
 
     def losses(
         self, parts: dict[str, Parts], positives: Tensor, generator: torch.Generator | None
-    ) -> dict[str, Tensor]:
+    ) -> NamedTensors:
         """The terms α L_align and β L_dis of SEA Eq. 19, as far as they are switched on.
 
         Args:
@@ -198,41 +186,35 @@ class Separation(nn.Module):
         config, terms = self.config, {}
         if self.heads:
             items = positives.unique() if config.alignment_items == "batch" else slice(None)
-            hidden = {name: parts[name].hidden[items] for name in self.modalities}
+            hidden = {name: part.hidden[items] for name, part in parts.items()}
             terms["alignment"] = config.alignment_weight * self._alignment(hidden)
         if config.distances:
             terms["distancing"] = config.distancing_weight * self._distancing(parts, generator)
         return terms
 
-    def named(self, parts: dict[str, Parts]) -> dict[str, Tensor]:
+    def named(self, parts: dict[str, Parts]) -> NamedTensors:
         """Parts by name: "modality/generic", "modality/unique", with a head "modality/aligned"."""
         named = {}
         for name, part in parts.items():
-            named[f"{name}/generic"] = part.generic
-            named[f"{name}/unique"] = part.unique
-            if part.hidden is not None:
-                named[f"{name}/aligned"] = self.heads[name].finish(part.hidden)
+            named |= {f"{name}/generic": part.generic, f"{name}/unique": part.unique}
+            if self.heads:
+                named[f"{name}/aligned"] = self.heads[name](part.hidden)
         return named
+
+    @cached_property
+    def fits(self) -> dict[str, ConditionalFit]:
+        """The fit of each network, made at the first use: by then it is on its device."""
+        rate = self.config.club_learning_rate
+        return {name: ConditionalFit(q, rate) for name, q in self.conditionals.items()}
 
     def fit_conditionals(self) -> None:
         """Fits q by maximum likelihood on the parts of the last `losses` call (SEA Eq. 15)."""
         if self._last_parts:
-            for name, fit in self._running_fits().items():
+            for name, fit in self.fits.items():
                 fit.fit(self._fit_pairs(name), self.config.club_steps)
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """The optimiser of each network's fit."""
-        return {name: fit.optimiser for name, fit in self._running_fits().items()}
-
-    def _running_fits(self) -> dict[str, ConditionalFit]:
-        """The fits, made when they are first needed: by then the networks are on their device."""
-        if not self._fits:
-            for name, q in self.conditionals.items():
-                self._fits[name] = ConditionalFit(q, self.config.club_learning_rate)
-        return self._fits
-
-    def _fit_pairs(self, name: str) -> list[tuple[Tensor, Tensor]]:
-        """The pairs (x, y) on which a network is fitted."""
+    def _fit_pairs(self, name):
+        """The pairs (x, y) [n_items, dim] on which a network is fitted."""
         parts = self._last_parts
         if self.config.club_pairs == "across" and self.pairs:
             return [
@@ -242,16 +224,17 @@ class Separation(nn.Module):
             ]
         return list(parts.values()) if name == ALL else [parts[name]]
 
-    def _alignment(self, hidden: dict[str, Tensor]) -> Tensor:
+    def _alignment(self, hidden):
         """SEA Eq. 16, the mean over the pairs of modalities. `hidden`: [n, head_hidden] each."""
         if any(len(part) < 2 for part in hidden.values()):  # a batch norm needs two items
             return sum(part.sum() for part in hidden.values()) * 0
         align, temperature = ALIGNMENTS[self.config.alignment], self.config.temperature
-        views = {name: self.heads[name].finish(part) for name, part in hidden.items()}
+        views = {name: self.heads[name](part) for name, part in hidden.items()}
         terms = [align(views[late], views[early], temperature) for early, late in self.pairs]
         return sum(terms) / len(terms)
 
-    def _distancing(self, parts: dict[str, Parts], generator) -> Tensor:
+    def _distancing(self, parts, generator):
+        """SEA Eq. 15 or 30 over the modalities, a scalar."""
         config = self.config
         if config.distancing == "club":
             self._last_parts = {
@@ -262,10 +245,10 @@ class Separation(nn.Module):
         distance = DISTANCES[config.distancing]
         mean = sum(distance(part.generic, part.unique) for part in parts.values()) / len(parts)
         if config.distancing == "negative_l2" and config.l2_mean:
-            return mean / next(iter(parts.values())).generic.shape[1]
+            return mean / (config.embed_dim // 2)
         return mean
 
-    def _bound(self, name: str, part: Parts, generator) -> Tensor:
+    def _bound(self, name, part, generator):
         """SEA Eq. 15 for one modality, a scalar."""
         config, generic, unique = self.config, part.generic, part.unique
         q = self.conditionals[ALL if config.club_shared else name]
@@ -287,4 +270,4 @@ class Separating(Recommender):
         self.separation.fit_conditionals()
 
     def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return self.separation.optimisers()
+        return {name: fit.optimiser for name, fit in self.separation.fits.items()}

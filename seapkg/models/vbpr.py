@@ -7,10 +7,10 @@ from torch import Tensor
 
 from seapkg.data.dataset import Dataset
 from seapkg.losses import embedding_norm
-from seapkg.models.base import embedding_table, ranking_loss, rows
-from seapkg.models.features import LinearContent
+from seapkg.models.base import NamedTensors, UsersAndItems, embedding_table, ranking_loss
+from seapkg.models.features import LinearContent, rows
 from seapkg.models.registry import system
-from seapkg.models.separate import Separating, Separation, SeparationConfig, check_halves
+from seapkg.models.separate import Separating, Separation, SeparationConfig
 from seapkg.options import configuration, option
 
 
@@ -18,17 +18,12 @@ from seapkg.options import configuration, option
 class VBPRConfig(SeparationConfig):
     """Options of VBPR; separate learning is off unless `alignment` or `distancing` is set."""
 
-    embed_dim: int = option(64, "Width of the item embeddings and of the projected features.", ge=1)
     regularisation: float = option(
         0.1,
         "Weight of the norms of the batch's final vectors.",
         ge=0,
         search=[2.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5],
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_halves(self)
 
 
 @system(
@@ -67,31 +62,27 @@ class VBPR(Separating):
         self.users = embedding_table(dataset.n_users, 2 * config.embed_dim)
         self.items = embedding_table(dataset.n_items, config.embed_dim)
         halves = dict.fromkeys(dataset.modalities, config.embed_dim // 2)
-        self.separation = Separation(halves, config.embed_dim // 2, config)
+        self.separation = Separation(halves, config)
 
-    def embed(self) -> tuple[Tensor, Tensor]:
+    def embed(self) -> UsersAndItems:
         """Users [n_users, 2 d], and items beside their content [n_items, 2 d]."""
         content = self.content.fused(self.content())  # [n_items, d]
         return self.users, torch.cat([self.items, content], dim=1)
 
-    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         items = torch.cat([positives, negatives])
-        if not self.config.separates:
-            content = self.content.fused(self.content(items))  # [2 batch, d]
-            return self._ranking_terms(users, items, content)
-        by_modality = self.content()  # separation reads all items: modality -> [n_items, d]
-        content = rows(self.content.fused(by_modality), items)
-        terms = self._ranking_terms(users, items, content)
-        parts = self.separation.split(by_modality)
-        return terms | self.separation.losses(parts, positives, self.generator)
-
-    def parts(self) -> dict[str, Tensor]:
-        """The halves of each modality's content, and what the alignment heads make of them."""
-        return self.separation.named(self.separation.split(self.content()))
-
-    def _ranking_terms(self, users: Tensor, items: Tensor, content: Tensor) -> dict[str, Tensor]:
-        """BPR and its regularisation, from users [batch], items [2 batch], content [2 batch, d]."""
+        if self.config.separates:
+            by_modality = self.content()  # separation reads all items: modality -> [n_items, d]
+            content = rows(self.content.fused(by_modality), items)  # [2 batch, d]
+            parts = self.separation.split(by_modality)
+            terms = self.separation.losses(parts, positives, self.generator)
+        else:
+            content, terms = self.content.fused(self.content(items)), {}
         item_rows = torch.cat([rows(self.items, items), content], dim=1)  # [2 batch, 2 d]
         batch = rows(self.users, users), *item_rows.chunk(2)
-        norm = embedding_norm(*batch)
-        return {"bpr": ranking_loss(*batch), "regularisation": self.config.regularisation * norm}
+        regularisation = self.config.regularisation * embedding_norm(*batch)
+        return {"bpr": ranking_loss(*batch), "regularisation": regularisation, **terms}
+
+    def parts(self) -> NamedTensors:
+        """The halves of each modality's content, and the outputs of the alignment heads."""
+        return self.separation.named(self.separation.split(self.content()))

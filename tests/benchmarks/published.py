@@ -97,7 +97,8 @@ class PublishedSEA:
         return torch.zeros_like(x).index_add(0, targets, x[sources] * weights[:, None])
 
     def _aligned(self, name: str, wide: Tensor) -> Tensor:
-        return F.normalize(self.model.separation.heads[name](wide[:, : wide.shape[1] // 2]), dim=1)
+        head = self.model.separation.heads[name]
+        return F.normalize(head(head.first(wide[:, : wide.shape[1] // 2])), dim=1)
 
     def _solosim(self, a: Tensor, b: Tensor) -> Tensor:
         likeness = torch.exp(a @ b.T / self.config.temperature)  # [I, I]

@@ -158,7 +158,7 @@ def test_without_contrast_there_is_no_such_term():
 def test_item_layers_apply_the_item_graph_again(layers):
     model, once = micro(n_item_layers=layers), micro()
     expected = once.items
-    graphs = once._mixed_graphs()
+    graphs = once._learn_graphs()
     for _ in range(layers):
         expected = graphs["text"](expected)
     torch.testing.assert_close(model.parts()["text/whole"], expected)
@@ -167,7 +167,7 @@ def test_item_layers_apply_the_item_graph_again(layers):
 def test_a_row_of_the_learned_graph_whose_cosines_add_up_to_nothing_is_empty():
     """With every item a neighbour of every other, some rows sum to less than zero."""
     model = micro(n_neighbours=DATASET.n_items)
-    for name, graph in model._mixed_graphs().items():
+    for name, graph in model._learn_graphs().items():
         weights, neighbours = graph.learned.weights, graph.learned.neighbours
         projected = model.projections[name](model.features[name])
         empty = edge_cosines(projected, neighbours).sum(dim=1) <= 0

@@ -6,9 +6,11 @@ import pytest
 
 from seapkg.errors import RequestError
 from seapkg.models import find, registry, systems
-from seapkg.models.registry import COLOURS, MARKERS, SHADES, System
+from seapkg.models.registry import COLOURS, MARKERS, System
 
 SYSTEMS = systems()
+#: Colours that look alike in grey: two systems of one shade need different markers.
+SHADES = (("black",), ("blue", "vermillion", "green"), ("purple", "orange", "sky"))
 
 
 def toy(name: str) -> System:

@@ -155,7 +155,7 @@ def test_alignment_as_released_trains_the_wide_layer_and_not_the_generic_part():
     model = sea(formulation="released")
     batch_losses(model)["alignment"].backward()
     encoder = model.encoders["image"]
-    assert encoder.wide.weight.grad.any() and model.separation.head("image").first.weight.grad.any()
+    assert encoder.wide.weight.grad.any() and model.separation.heads["image"].first.weight.grad.any()
     assert (
         not encoder.to_generic.weight.grad.any()
     )  # it is read beside the head, from the same layer
@@ -258,7 +258,6 @@ def test_working_in_blocks_of_rows_changes_neither_values_nor_gradients(monkeypa
     results = []
     for most in (10**6, rows):
         monkeypatch.setattr("seapkg.models.base.RECOMPUTED_ROWS", most)
-        monkeypatch.setattr("seapkg.models.sea.RECOMPUTED_ROWS", most)
         model = build("sea", tiny("image", "text"), small("sea", formulation="released"), seed=0)
         model.begin_epoch(torch.Generator().manual_seed(0))
         terms = model.losses(*torch.tensor([[0, 3, 3, 8], [1, 4, 0, 9], [5, 6, 15, 2]]))
