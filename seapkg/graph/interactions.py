@@ -12,25 +12,11 @@ from torch import Tensor
 from seapkg.graph.sparse import SparseGraph
 
 
-def interaction_degrees(pairs: Tensor, n_users: int, n_items: int) -> tuple[Tensor, Tensor]:
-    """Number of pairs of each user and of each item.
-
-    Args:
-        pairs: int64 [n, 2], user and item.
-        n_users, n_items: sizes.
-
-    Returns:
-        Float [n_users] and [n_items].
-    """
-    users, items = pairs.T
-    user_degrees = torch.bincount(users, minlength=n_users).float()
-    return user_degrees, torch.bincount(items, minlength=n_items).float()
-
-
 def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
     """1 / sqrt(d_u d_i) of each pair (SEA Eq. 6). `pairs`: int64 [n, 2]. Returns float [n]."""
-    user_degrees, item_degrees = interaction_degrees(pairs, n_users, n_items)
     users, items = pairs.T
+    user_degrees = torch.bincount(users, minlength=n_users).float()
+    item_degrees = torch.bincount(items, minlength=n_items).float()
     return inverse_root(user_degrees)[users] * inverse_root(item_degrees)[items]
 
 
