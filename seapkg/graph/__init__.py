@@ -22,7 +22,6 @@ from seapkg.graph.neighbours import (
     item_graph,
     nearest_edges,
     nearest_means,
-    nearest_neighbours,
     neighbour_graph,
     similarity_graph,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "mean_of_layers",
     "nearest_edges",
     "nearest_means",
-    "nearest_neighbours",
     "neighbour_graph",
     "normalised_adjacency",
     "row_normalised_adjacency",

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from seapkg.graph.sparse import SparseGraph
+from seapkg.graph.sparse import SparseGraph, neighbour_indices
 
 
 def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
@@ -28,11 +28,11 @@ def _inverse_root_degrees(nodes: Tensor, n_nodes: int) -> Tensor:
     return inverse_root(torch.bincount(nodes, minlength=n_nodes).float())[nodes]
 
 
-def _both_directions(pairs: Tensor, n_users: int) -> tuple[Tensor, Tensor]:
-    """Rows and columns, int64 [2 n] each, of `pairs` [n, 2] as edges among users, then items."""
+def _edges(pairs: Tensor, n_users: int) -> Tensor:
+    """`pairs` [n, 2] as edges among users, then items, in both directions: int64 [2, 2 n]."""
     users, items = pairs.T
-    items = items + n_users
-    return torch.cat([users, items]), torch.cat([items, users])
+    nodes = torch.stack([users, items + n_users])
+    return torch.cat([nodes, nodes.flip(0)], dim=1)
 
 
 def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -49,8 +49,7 @@ def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGra
     """
     n_nodes = n_users + n_items
     weights = edge_weights(pairs, n_users, n_items).repeat(2)
-    rows, columns = _both_directions(pairs, n_users)
-    return SparseGraph(rows, columns, weights, (n_nodes, n_nodes), symmetric=True)
+    return SparseGraph(_edges(pairs, n_users), weights, (n_nodes, n_nodes), symmetric=True)
 
 
 def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -64,10 +63,11 @@ def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> Spars
         A graph [n_users + n_items, n_users + n_items].
     """
     n_nodes = n_users + n_items
-    nodes = torch.arange(n_nodes, device=pairs.device)
-    rows, columns = (torch.cat([side, nodes]) for side in _both_directions(pairs, n_users))
+    loops = torch.arange(n_nodes, device=pairs.device).expand(2, -1)
+    indices = torch.cat([_edges(pairs, n_users), loops], dim=1)
+    rows = indices[0]
     degrees = torch.bincount(rows).float()
-    return SparseGraph(rows, columns, 1 / degrees[rows], (n_nodes, n_nodes))
+    return SparseGraph(indices, 1 / degrees[rows], (n_nodes, n_nodes))
 
 
 def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -80,9 +80,9 @@ def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
     Returns:
         A graph [n_users, n_items].
     """
-    users, items = pairs.T
-    counts = torch.bincount(users, minlength=n_users).float()
-    return SparseGraph(users, items, 1 / counts[users], (n_users, n_items))
+    users = pairs[:, 0]
+    counts = torch.bincount(users).float()
+    return SparseGraph(pairs.T, 1 / counts[users], (n_users, n_items))
 
 
 def keep_edges(
@@ -143,10 +143,9 @@ def co_occurrence_graph(
         counts = incidence[start : start + block_rows] @ incidence.T
         rows, neighbours, shared = _most_shared(counts, start, k, ties, generator)
         columns[rows], scores[rows] = neighbours, shared
-    rows = torch.arange(n_rows).repeat_interleave(k)
+    indices = neighbour_indices(torch.from_numpy(columns))
     weights = torch.from_numpy(scores).softmax(dim=1)
-    columns = torch.from_numpy(columns)
-    return SparseGraph(rows, columns.flatten(), weights.flatten(), (n_rows, n_rows))
+    return SparseGraph(indices, weights.flatten(), (n_rows, n_rows))
 
 
 def _most_shared(

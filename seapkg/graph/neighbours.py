@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from seapkg.errors import RequestError
 from seapkg.graph.interactions import inverse_root
-from seapkg.graph.sparse import SparseGraph, weighted_sum
+from seapkg.graph.sparse import SparseGraph, neighbour_indices, weighted_sum
 from seapkg.kernels.top_k import top_columns
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ SHORT_MEAN = 0.1
 #: A shorter one is rounding error and counts as zero.
 SHORTEST_MEAN = 1e-4
 
-#: Rows, columns and cosines of edges, [n_edges] each.
-Edges = tuple[Tensor, Tensor, Tensor]
+#: Rows and columns of edges, int64 [2, n_edges], and their cosines [n_edges].
+Edges = tuple[Tensor, Tensor]
 
 
 class ItemGraphs(nn.Module):
@@ -65,9 +65,9 @@ class ItemGraphs(nn.Module):
 
 def initial_shares(modalities: tuple[str, ...], image_weight: float) -> Tensor:
     """Shares [n_modalities]: `image_weight` for image beside text; other sets share equally."""
-    shares = dict.fromkeys(modalities, 1 / len(modalities))
-    if set(modalities) == {"image", "text"}:
-        shares = {"image": image_weight, "text": 1 - image_weight}
+    shares = {"image": image_weight, "text": 1 - image_weight}
+    if set(modalities) != set(shares):
+        shares = dict.fromkeys(modalities, 1 / len(modalities))
     return torch.tensor([shares[name] for name in modalities])
 
 
@@ -83,9 +83,9 @@ def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> Spa
     Returns:
         A graph [n_items, n_items].
     """
-    rows, columns, cosines = item_edges(dataset, modality, k)
+    indices, cosines = item_edges(dataset, modality, k)
     weights = cosines if weighted else torch.ones_like(cosines)
-    return neighbour_graph(rows, columns, weights, dataset.n_items)
+    return neighbour_graph(indices, weights, dataset.n_items)
 
 
 def item_edges(dataset, modality: str, k: int) -> Edges:
@@ -105,19 +105,24 @@ def item_edges(dataset, modality: str, k: int) -> Edges:
 def _best_given(given, modality: str, k: int) -> Edges:
     """The `k` best given edges of each row by cosine: itself first, ties to the lowest item."""
     rows, columns = given.index
-    edges = pd.DataFrame({"row": rows, "column": columns, "cosine": given.cosine})
-    edges["of_others"] = rows != columns
-    order = {"row": True, "of_others": True, "cosine": False, "column": True}  # ascending
-    edges = edges.sort_values(list(order), ascending=list(order.values()))
-    edges = edges.groupby("row").head(k).sort_index()
-    most = edges["row"].value_counts().max()
+    edges = pd.DataFrame(
+        {
+            "row": rows,
+            "is_of_others": rows != columns,
+            "distance": -given.cosine,
+            "column": columns,
+        }
+    )
+    best = edges.sort_values(list(edges)).groupby("row").head(k).sort_index()
+    most = best["row"].value_counts().max()
     if most < k:
         message = "the given item graph of %s has at most %d edges per item; k is %d"
         log.warning(message, modality, most, k)
-    return tuple(torch.tensor(edges[name].to_numpy()) for name in ("row", "column", "cosine"))
+    places = best.index.to_numpy()
+    return torch.from_numpy(given.index[:, places]), torch.from_numpy(given.cosine[places])
 
 
-def nearest_edges(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES) -> Edges:
+def nearest_edges(features: Tensor, k: int) -> Edges:
     """Edges to the `k` nearest rows by cosine (SEA Eq. 8, 9).
 
     The row itself is first, and ties go to the lowest row. Cosines are compared to six decimals, as
@@ -126,26 +131,18 @@ def nearest_edges(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES) -> E
     Args:
         features: [n, width].
         k: number of neighbours.
-        block_bytes: size of a block of rows' cosines.
 
     Returns:
-        Rows, columns and cosines, [n k] each, columns in ascending order within a row.
+        Edges [2, n k] and cosines [n k], in ascending order of row and column.
 
     Raises:
         RequestError: k is not between 1 and n.
     """
     unit = F.normalize(features.float(), dim=1)
-    return _search(lambda start, stop: unit[start:stop] @ unit.T, len(unit), k, block_bytes)
+    return _search(lambda start, stop: unit[start:stop] @ unit.T, len(unit), k)
 
 
-def nearest_neighbours(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES) -> Tensor:
-    """The columns of `nearest_edges`, int64 [n, k]. `features`: [n, width]."""
-    return nearest_edges(features, k, block_bytes)[1].view(-1, k)
-
-
-def nearest_means(
-    features: Tensor, mean: SparseGraph, k: int, block_bytes: int = BLOCK_BYTES
-) -> Edges:
+def nearest_means(features: Tensor, mean: SparseGraph, k: int) -> Edges:
     """As `nearest_edges(mean(features), k)`, but without products of means at full width.
 
     Products of means are means of products: of all products of features if they fit and m < n, else
@@ -156,18 +153,19 @@ def nearest_means(
         features: [m, width].
         mean: [n, m]; means that nearly cancel count as zero.
         k: number of neighbours.
-        block_bytes: size of a block of rows' cosines.
+
+    Returns:
+        Edges [2, n k] and cosines [n k].
     """
     features = features.float() / features.abs().max().clamp_min(1e-30)
     n, m = mean.shape
     lengths = mean(features).norm(dim=1)
-    typical = mean(features.norm(dim=1, keepdim=True)).flatten()
-    is_zero = lengths <= SHORTEST_MEAN * typical
-    is_short = lengths < SHORT_MEAN * typical
-    scale = lengths.clamp_min(1e-30).reciprocal().masked_fill(is_zero, 0)
-    fits = m < n and 4 * m * m <= GRAM_BYTES
-    is_exact = not (is_short & ~is_zero).any()
-    gram = features @ features.T if fits and is_exact else None
+    shares = lengths / mean(features.norm(dim=1, keepdim=True)).flatten().clamp_min(1e-30)
+    is_real = shares > SHORTEST_MEAN
+    scale = is_real / lengths.clamp_min(1e-30)
+    gram = None
+    if m < n and 4 * m * m <= GRAM_BYTES and (shares[is_real] > SHORT_MEAN).all():
+        gram = features @ features.T
 
     def cosines(start: int, stop: int) -> Tensor:
         if gram is None:
@@ -177,24 +175,24 @@ def nearest_means(
         cosines = mean(products.T).T.contiguous()  # [block, n]
         return cosines.mul_(scale[start:stop, None]).mul_(scale).clamp_(-1, 1)
 
-    return _search(cosines, n, k, block_bytes * n // max(n, m))
+    return _search(cosines, n, k)
 
 
-def _search(cosines_of: Callable[[int, int], Tensor], n: int, k: int, block_bytes: int) -> Edges:
+def _search(cosines_of: Callable[[int, int], Tensor], n: int, k: int) -> Edges:
     """Edges to the `k` nearest of each of `n` rows.
 
     `cosines_of(start, stop)` gives the cosines of a block of rows with all rows, [stop - start, n].
     """
     if not 0 < k <= n:
         raise RequestError(f"n_neighbours must be from 1 to the number of rows, {n}; it is {k}")
-    step = max(1, block_bytes // (4 * n))
+    step = max(1, BLOCK_BYTES // (4 * n))
     blocks = []
     for start in range(0, n, step):
         cosines = cosines_of(start, min(start + step, n))
         nearest = _nearest(cosines, start, k)  # [block, k]
         blocks.append((nearest, cosines.gather(1, nearest)))
-    columns, cosines = (torch.cat(parts).flatten() for parts in zip(*blocks, strict=True))
-    return torch.arange(n, device=columns.device).repeat_interleave(k), columns, cosines
+    neighbours, cosines = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return neighbour_indices(neighbours), cosines.flatten()
 
 
 def _nearest(cosines: Tensor, start: int, k: int) -> Tensor:
@@ -219,31 +217,31 @@ def edge_cosines(x: Tensor, neighbours: Tensor) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def neighbour_graph(rows: Tensor, columns: Tensor, weights: Tensor, n_items: int) -> SparseGraph:
+def neighbour_graph(indices: Tensor, weights: Tensor, n_items: int) -> SparseGraph:
     """D^-1/2 S D^-1/2, D the row sums of weights S, on both sides (SEA Eq. 9, 10).
 
     With k neighbours of weight 1 per row each entry is 1/k, so rows sum to one; the graph is
     directed. LATTICE and MICRO weigh edges by cosine.
 
     Args:
-        rows, columns: int64 [n_edges].
+        indices: int64 [2, n_edges].
         weights: [n_edges].
         n_items: size.
     """
+    rows, columns = indices
     sums = weights.new_zeros(n_items).index_add_(0, rows, weights)
     scale = inverse_root(sums.clamp(min=0))
-    return SparseGraph(rows, columns, scale[rows] * weights * scale[columns], (n_items, n_items))
+    return SparseGraph(indices, scale[rows] * weights * scale[columns], (n_items, n_items))
 
 
-def similarity_graph(
-    rows: Tensor, columns: Tensor, cosines: Tensor, shape: tuple[int, int]
-) -> SparseGraph:
+def similarity_graph(indices: Tensor, cosines: Tensor, shape: tuple[int, int]) -> SparseGraph:
     """Cosines over the number of edges of their row, so that rows sum to a mean cosine (REARM B2).
 
     Args:
-        rows, columns: int64 [n_edges].
+        indices: int64 [2, n_edges].
         cosines: [n_edges].
         shape: of the graph.
     """
-    counts = torch.bincount(rows, minlength=shape[0])
-    return SparseGraph(rows, columns, cosines / counts[rows], shape)
+    rows = indices[0]
+    counts = torch.bincount(rows)
+    return SparseGraph(indices, cosines / counts[rows], shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -15,34 +16,25 @@ class SparseGraph(nn.Module):
     """A constant sparse matrix [n_rows, n_columns] that multiplies dense ones.
 
     Args:
-        rows, columns: int64 [n_entries], positions of the entries; a position given twice adds up.
+        indices: int64 [2, n_entries], row and column of each entry; a position given twice adds up.
         values: [n_entries], weights of the entries.
         shape: (n_rows, n_columns).
         symmetric: the matrix equals its transpose, so that one copy serves both passes.
     """
 
     def __init__(
-        self,
-        rows: Tensor,
-        columns: Tensor,
-        values: Tensor,
-        shape: tuple[int, int],
-        *,
-        symmetric: bool = False,
+        self, indices: Tensor, values: Tensor, shape: tuple[int, int], *, symmetric: bool = False
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.csr = CompressedRows(rows, columns, values, shape)
+        self.csr = CompressedRows(indices, values, shape)
         self.transpose = self.csr
         if not symmetric:
-            self.transpose = CompressedRows(columns, rows, values, shape[::-1])
+            self.transpose = CompressedRows(indices.flip(0), values, shape[::-1])
 
     def matrix(self) -> Tensor:
         """The matrix as a sparse CSR tensor [n_rows, n_columns]."""
-        csr = self.csr
-        return torch.sparse_csr_tensor(
-            csr.starts, csr.columns, csr.values, self.shape, check_invariants=False
-        )
+        return _csr_tensor(self.csr.starts, self.csr.columns, self.csr.values, self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """The product [n_rows, dim] with `x` [n_columns, dim]."""
@@ -59,11 +51,8 @@ class SparseGraph(nn.Module):
 class CompressedRows(nn.Module):
     """The buffers of a sparse matrix in CSR form; the arguments are those of `SparseGraph`."""
 
-    def __init__(
-        self, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, indices: Tensor, values: Tensor, shape: tuple[int, int]) -> None:
         super().__init__()
-        indices = torch.stack([rows, columns])
         entries = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False)
         matrix = entries.coalesce().to_sparse_csr()
         self.register_buffer("starts", matrix.crow_indices(), persistent=False)
@@ -73,9 +62,6 @@ class CompressedRows(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The product [n_rows, dim] with a constant `x` [n_columns, dim]."""
         return _product(self.starts, self.columns, self.values, x)
-
-    def extra_repr(self) -> str:
-        return f"{len(self.starts) - 1} rows, {len(self.values)} entries"
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -95,15 +81,25 @@ def _product(starts: Tensor, columns: Tensor, values: Tensor, x: Tensor) -> Tens
     On a CPU a weighted sum of embeddings is three times as fast as torch's sparse product.
     """
     values, x = values.to(x.dtype), x.contiguous()
-    shape = len(starts) - 1, len(x)
+    n_rows = len(starts) - 1
     if x.device.type != "cpu":
-        matrix = torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
-        return matrix @ x
+        return _csr_tensor(starts, columns, values, (n_rows, len(x))) @ x
     if not len(values):
-        return x.new_zeros(shape[0], x.shape[1])
+        return x.new_zeros(n_rows, x.shape[1])
     return F.embedding_bag(
         columns, x, starts, mode="sum", per_sample_weights=values, include_last_offset=True
     )
+
+
+def _csr_tensor(starts: Tensor, columns: Tensor, values: Tensor, shape) -> Tensor:
+    return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+
+
+def neighbour_indices(neighbours: Tensor) -> Tensor:
+    """Edges int64 [2, n k] from each row to its `neighbours`, int64 [n, k]."""
+    n, k = neighbours.shape
+    rows = torch.arange(n, device=neighbours.device).repeat_interleave(k)
+    return torch.stack([rows, neighbours.flatten()])
 
 
 def weighted_sum(graphs: list[SparseGraph], weights: Tensor) -> SparseGraph:
@@ -113,10 +109,10 @@ def weighted_sum(graphs: list[SparseGraph], weights: Tensor) -> SparseGraph:
         graphs: graphs of equal shape.
         weights: [len(graphs)].
     """
-    entries = [graph.matrix().to_sparse_coo() for graph in graphs]
-    rows, columns = torch.cat([entry.indices() for entry in entries], dim=1)
-    scaled = [weight * entry.values() for weight, entry in zip(weights, entries, strict=True)]
-    return SparseGraph(rows, columns, torch.cat(scaled), graphs[0].shape)
+    matrices = [graph.matrix().to_sparse_coo() for graph in graphs]
+    terms = [weight * matrix for weight, matrix in zip(weights, matrices, strict=True)]
+    total = reduce(torch.add, terms).coalesce()
+    return SparseGraph(total.indices(), total.values(), graphs[0].shape)
 
 
 def mean_of_layers(graph: SparseGraph, x: Tensor, n_layers: int) -> Tensor:
