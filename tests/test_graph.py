@@ -11,6 +11,7 @@ from tiny import tiny
 
 from seapkg import graph
 from seapkg.data.dataset import ItemGraph
+from seapkg.errors import RequestError
 from seapkg.graph import neighbours
 
 PAIRS = torch.tensor([[0, 0], [0, 2], [1, 0], [2, 1], [2, 2], [2, 0]])
@@ -30,11 +31,9 @@ def random_graph(symmetric: bool) -> tuple[graph.SparseGraph, torch.Tensor]:
     matrix = normal(6, 6 if symmetric else 4, dtype=torch.float64)
     matrix[matrix < 0.3] = 0
     matrix = matrix + matrix.T if symmetric else matrix
-    rows, columns = matrix.nonzero().T
-    values = matrix[rows, columns]
-    return graph.SparseGraph(
-        rows, columns, values, tuple(matrix.shape), symmetric=symmetric
-    ), matrix
+    rows, columns = indices = matrix.nonzero().T
+    values, shape = matrix[rows, columns], tuple(matrix.shape)
+    return graph.SparseGraph(indices, values, shape, symmetric=symmetric), matrix
 
 
 # The sparse product
@@ -55,7 +54,7 @@ def test_empty_rows_and_an_empty_graph_give_zeros():
     sparse, x = graph.normalised_adjacency(PAIRS, N_USERS, N_ITEMS), normal(9, 2)
     torch.testing.assert_close(sparse(x), sparse.matrix().to_dense() @ x)
     assert not sparse(x)[[3, 7, 8]].any()
-    empty = graph.SparseGraph(*torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0), (3, 9))
+    empty = graph.SparseGraph(torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0), (3, 9))
     assert torch.equal(empty(x), torch.zeros(3, 2))
 
 
@@ -75,8 +74,8 @@ def test_the_product_passes_gradcheck_in_float64(symmetric):
 
 
 def test_an_entry_given_twice_adds_up():
-    zero = torch.tensor([0, 0])
-    sparse = graph.SparseGraph(zero, zero + 1, torch.tensor([1.0, 2.0]), (2, 2))
+    indices = torch.tensor([[0, 0], [1, 1]])
+    sparse = graph.SparseGraph(indices, torch.tensor([1.0, 2.0]), (2, 2))
     assert dense(sparse).tolist() == [[0, 3], [0, 0]]
 
 
@@ -124,6 +123,12 @@ def test_layers_are_added_or_averaged_with_layer_0(n_layers):
 # Nearest neighbours
 
 
+def nearest(features: torch.Tensor, k: int) -> torch.Tensor:
+    """The `k` nearest rows of each row, [n, k]."""
+    (_, columns), _ = graph.nearest_edges(features, k)
+    return columns.view(-1, k)
+
+
 def brute_neighbours(features: torch.Tensor, k: int) -> list[list[int]]:
     """For each row the k best by cosine to six decimals: itself first, ties to the lowest row."""
     x = features.double().numpy()
@@ -152,32 +157,33 @@ FEATURES = {
 @pytest.mark.parametrize("k", [1, 4, 22, 23])
 @pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
 def test_nearest_neighbours_equal_a_double_loop(features, k):
-    assert graph.nearest_neighbours(features, k).tolist() == brute_neighbours(features, k)
+    assert nearest(features, k).tolist() == brute_neighbours(features, k)
 
 
 @pytest.mark.parametrize("block_rows", [1, 2, 7, 22, 100])
-def test_the_block_size_does_not_change_the_neighbours(block_rows):
+def test_the_block_size_does_not_change_the_neighbours(block_rows, monkeypatch):
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 4 * 23 * block_rows)
     for features in FEATURES.values():
-        ours = graph.nearest_neighbours(features, 4, block_bytes=4 * 23 * block_rows)
+        ours = nearest(features, 4)
         assert ours.tolist() == brute_neighbours(features, 4)
 
 
 def test_the_length_of_a_row_does_not_matter():
     features, lengths = FEATURES["distinct rows"], torch.arange(1, 24)[:, None]
-    ours = graph.nearest_neighbours(features * lengths, 4)
+    ours = nearest(features * lengths, 4)
     assert ours.tolist() == brute_neighbours(features, 4)
 
 
 def test_rows_that_differ_in_length_alone_are_ties_whatever_float32_makes_of_them():
     lengths = torch.linspace(0.1, 30, 23)[:, None]
-    neighbours = graph.nearest_neighbours(normal(1, 5) * lengths, 4)
-    assert neighbours.tolist() == [[0, 1, 2, max(3, row)] for row in range(23)]
+    ours = nearest(normal(1, 5) * lengths, 4)
+    assert ours.tolist() == [[0, 1, 2, max(3, row)] for row in range(23)]
 
 
 @pytest.mark.parametrize("k", [24, 0, -1])
 def test_more_neighbours_than_rows_or_none_is_an_error_that_names_both(k):
-    with pytest.raises(ValueError, match=rf"23; it is {k}"):
-        graph.nearest_neighbours(FEATURES["distinct rows"], k)
+    with pytest.raises(RequestError, match=rf"23; it is {k}"):
+        nearest(FEATURES["distinct rows"], k)
 
 
 # Items and items
@@ -195,12 +201,14 @@ def test_a_neighbour_graph_of_uneven_degrees_has_the_row_degrees_on_both_sides()
     binary = torch.zeros(3, 3, dtype=torch.float64)
     binary[edges[0], edges[1]] = 1
     roots = torch.tensor([2.0, 3.0, 1.0], dtype=torch.float64).rsqrt().diag()
-    ours = dense(graph.neighbour_graph(*edges, n_items=3))
+    ours = dense(graph.neighbour_graph(edges, torch.ones(6), n_items=3))
     torch.testing.assert_close(ours, roots @ binary @ roots, rtol=1e-6, atol=0)
 
 
 def test_an_item_without_neighbours_of_its_own_has_an_empty_row_and_column():
-    ours = dense(graph.neighbour_graph(torch.tensor([0, 0, 1]), torch.tensor([1, 2, 0]), n_items=3))
+    ours = dense(
+        graph.neighbour_graph(torch.tensor([[0, 0, 1], [1, 2, 0]]), torch.ones(3), n_items=3)
+    )
     assert ours.tolist() == [
         [0, pytest.approx(2**-0.5), 0],
         [pytest.approx(2**-0.5), 0, 0],
@@ -252,13 +260,9 @@ def test_of_given_edges_the_best_are_kept_itself_first_and_of_equal_ones_the_low
     """Item 0 has itself at a low cosine and two equal others; item 1 is not its own neighbour."""
     index = np.array([[0, 0, 0, 0, 1, 1, 1], [7, 5, 0, 3, 2, 9, 4]])
     given = ItemGraph(index, np.array([0.6, 0.9, 0.1, 0.9, 0.2, 0.8, 0.5], dtype=np.float32))
-    rows, columns, cosines = graph.item_edges(
-        tiny("image", item_graphs={"image": given}), "image", k
-    )
-    found = dict(
-        zip(zip(rows.tolist(), columns.tolist(), strict=True), cosines.tolist(), strict=True)
-    )
-    assert found == pytest.approx(kept)
+    edges, cosines = graph.item_edges(tiny("image", item_graphs={"image": given}), "image", k)
+    places = map(tuple, edges.T.tolist())
+    assert dict(zip(places, cosines.tolist(), strict=True)) == pytest.approx(kept)
 
 
 def test_a_given_item_graph_is_used_instead_of_the_features():
@@ -286,8 +290,11 @@ def test_keeping_every_edge_keeps_every_edge():
 
 
 def test_edges_are_kept_by_the_law_of_drawing_one_after_another_by_weight():
-    """Counts of the 15 sets of two edges, against their exact probabilities. The seed is fixed, so the p-value is
-    too; that the uniform law is refuted shows that 4 000 draws suffice to tell."""
+    """Counts of the 15 sets of two edges, against their exact probabilities.
+
+    The seed is fixed, and so is the p-value. That the uniform law is rejected shows that 4 000
+    draws suffice.
+    """
     weights = graph.edge_weights(PAIRS, N_USERS, N_ITEMS).double().numpy()
     share = weights / weights.sum()
     sets = list(combinations(range(6), 2))
@@ -366,10 +373,9 @@ def test_ties_of_co_occurrence_at_random_spread_over_the_equal_rows():
 
 
 def test_rows_with_few_neighbours_draw_among_them_again_before_the_softmax():
-    """Twenty triples of users: the first of each shares 2 items with the second, 1 with the third."""
-    triples = [[[3 * n, 3 * n], [3 * n, 3 * n + 1], [3 * n + 1, 3 * n], [3 * n + 1, 3 * n + 1], [3 * n + 2, 3 * n + 1]]
-               for n in range(20)]  # fmt: skip
-    pairs = torch.tensor(triples).view(-1, 2)
+    """Twenty triples: the first user shares 2 items with the second, 1 with the third."""
+    triple = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1], [2, 1]])
+    pairs = torch.cat([triple + 3 * n for n in range(20)])
     matrix = graph.co_occurrence_graph(pairs, 60, 60, 4).matrix().to_dense()
     seen = set()
     for n in range(20):
@@ -407,8 +413,7 @@ def test_no_shared_column_anywhere_is_still_a_graph():
 
 def test_similarity_graphs_hold_cosines_over_k():
     x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
-    rows, columns, cosines = graph.nearest_edges(x, 3)
-    matrix = graph.similarity_graph(rows, columns, cosines, (20, 20)).matrix().to_dense()
+    matrix = graph.similarity_graph(*graph.nearest_edges(x, 3), (20, 20)).matrix().to_dense()
     dense = torch.nn.functional.cosine_similarity(x[:, None], x, dim=2)
     best = torch.zeros(20, 20).scatter(1, dense.topk(3, dim=1).indices, 1)
     torch.testing.assert_close(matrix, best * dense / 3, rtol=1e-5, atol=1e-6)
@@ -419,7 +424,7 @@ def test_a_similarity_graph_of_fewer_edges_than_were_asked_for_still_sums_to_a_m
         np.array([[0, 0, 1, 2], [0, 3, 1, 2]]), np.array([1, 0.5, 1, 0.8], dtype=np.float32)
     )
     edges = graph.item_edges(tiny("image", item_graphs={"image": given}), "image", 5)
-    assert "at most 2 edges an item; 5 were asked for" in caplog.text
+    assert "at most 2 edges per item; k is 5" in caplog.text
     sums = graph.similarity_graph(*edges, (16, 16)).matrix().to_dense().sum(dim=1)
     torch.testing.assert_close(sums[:4], torch.tensor([0.75, 1, 0.8, 0]))
 
@@ -432,6 +437,7 @@ def test_the_nearest_means_are_those_of_the_means_formed_first(
 ):
     """Users 3 and 4 have the same items, 5 one without features, 16 none."""
     monkeypatch.setattr(neighbours, "GRAM_BYTES", gram_bytes)
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", block_bytes)
     features = normal(9, 5) * (torch.arange(9) != 8)[:, None]
     users, items = (torch.rand(16, 8, generator=torch.Generator().manual_seed(2)) < 0.4).nonzero().T
     pairs = torch.stack([users, items], dim=1)
@@ -439,7 +445,7 @@ def test_the_nearest_means_are_those_of_the_means_formed_first(
     pairs = torch.cat([rest, rest[rest[:, 0] == 3] + torch.tensor([1, 0]), torch.tensor([[5, 8]])])
     mean = graph.mean_graph(pairs, 17, 9)
     formed = torch.stack([features[pairs[pairs[:, 0] == user, 1]].sum(dim=0) for user in range(17)])
-    rows, columns, cosines = graph.nearest_means(features, mean, k, block_bytes)
+    (rows, columns), cosines = graph.nearest_means(features, mean, k)
     assert rows.tolist() == [user for user in range(17) for _ in range(k)]
     assert columns.view(17, k).tolist() == brute_neighbours(formed, k)
     expected = torch.nn.functional.cosine_similarity(formed[rows], formed[columns], dim=1)
@@ -449,9 +455,10 @@ def test_the_nearest_means_are_those_of_the_means_formed_first(
 @pytest.mark.parametrize("block_bytes", [4 * 61, 4 * 61 * 7, 1 << 20])
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
 def test_means_in_which_features_cancel_are_compared_as_well_as_the_means_themselves(
-    scale, block_bytes
+    scale, block_bytes, monkeypatch
 ):
     """Centred features: the mean of a user of all items is rounding error, near to nobody."""
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", block_bytes)
     features = normal(40, 8)
     features -= features.mean(dim=0)
     users, items = (
@@ -459,7 +466,7 @@ def test_means_in_which_features_cancel_are_compared_as_well_as_the_means_themse
     )
     users, items = torch.cat([users, torch.full((40,), 60)]), torch.cat([items, torch.arange(40)])
     mean = graph.mean_graph(torch.stack([users, items], dim=1), 61, 40)
-    rows, columns, cosines = graph.nearest_means(features * scale, mean, 5, block_bytes)
+    (rows, columns), cosines = graph.nearest_means(features * scale, mean, 5)
     formed = dense(mean) @ features.double()
     nothing = formed.norm(dim=1) < 1e-3
     formed[nothing] = 0
@@ -467,19 +474,6 @@ def test_means_in_which_features_cancel_are_compared_as_well_as_the_means_themse
     assert columns.view(61, 5).tolist() == brute_neighbours(formed, 5)
     expected = torch.nn.functional.cosine_similarity(formed[rows], formed[columns], dim=1)
     torch.testing.assert_close(cosines.double(), expected, rtol=0, atol=2e-5)
-
-
-def test_the_search_takes_no_more_memory_for_more_items_than_users(monkeypatch):
-    seen = []
-    product = graph.SparseGraph.rows_of_product
-    monkeypatch.setattr(
-        graph.SparseGraph,
-        "rows_of_product",
-        lambda *args: seen.append(args[3] - args[2]) or product(*args),
-    )
-    mean = graph.mean_graph(torch.stack([torch.arange(20), 25 * torch.arange(20)], dim=1), 20, 500)
-    graph.nearest_means(normal(500, 3), mean, 2, block_bytes=4 * 500 * 3)
-    assert max(seen) == 3
 
 
 def test_some_rows_of_a_product_are_rows_of_the_product():
@@ -491,8 +485,8 @@ def test_some_rows_of_a_product_are_rows_of_the_product():
 
 def test_cosine_graphs_divide_by_the_roots_of_the_row_sums():
     x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
-    rows, columns, cosines = graph.nearest_edges(x, 3)
-    matrix = graph.cosine_graph(rows, columns, cosines, 20).matrix().to_dense()
+    (rows, columns), cosines = edges = graph.nearest_edges(x, 3)
+    matrix = graph.neighbour_graph(*edges, 20).matrix().to_dense()
     kept = torch.zeros(20, 20).index_put((rows, columns), cosines)
     scale = kept.sum(dim=1) ** -0.5
     torch.testing.assert_close(matrix, scale[:, None] * kept * scale)

@@ -1,4 +1,4 @@
-"""SEA once more, slow and obvious: the equations of both formulations, option by option, edge by edge, float64.
+"""SEA in float64, slow and plain: the equations of both formulations, edge by edge.
 
 The twin reads the parameters of a library model, so that values and gradients can be compared.
 """
@@ -13,21 +13,19 @@ from seapkg.models.separate import ALL
 
 
 def to_float64(model):
-    """The model in float64, the weights of its constant graphs at that precision (tests of graphs check them)."""
+    """The model and its constant graphs in float64 (tests of graphs check their weights)."""
     model.double()
-    model.graph.forward_values = torch.from_numpy(adjacency_values(model))
+    model.graph.csr.values = torch.from_numpy(adjacency_values(model))
     steps = 30 * model.config.n_neighbours  # weights are multiples of 1 / k, .1 / k or 1 / 3k
-    for graph in model.item_graphs.graphs.values():
-        for name in ("forward_values", "backward_values"):
-            setattr(graph, name, (getattr(graph, name) * steps).round() / steps)
+    for graph in model.item_graphs.graphs:
+        for part in (graph.csr, graph.transpose):
+            part.values = (part.values * steps).round() / steps
     return model
 
 
 def adjacency_values(model) -> np.ndarray:
     """1 / sqrt(d_u d_i) of the stored edges, from the graph's own degrees."""
-    starts, columns = (
-        getattr(model.graph, f"forward_{part}").numpy() for part in ("starts", "columns")
-    )
+    starts, columns = model.graph.csr.starts.numpy(), model.graph.csr.columns.numpy()
     degrees = np.diff(starts)
     rows = np.arange(len(degrees)).repeat(degrees)
     return 1 / np.sqrt(degrees[rows].astype(np.float64) * degrees[columns])
@@ -155,7 +153,7 @@ class Twin:
         return linear(self.model.encoders[name].wide, self.features[name])
 
     def halves(self, name):
-        """Of the wide linear map of the features, before the GNN, or of the items' rows after it."""
+        """Of the wide map of the features, before the GNN, or of the items' rows after it."""
         if self.config.split == "before_gnn":
             x, half = self.wide(name), self.features[name].shape[1] // 2
         else:

@@ -1,4 +1,4 @@
-"""Graphs: users and items by training pairs, items and items by likeness. Sparse in, sparse out.
+"""Graphs: users and items by training pairs, items and items by similarity. Sparse in, sparse out.
 
 A graph is a `SparseGraph`: a fixed sparse matrix that multiplies dense ones, `graph(x)`, whose
 backward pass multiplies by the transpose. It is a module without parameters, so that it travels
@@ -8,7 +8,6 @@ with a model to its device.
 from seapkg.graph.interactions import (
     co_occurrence_graph,
     edge_weights,
-    interaction_degrees,
     inverse_root,
     keep_edges,
     mean_graph,
@@ -17,14 +16,12 @@ from seapkg.graph.interactions import (
 )
 from seapkg.graph.neighbours import (
     ItemGraphs,
-    cosine_graph,
     edge_cosines,
     initial_shares,
     item_edges,
     item_graph,
     nearest_edges,
     nearest_means,
-    nearest_neighbours,
     neighbour_graph,
     similarity_graph,
 )
@@ -34,11 +31,9 @@ __all__ = [
     "ItemGraphs",
     "SparseGraph",
     "co_occurrence_graph",
-    "cosine_graph",
     "edge_cosines",
     "edge_weights",
     "initial_shares",
-    "interaction_degrees",
     "inverse_root",
     "item_edges",
     "item_graph",
@@ -47,7 +42,6 @@ __all__ = [
     "mean_of_layers",
     "nearest_edges",
     "nearest_means",
-    "nearest_neighbours",
     "neighbour_graph",
     "normalised_adjacency",
     "row_normalised_adjacency",

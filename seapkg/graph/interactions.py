@@ -9,34 +9,30 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from seapkg.graph.sparse import SparseGraph
-
-
-def interaction_degrees(pairs: Tensor, n_users: int, n_items: int) -> tuple[Tensor, Tensor]:
-    """Number of pairs of each user and of each item.
-
-    Args:
-        pairs: int64 [n, 2], user and item.
-        n_users, n_items: sizes.
-
-    Returns:
-        Float [n_users] and [n_items].
-    """
-    users, items = pairs.T
-    user_degrees = torch.bincount(users, minlength=n_users).float()
-    return user_degrees, torch.bincount(items, minlength=n_items).float()
+from seapkg.graph.sparse import SparseGraph, neighbour_indices
 
 
 def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
     """1 / sqrt(d_u d_i) of each pair (SEA Eq. 6). `pairs`: int64 [n, 2]. Returns float [n]."""
-    user_degrees, item_degrees = interaction_degrees(pairs, n_users, n_items)
     users, items = pairs.T
-    return inverse_root(user_degrees)[users] * inverse_root(item_degrees)[items]
+    return _inverse_root_degrees(users, n_users) * _inverse_root_degrees(items, n_items)
 
 
 def inverse_root(degrees: Tensor) -> Tensor:
     """`degrees` [n] to the power -1/2; 0 where the degree is 0, so that such rows stay empty."""
     return degrees.pow(-0.5).masked_fill(degrees == 0, 0.0)
+
+
+def _inverse_root_degrees(nodes: Tensor, n_nodes: int) -> Tensor:
+    """Of each of `nodes`, int64 [n], its number of entries to the power -1/2: float [n]."""
+    return inverse_root(torch.bincount(nodes, minlength=n_nodes).float())[nodes]
+
+
+def _edges(pairs: Tensor, n_users: int) -> Tensor:
+    """`pairs` [n, 2] as edges among users, then items, in both directions: int64 [2, 2 n]."""
+    users, items = pairs.T
+    nodes = torch.stack([users, items + n_users])
+    return torch.cat([nodes, nodes.flip(0)], dim=1)
 
 
 def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -51,12 +47,9 @@ def normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGra
     Returns:
         A graph [n_users + n_items, n_users + n_items].
     """
+    n_nodes = n_users + n_items
     weights = edge_weights(pairs, n_users, n_items).repeat(2)
-    users, items = pairs.T
-    nodes = torch.stack([users, items + n_users])  # [2, n]
-    rows, columns = nodes.flatten(), nodes.flip(0).flatten()  # both directions
-    shape = n_users + n_items, n_users + n_items
-    return SparseGraph(rows, columns, weights, shape, symmetric=True)
+    return SparseGraph(_edges(pairs, n_users), weights, (n_nodes, n_nodes), symmetric=True)
 
 
 def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -70,12 +63,11 @@ def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> Spars
         A graph [n_users + n_items, n_users + n_items].
     """
     n_nodes = n_users + n_items
-    users, items = pairs.T
-    items = items + n_users
-    nodes = torch.arange(n_nodes, device=pairs.device)
-    rows, columns = torch.cat([users, items, nodes]), torch.cat([items, users, nodes])
+    loops = torch.arange(n_nodes, device=pairs.device).expand(2, -1)
+    indices = torch.cat([_edges(pairs, n_users), loops], dim=1)
+    rows = indices[0]
     degrees = torch.bincount(rows).float()
-    return SparseGraph(rows, columns, 1 / degrees[rows], (n_nodes, n_nodes))
+    return SparseGraph(indices, 1 / degrees[rows], (n_nodes, n_nodes))
 
 
 def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -88,9 +80,9 @@ def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
     Returns:
         A graph [n_users, n_items].
     """
-    users, items = pairs.T
-    counts = torch.bincount(users, minlength=n_users).float()
-    return SparseGraph(users, items, 1 / counts[users], (n_users, n_items))
+    users = pairs[:, 0]
+    counts = torch.bincount(users).float()
+    return SparseGraph(pairs.T, 1 / counts[users], (n_users, n_items))
 
 
 def keep_edges(
@@ -140,45 +132,51 @@ def co_occurrence_graph(
     Returns:
         A graph [n_rows, n_rows].
     """
-    ones = np.ones(len(pairs), dtype=np.float32)
-    incidence = csr_matrix((ones, tuple(pairs.numpy().T)), shape=(n_rows, n_columns))
     k, generator = min(k, n_rows), torch.Generator().manual_seed(0)
-    blocks = []
+    entries = np.ones(len(pairs), dtype=np.float32), pairs.T.numpy()
+    incidence = csr_matrix(entries, shape=(n_rows, n_columns))
+    degrees = np.bincount(pairs[:, 0], minlength=n_rows).astype(np.float32)
+    most = np.argsort(-degrees, kind="stable")[:k]
+    columns = np.tile(most, (n_rows, 1))
+    scores = np.tile(degrees[most] / degrees[most].sum(), (n_rows, 1))
     for start in range(0, n_rows, block_rows):
         counts = incidence[start : start + block_rows] @ incidence.T
-        blocks.append(_most_shared(counts, start, k, ties, generator))
-    chosen, counts = (torch.cat(parts) for parts in zip(*blocks, strict=True))  # [n_rows, k]
-    weights = counts.softmax(dim=1)
-    lonely = counts[:, 0] == 0
-    degrees = torch.bincount(pairs[:, 0], minlength=n_rows).float()
-    most = degrees.argsort(descending=True, stable=True)[:k]
-    chosen[lonely] = most
-    weights[lonely] = (degrees[most] / degrees[most].sum()).softmax(dim=0)
-    rows = torch.arange(n_rows).repeat_interleave(k)
-    return SparseGraph(rows, chosen.flatten(), weights.flatten(), (n_rows, n_rows))
+        rows, neighbours, shared = _most_shared(counts, start, k, ties, generator)
+        columns[rows], scores[rows] = neighbours, shared
+    indices = neighbour_indices(torch.from_numpy(columns))
+    weights = torch.from_numpy(scores).softmax(dim=1)
+    return SparseGraph(indices, weights.flatten(), (n_rows, n_rows))
 
 
 def _most_shared(
     counts: csr_matrix, first_row: int, k: int, ties: str, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The columns of the `k` largest counts of each row, and these counts, [block, k] both.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The columns of the `k` largest counts of each row that has any beside its own.
 
-    Rows with fewer are filled by drawing from their columns; rows without any have counts of 0.
+    Rows with fewer than k draw the rest from their columns.
+
+    Args:
+        counts: [block, n_columns], rows from `first_row` on.
+        first_row: number of the first row.
+        k: number of columns.
+        ties: as in `co_occurrence_graph`.
+        generator: source of randomness.
+
+    Returns:
+        Numbers of these rows [n], their columns [n, k] and counts [n, k].
     """
     n, n_columns = counts.shape
     entries = counts.tocoo()
     others = entries.row + first_row != entries.col
     row, column, count = entries.row[others], entries.col[others], entries.data[others]
-    n_neighbours = np.bincount(row, minlength=n)
-    drawn = torch.rand(n, k, generator=generator).numpy() * n_neighbours[:, None]
-    if not len(row):
-        return torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, k)
+    n_neighbours = np.bincount(row, minlength=n)[:, None]
+    drawn = torch.rand(n, k, generator=generator).numpy() * n_neighbours
     tie = column / n_columns  # in [0, 1), below a difference of counts
     if ties == "random":
         tie = torch.rand(len(row), generator=generator, dtype=torch.float64).numpy()
-    order = np.argsort(row * (count.max() + 1.0) - count + tie)
-    places = np.where(np.arange(k) < n_neighbours[:, None], np.arange(k), drawn.astype(np.int64))
-    starts = n_neighbours.cumsum() - n_neighbours
-    found = order[np.minimum(starts[:, None] + places, len(order) - 1)]  # [block, k]
-    shared = np.where(n_neighbours[:, None] > 0, count[found], 0)
-    return torch.from_numpy(column[found].astype(np.int64)), torch.from_numpy(shared).float()
+    order = np.argsort(row * (count.max(initial=0) + 1.0) - count + tie)
+    places = np.where(np.arange(k) < n_neighbours, np.arange(k), drawn.astype(np.int64))
+    starts = n_neighbours.cumsum(axis=0) - n_neighbours
+    rows = n_neighbours[:, 0].nonzero()[0]
+    best = order[(starts + places)[rows]]  # [n, k]
+    return rows + first_row, column[best], count[best]

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seapkg.graph.interactions import inverse_root
-from seapkg.graph.neighbours import edge_cosines, nearest_neighbours
-from seapkg.graph.sparse import SparseGraph, weighted_sum
+from seapkg.graph.neighbours import edge_cosines, nearest_edges
+from seapkg.graph.sparse import SparseGraph, neighbour_indices, weighted_sum
 
 
 @dataclass(frozen=True)
 class LearnedGraph:
-    """A graph of k neighbours a node whose weights have a gradient; `graph(x)` is S x.
+    """A graph of k neighbours per node whose weights have a gradient; `graph(x)` is S x.
 
     Attributes:
         neighbours: int64 [n, k].
@@ -31,13 +30,6 @@ class LearnedGraph:
     def __call__(self, x: Tensor) -> Tensor:
         """`x`: [n, dim]. Returns [n, dim]."""
         return F.embedding_bag(self.neighbours, x, per_sample_weights=self.weights, mode="sum")
-
-    def settled(self) -> SparseGraph:
-        """The same graph without a gradient."""
-        n, k = self.neighbours.shape
-        rows = torch.arange(n, device=self.neighbours.device).repeat_interleave(k)
-        columns, values = self.neighbours.flatten(), self.weights.detach().flatten()
-        return SparseGraph(rows, columns, values, (n, n))
 
 
 @dataclass(frozen=True)
@@ -55,8 +47,11 @@ class MixedGraph:
 
     def settled(self) -> SparseGraph:
         """The same graph without a gradient, as one sparse matrix."""
-        shares = self.learned.weights.new_tensor([self.fixed_share, 1 - self.fixed_share])
-        return weighted_sum([self.fixed, self.learned.settled()], shares)
+        indices = neighbour_indices(self.learned.neighbours)
+        weights = self.learned.weights.detach().flatten()
+        learned = SparseGraph(indices, weights, self.fixed.shape)
+        shares = weights.new_tensor([self.fixed_share, 1 - self.fixed_share])
+        return weighted_sum([self.fixed, learned], shares)
 
 
 def learned_graph(features: Tensor, k: int) -> LearnedGraph:
@@ -67,9 +62,10 @@ def learned_graph(features: Tensor, k: int) -> LearnedGraph:
 
     Args:
         features: [n, dim].
-        k: neighbours of a row, itself included.
+        k: number of neighbours of a row, itself included.
     """
-    neighbours = nearest_neighbours(features.detach(), k)  # [n, k]
+    (_, columns), _ = nearest_edges(features.detach(), k)
+    neighbours = columns.view(-1, k)
     cosines = edge_cosines(features, neighbours)  # [n, k]
     sums = cosines.sum(dim=1)
     scale = inverse_root(sums.clamp(min=1e-8)) * (sums > 1e-8)

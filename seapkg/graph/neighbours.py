@@ -5,86 +5,87 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.errors import RequestError
 from seapkg.graph.interactions import inverse_root
-from seapkg.graph.sparse import SparseGraph, weighted_sum
+from seapkg.graph.sparse import SparseGraph, neighbour_indices, weighted_sum
 from seapkg.kernels.top_k import top_columns
 
 log = logging.getLogger(__name__)
 
 #: Size of a block of rows' cosines.
 BLOCK_BYTES = 16 << 20
-#: The products of all items' features are kept up to this size.
+#: The products of all items' features are stored up to this size.
 GRAM_BYTES = 1 << 30
-#: Largest error of a mean's cosine with itself when it comes from these products.
-SELF_COSINE_ERROR = 1e-5
-#: A mean shorter than this share of its features is rounding error in float32.
+#: Shares of the mean length of a user's features. A shorter mean is too short for products of
+#: features in float32.
+SHORT_MEAN = 0.1
+#: A shorter one is rounding error and counts as zero.
 SHORTEST_MEAN = 1e-4
 
-#: Rows, columns and cosines of edges, [n_edges] each.
-Edges = tuple[Tensor, Tensor, Tensor]
+#: Rows and columns of edges, int64 [2, n_edges], and their cosines [n_edges].
+Edges = tuple[Tensor, Tensor]
 
 
 class ItemGraphs(nn.Module):
     """The item graphs of the modalities, mixed: x -> Σ_m α_m S_m x (SEA Eq. 11, 12).
 
-    Args: dataset: gives the features or the item graphs. n_neighbours: k of the kNN graphs.
+    Args:
+        dataset: gives the features or the item graphs.
+        n_neighbours: k of the kNN graphs.
         image_weight: initial share of the image graph, if there are image and text; other sets
-        share equally. learned: make α the softmax of trainable logits; fixed shares make one graph.
+            share equally.
+        learned: make α the softmax of trainable logits; fixed shares make one graph.
     """
 
     def __init__(
         self, dataset, n_neighbours: int, image_weight: float, *, learned: bool = False
     ) -> None:
         super().__init__()
-        graphs = {name: item_graph(dataset, name, n_neighbours) for name in dataset.modalities}
+        graphs = [item_graph(dataset, name, n_neighbours) for name in dataset.modalities]
         shares = initial_shares(dataset.modalities, image_weight)
-        if not learned:
-            graphs = {"mixed": weighted_sum(list(graphs.values()), shares)}
-        self.graphs = nn.ModuleDict(graphs)
-        self.logits = nn.Parameter(shares.clamp(min=1e-6).log()) if learned else None
-        self.register_buffer("fixed", None if learned else shares, persistent=False)
-
-    @property
-    def shares(self) -> Tensor:
-        """α, [n_modalities]; the sum is one."""
-        return self.fixed if self.logits is None else self.logits.softmax(dim=0)
+        self.logits = None
+        if learned:
+            self.logits = nn.Parameter(shares.clamp(min=1e-6).log())
+        else:
+            graphs = [weighted_sum(graphs, shares)]
+        self.graphs = nn.ModuleList(graphs)
 
     def forward(self, x: Tensor) -> Tensor:
         """The neighbours' weighted sum [n_items, dim] of `x` [n_items, dim]."""
         if self.logits is None:
-            return self.graphs["mixed"](x)
-        graphs = zip(self.shares, self.graphs.values(), strict=True)
-        return sum(share * graph(x) for share, graph in graphs)
+            return self.graphs[0](x)
+        shares = self.logits.softmax(dim=0)  # α
+        return sum(share * graph(x) for share, graph in zip(shares, self.graphs, strict=True))
 
 
 def initial_shares(modalities: tuple[str, ...], image_weight: float) -> Tensor:
     """Shares [n_modalities]: `image_weight` for image beside text; other sets share equally."""
-    if set(modalities) == {"image", "text"}:
-        shares = {"image": image_weight, "text": 1 - image_weight}
-        return torch.tensor([shares[name] for name in modalities])
-    return torch.full((len(modalities),), 1 / len(modalities))
+    shares = {"image": image_weight, "text": 1 - image_weight}
+    if set(modalities) != set(shares):
+        shares = dict.fromkeys(modalities, 1 / len(modalities))
+    return torch.tensor([shares[name] for name in modalities])
 
 
 def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> SparseGraph:
     """The item graph of one modality: the given edges of the dataset, or the kNN of its features.
 
-    Args: dataset: gives the features or the item graph. modality: its name. k: number of
-        neighbours. weighted: edges have their cosine (`cosine_graph`) instead of equal weights
-        (`neighbour_graph`).
+    Args:
+        dataset: gives the features or the item graph.
+        modality: its name.
+        k: number of neighbours.
+        weighted: weigh edges by their cosine instead of equally.
 
     Returns:
         A graph [n_items, n_items].
     """
-    rows, columns, cosines = item_edges(dataset, modality, k)
-    if weighted:
-        return cosine_graph(rows, columns, cosines, dataset.n_items)
-    return neighbour_graph(rows, columns, dataset.n_items)
+    indices, cosines = item_edges(dataset, modality, k)
+    weights = cosines if weighted else torch.ones_like(cosines)
+    return neighbour_graph(indices, weights, dataset.n_items)
 
 
 def item_edges(dataset, modality: str, k: int) -> Edges:
@@ -98,141 +99,112 @@ def item_edges(dataset, modality: str, k: int) -> Edges:
     """
     if modality in dataset.item_graphs:
         return _best_given(dataset.item_graphs[modality], modality, k)
-    if k > dataset.n_items:
-        raise RequestError(
-            f"n_neighbours must be at most the number of items, {dataset.n_items}; it is {k}"
-        )
     return nearest_edges(torch.from_numpy(dataset.features[modality].copy()), k)
 
 
 def _best_given(given, modality: str, k: int) -> Edges:
     """The `k` best given edges of each row by cosine: itself first, ties to the lowest item."""
     rows, columns = given.index
-    most = int(np.bincount(rows).max(initial=0))
+    edges = pd.DataFrame(
+        {
+            "row": rows,
+            "is_of_others": rows != columns,
+            "distance": -given.cosine,
+            "column": columns,
+        }
+    )
+    best = edges.sort_values(list(edges)).groupby("row").head(k).sort_index()
+    most = best["row"].value_counts().max()
     if most < k:
-        message = "the given item graph of %s has at most %d edges an item; %d were asked for"
+        message = "the given item graph of %s has at most %d edges per item; k is %d"
         log.warning(message, modality, most, k)
-    order = np.lexsort((columns, -given.cosine, rows != columns, rows))
-    starts = np.searchsorted(rows[order], rows[order])
-    kept = np.sort(order[np.arange(len(order)) - starts < k])
-    return tuple(torch.from_numpy(part[kept].copy()) for part in (rows, columns, given.cosine))
+    places = best.index.to_numpy()
+    return torch.from_numpy(given.index[:, places]), torch.from_numpy(given.cosine[places])
 
 
 def nearest_edges(features: Tensor, k: int) -> Edges:
-    """Edges to the `k` nearest rows of `features` [n, width] by cosine (SEA Eq. 8, 9)."""
-    return _edges(*_nearest_by_features(features, k, BLOCK_BYTES))
+    """Edges to the `k` nearest rows by cosine (SEA Eq. 8, 9).
 
-
-def nearest_neighbours(features: Tensor, k: int, block_bytes: int = BLOCK_BYTES) -> Tensor:
-    """The `k` nearest rows of each row by cosine (SEA Eq. 8, 9).
-
-    The row itself is first, and ties go to the lowest row.
-    Cosines are compared to six decimals, as float32 cannot tell closer ones apart. A zero row has
-    cosine 0 with all rows but itself.
+    The row itself is first, and ties go to the lowest row. Cosines are compared to six decimals, as
+    float32 cannot tell closer ones apart. A zero row has cosine 0 with all rows but itself.
 
     Args:
         features: [n, width].
         k: number of neighbours.
-        block_bytes: size of a block of rows' cosines.
 
     Returns:
-        int64 [n, k], each row in ascending order.
+        Edges [2, n k] and cosines [n k], in ascending order of row and column.
 
     Raises:
-        ValueError: k is not between 1 and n.
+        RequestError: k is not between 1 and n.
     """
-    return _nearest_by_features(features, k, block_bytes)[0]
+    unit = F.normalize(features.float(), dim=1)
+    return _search(lambda start, stop: unit[start:stop] @ unit.T, len(unit), k)
 
 
-def nearest_means(
-    features: Tensor, mean: SparseGraph, k: int, block_bytes: int = BLOCK_BYTES
-) -> Edges:
+def nearest_means(features: Tensor, mean: SparseGraph, k: int) -> Edges:
     """As `nearest_edges(mean(features), k)`, but without products of means at full width.
 
     Products of means are means of products: of all products of features if they fit and m < n, else
-    of the products of a block's means with the features. Where features cancel in short means, the
-    kept products are too inexact; a cosine of a mean with itself that is not 1 shows this, and the
-    block is computed without them.
+    of the products of a block's means with the features. The latter are also used where features
+    cancel in short means, as they are more exact.
 
     Args:
         features: [m, width].
         mean: [n, m]; means that nearly cancel count as zero.
         k: number of neighbours.
-        block_bytes: size of a block of rows' cosines.
+
+    Returns:
+        Edges [2, n k] and cosines [n k].
     """
     features = features.float() / features.abs().max().clamp_min(1e-30)
     n, m = mean.shape
     lengths = mean(features).norm(dim=1)
-    typical = mean(features.norm(dim=1, keepdim=True)).flatten()
-    with_itself = (lengths > SHORTEST_MEAN * typical).float()
-    scale = with_itself / lengths.clamp_min(1e-30)
-    gram = features @ features.T if m < n and 4 * m * m <= GRAM_BYTES else None
-
-    def normalised(products: Tensor, start: int, stop: int) -> Tensor:
-        cosines = mean(products.T).T.contiguous()
-        return cosines.mul_(scale[start:stop, None]).mul_(scale).clamp_(-1, 1)
+    shares = lengths / mean(features.norm(dim=1, keepdim=True)).flatten().clamp_min(1e-30)
+    is_real = shares > SHORTEST_MEAN
+    scale = is_real / lengths.clamp_min(1e-30)
+    gram = None
+    if m < n and 4 * m * m <= GRAM_BYTES and (shares[is_real] > SHORT_MEAN).all():
+        gram = features @ features.T
 
     def cosines(start: int, stop: int) -> Tensor:
-        if gram is not None:
-            found = normalised(mean.rows_of_product(gram, start, stop), start, stop)
-            errors = (found.diagonal(start) - with_itself[start:stop]).abs()
-            if errors.max() < SELF_COSINE_ERROR:
-                return found
-        products = mean.rows_of_product(features, start, stop) @ features.T  # [block, m]
-        return normalised(products, start, stop)
+        if gram is None:
+            products = mean.rows_of_product(features, start, stop) @ features.T
+        else:
+            products = mean.rows_of_product(gram, start, stop)  # [block, m]
+        cosines = mean(products.T).T.contiguous()  # [block, n]
+        return cosines.mul_(scale[start:stop, None]).mul_(scale).clamp_(-1, 1)
 
-    return _edges(*_search(cosines, n, k, block_bytes * n // max(n, m)))
-
-
-def _edges(neighbours: Tensor, cosines: Tensor) -> Edges:
-    n, k = neighbours.shape
-    rows = torch.arange(n, device=neighbours.device).repeat_interleave(k)
-    return rows, neighbours.flatten(), cosines.flatten()
+    return _search(cosines, n, k)
 
 
-def _nearest_by_features(features: Tensor, k: int, block_bytes: int) -> tuple[Tensor, Tensor]:
-    unit = F.normalize(features.float(), dim=1)
-    return _search(lambda start, stop: unit[start:stop] @ unit.T, len(unit), k, block_bytes)
-
-
-def _search(
-    cosines_of: Callable[[int, int], Tensor], n: int, k: int, block_bytes: int
-) -> tuple[Tensor, Tensor]:
-    """The `k` nearest of each of `n` rows and their cosines, [n, k] both.
+def _search(cosines_of: Callable[[int, int], Tensor], n: int, k: int) -> Edges:
+    """Edges to the `k` nearest of each of `n` rows.
 
     `cosines_of(start, stop)` gives the cosines of a block of rows with all rows, [stop - start, n].
     """
     if not 0 < k <= n:
-        raise ValueError(f"k must be between 1 and the number of rows, {n}; it is {k}")
-    step = max(1, block_bytes // (4 * n))
+        raise RequestError(f"n_neighbours must be from 1 to the number of rows, {n}; it is {k}")
+    step = max(1, BLOCK_BYTES // (4 * n))
     blocks = []
     for start in range(0, n, step):
-        blocks.append(_nearest(cosines_of(start, min(start + step, n)), start, k))
-    neighbours, cosines = zip(*blocks, strict=True)
-    return torch.cat(neighbours), torch.cat(cosines)
+        cosines = cosines_of(start, min(start + step, n))
+        nearest = _nearest(cosines, start, k)  # [block, k]
+        blocks.append((nearest, cosines.gather(1, nearest)))
+    neighbours, cosines = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return neighbour_indices(neighbours), cosines.flatten()
 
 
-def _nearest(cosines: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
-    """The `k` nearest and their cosines [block, k], in a block [block, n] from row `start` on."""
+def _nearest(cosines: Tensor, start: int, k: int) -> Tensor:
+    """The `k` nearest columns [block, k] in a block of cosines [block, n] from row `start` on.
+
+    Decimals and column make one float64 each, so that equal cosines are ordered by column.
+    """
     block, n = cosines.shape
-    compared = (cosines * 1e6).round_()
-    rows = torch.arange(block, device=cosines.device)
-    compared[rows, rows + start] = torch.inf
-    if k == n:
-        return torch.arange(k, device=cosines.device).expand(block, -1), cosines
-    best = top_columns(compared, k + 1)
-    last, next_one = compared.gather(1, best[:, k - 1 :]).unbind(dim=1)
-    best = best[:, :k].sort(dim=1).values
-    tied = (last == next_one).nonzero().flatten()
-    best[tied] = _lowest_of_equal(compared[tied], last[tied, None], k)
-    return best, cosines.gather(1, best)
-
-
-def _lowest_of_equal(cosines: Tensor, bar: Tensor, k: int) -> Tensor:
-    """The `k` columns above the bar [n, 1] or, lowest first, equal to it: [n, k]."""
-    above, level = cosines > bar, cosines == bar
-    room = k - above.sum(dim=1, keepdim=True)
-    return (above | (level & (level.cumsum(dim=1) <= room))).nonzero()[:, 1].view(-1, k)
+    columns = torch.arange(n, device=cosines.device)
+    ranked = (cosines * 1e6).round_().double().mul_(n).sub_(columns)
+    ranked.diagonal(start).fill_(torch.inf)
+    return top_columns(ranked, k).sort(dim=1).values
 
 
 def edge_cosines(x: Tensor, neighbours: Tensor) -> Tensor:
@@ -245,41 +217,31 @@ def edge_cosines(x: Tensor, neighbours: Tensor) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def neighbour_graph(rows: Tensor, columns: Tensor, n_items: int) -> SparseGraph:
-    """D^-1/2 S D^-1/2 for edges of weight 1, D the row degrees on both sides (SEA Eq. 9, 10).
+def neighbour_graph(indices: Tensor, weights: Tensor, n_items: int) -> SparseGraph:
+    """D^-1/2 S D^-1/2, D the row sums of weights S, on both sides (SEA Eq. 9, 10).
 
-    With k neighbours a row each entry is 1/k, so rows sum to one; the graph is directed.
-
-    Args:
-        rows, columns: int64 [n_edges].
-        n_items: size.
-    """
-    scale = inverse_root(torch.bincount(rows, minlength=n_items).float())
-    return SparseGraph(rows, columns, scale[rows] * scale[columns], (n_items, n_items))
-
-
-def cosine_graph(rows: Tensor, columns: Tensor, cosines: Tensor, n_items: int) -> SparseGraph:
-    """D^-1/2 S D^-1/2 for edges weighted by cosine, D the row sums on both sides (LATTICE, MICRO).
+    With k neighbours of weight 1 per row each entry is 1/k, so rows sum to one; the graph is
+    directed. LATTICE and MICRO weigh edges by cosine.
 
     Args:
-        rows, columns: int64 [n_edges].
-        cosines: [n_edges].
+        indices: int64 [2, n_edges].
+        weights: [n_edges].
         n_items: size.
     """
-    sums = cosines.new_zeros(n_items).index_add_(0, rows, cosines)
+    rows, columns = indices
+    sums = weights.new_zeros(n_items).index_add_(0, rows, weights)
     scale = inverse_root(sums.clamp(min=0))
-    return SparseGraph(rows, columns, scale[rows] * cosines * scale[columns], (n_items, n_items))
+    return SparseGraph(indices, scale[rows] * weights * scale[columns], (n_items, n_items))
 
 
-def similarity_graph(
-    rows: Tensor, columns: Tensor, cosines: Tensor, shape: tuple[int, int]
-) -> SparseGraph:
+def similarity_graph(indices: Tensor, cosines: Tensor, shape: tuple[int, int]) -> SparseGraph:
     """Cosines over the number of edges of their row, so that rows sum to a mean cosine (REARM B2).
 
     Args:
-        rows, columns: int64 [n_edges].
+        indices: int64 [2, n_edges].
         cosines: [n_edges].
         shape: of the graph.
     """
-    counts = torch.bincount(rows, minlength=shape[0])
-    return SparseGraph(rows, columns, cosines / counts[rows], shape)
+    rows = indices[0]
+    counts = torch.bincount(rows)
+    return SparseGraph(indices, cosines / counts[rows], shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 #: Below this temperature the row maximum is subtracted; e^(1/τ) overflows float32 at τ = 1/88.
 LOW_TEMPERATURE = 1 / 30
@@ -39,30 +40,27 @@ class _BlockedSoftmax(torch.autograd.Function):
     The first n candidates are the partners b. If m = 2 n, the others are the rows of `a` again, and
     no row is its own candidate (`grace`).
 
-    With P the softmax and c the candidates, the gradients are (P c - b) / (n τ) and (Pᵀ a - a) / (n
-    τ). Both are computed in the forward pass, while a block of P is in the cache; backward scales
-    them. P is not normalised: the sums of its rows come from a column of ones beside the
-    candidates, and divide the narrow factors.
+    With P the softmax and c the candidates, the gradients are (P c - b) / (n τ) and
+    (Pᵀ a - a) / (n τ). Both are computed in the forward pass, while a block of P is in the cache;
+    backward scales them. P is not normalised: the sums of its rows come from a column of ones
+    beside the candidates, and divide the narrow factors.
     """
 
     @staticmethod
     def forward(ctx, a: Tensor, candidates: Tensor, temperature: float, block_rows: int) -> Tensor:
         n, m = len(a), len(candidates)
-        block_rows = min(block_rows, n)
-        b = candidates[:n]
-        needs_gradient = any(ctx.needs_input_grad[:2])
-        gradient_a, gradient_candidates = torch.empty_like(a), torch.zeros_like(candidates)
-        scaled = candidates / temperature
-        ones = candidates.new_ones(m, 1)
-        with_ones = torch.cat([candidates, ones], dim=1).T.contiguous()  # [dim + 1, m]
-        buffer = a.new_empty(m * block_rows)
+        b, scaled = candidates[:n], candidates / temperature
+        with_ones = F.pad(candidates, (0, 1), value=1.0).T.contiguous()  # [dim + 1, m]
+        to_a, to_candidates = torch.empty_like(a), torch.zeros_like(candidates)
+        buffer = a.new_empty(m * min(block_rows, n))
         total = -(a * b).sum() / temperature
         for start in range(0, n, block_rows):
-            rows = a[start : start + block_rows]
+            block = slice(start, start + block_rows)
+            rows = a[block]
             weights = buffer[: m * len(rows)].view(m, -1)  # [m, block]
             torch.mm(scaled, rows.T, out=weights)
             if m > n:
-                weights[n + start : n + start + len(rows)].fill_diagonal_(-torch.inf)
+                weights[n:][block].fill_diagonal_(-torch.inf)
             if temperature < LOW_TEMPERATURE:
                 highest = weights.amax(dim=0)
                 total += highest.sum()
@@ -71,17 +69,15 @@ class _BlockedSoftmax(torch.autograd.Function):
             products = (with_ones @ weights).T  # [block, dim + 1]
             sums = products[:, -1:]
             total += sums.log().sum()
-            if needs_gradient:
-                torch.div(products[:, :-1], sums, out=gradient_a[start : start + block_rows])
-                gradient_candidates.addmm_(weights, rows / sums)
-        if needs_gradient:
-            gradient_candidates[:n] -= a
-            scale = n * temperature
-            ctx.save_for_backward((gradient_a - b) / scale, gradient_candidates.div_(scale))
+            torch.div(products[:, :-1], sums, out=to_a[block])
+            to_candidates.addmm_(weights, rows / sums)
+        to_candidates[:n] -= a
+        scale = n * temperature
+        ctx.save_for_backward((to_a - b) / scale, to_candidates.div_(scale))
         return total / n
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
-        gradient_a, gradient_candidates = ctx.saved_tensors
-        return gradient * gradient_a, gradient * gradient_candidates, None, None
+        to_a, to_candidates = ctx.saved_tensors
+        return gradient * to_a, gradient * to_candidates, None, None

@@ -1,4 +1,4 @@
-"""Fast form of `torch.rand(shape) >= rate`, the mask of a dropout: one random byte a decision."""
+"""Fast form of `torch.rand(shape) >= rate`, the mask of a dropout: one random byte per entry."""
 
 from __future__ import annotations
 

@@ -38,13 +38,13 @@ class PublishedSEA:
             )
         self.model, self.config, self.n_users = model, model.config, model.n_users
         users, items = torch.from_numpy(dataset.train.copy()).T
-        device = model.graph.forward_values.device
+        device = model.graph.csr.values.device
         edges = torch.stack(
             [torch.cat([users, items + self.n_users]), torch.cat([items + self.n_users, users])]
         )
         self.edges = edges.to(device)
         self.n_nodes = dataset.n_users + dataset.n_items
-        self.item_graph = model.item_graphs.graphs["mixed"].matrix().to_sparse_coo()
+        self.item_graph = model.item_graphs.graphs[0].matrix().to_sparse_coo()
         q = model.separation.conditionals[ALL] if ALL in model.separation.conditionals else None
         self.fit = None if q is None else EagerFit(q, self.config.club_learning_rate)
         self.views: dict[str, tuple[Tensor, Tensor]] = {}

@@ -24,11 +24,8 @@ def drawn_pairs(n_pairs: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("n_pairs", [1, 2, 3])
 def test_the_gradient_written_by_hand_equals_automatic_differentiation(n_pairs):
     q, pairs = conditional(), drawn_pairs(n_pairs)
-    fit = club_fit.ConditionalFit(q, 0.01)
-    fit.weights.load_from(q)
-    gradient = club_fit._LikelihoodGradient(fit.weights, fit.gradient, pairs)
-    gradient.compute()
-    gradient.compute()  # buffers are overwritten, not added to
+    fit = club_fit.ConditionalFit(q, learning_rate=0.0)
+    fit.fit(pairs, steps=2)  # gradients are overwritten, not added up
     ours = conditional()
     fit.gradient.store_to(ours)
     q.requires_grad_(True)

@@ -44,8 +44,8 @@ def published(file):
 
 
 def sparse(matrix: torch.Tensor) -> SparseGraph:
-    rows, columns = matrix.nonzero().T
-    return SparseGraph(rows, columns, matrix[rows, columns], matrix.shape)
+    rows, columns = indices = matrix.nonzero().T
+    return SparseGraph(indices, matrix[rows, columns], matrix.shape)
 
 
 def inject(model, golden, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""MICRO against its equations, dense and in float64; its graphs learned in an epoch's first batch only."""
+"""MICRO against its equations, dense and in float64; graphs are learned in first batches."""
 
 import numpy as np
 import pytest
@@ -21,21 +21,21 @@ def micro(dataset=DATASET, **options):
 
 def in_float64(model):
     model.double()
-    model.graph.forward_values = user_item_matrix()[user_item_matrix() > 0]
+    model.graph.csr.values = user_item_matrix()[user_item_matrix() > 0]
     for name, graph in model.feature_graphs.items():
         matrix = neighbour_matrix(torch.from_numpy(DATASET.features[name].astype(np.float64)), 3)
-        starts, columns = graph.forward_starts, graph.forward_columns
+        starts, columns = graph.csr.starts, graph.csr.columns
         rows = torch.arange(16).repeat_interleave(starts.diff())
-        graph.forward_values = matrix[rows, columns]
-        transposed = graph.backward_starts, graph.backward_columns
-        graph.backward_values = matrix[
+        graph.csr.values = matrix[rows, columns]
+        transposed = graph.transpose.starts, graph.transpose.columns
+        graph.transpose.values = matrix[
             transposed[1], torch.arange(16).repeat_interleave(transposed[0].diff())
         ]
-    model.graph.backward_values = torch.tensor(
+    model.graph.transpose.values = torch.tensor(
         [], dtype=torch.float64
     )  # filled below, by the transpose
-    rows = torch.arange(28).repeat_interleave(model.graph.backward_starts.diff())
-    model.graph.backward_values = user_item_matrix()[model.graph.backward_columns, rows]
+    rows = torch.arange(28).repeat_interleave(model.graph.transpose.starts.diff())
+    model.graph.transpose.values = user_item_matrix()[model.graph.transpose.columns, rows]
     return model
 
 
@@ -48,7 +48,7 @@ def user_item_matrix():
 
 
 def neighbour_matrix(x, k):
-    """The cosines with the k nearest rows, self among them, divided by the roots of the row sums on both sides."""
+    """Cosines with the k nearest rows, itself among them, over the roots of the row sums."""
     unit = F.normalize(x, dim=1)
     cosines = unit @ unit.T
     best = (cosines + 2 * torch.eye(len(x))).topk(k, dim=1).indices
