@@ -9,15 +9,14 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from seapkg.errors import OutOfMemory, RequestError
 
-T = TypeVar("T")
 STATUS = Path("/proc/self/status")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # names and values of malloc.h
 OUT_OF_MEMORY_MESSAGES = "can't allocate memory|not enough memory|out of memory"
@@ -106,27 +105,6 @@ def peak_memory_mb(device: torch.device) -> float:
         kibibytes = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
         return int(kibibytes[1]) * 1024 / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
-
-
-def in_blocks(work: Callable[[int], T], size: int, what: str) -> T:
-    """Returns `work(size)`; out of memory, tries once more with half of the size.
-
-    Args:
-        work: a computation in blocks of so many rows.
-        size: rows in a block.
-        what: names the computation in the error.
-
-    Raises:
-        OutOfMemory: half is too much as well.
-    """
-    try:
-        return work(size)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-    remedy = "halving the block did not help: close other programs, or use a larger machine"
-    with explained(what, remedy):
-        return work(max(1, size // 2))
 
 
 @contextlib.contextmanager

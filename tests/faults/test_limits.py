@@ -12,7 +12,7 @@ import torch
 from tiny import tiny
 
 from seapkg.__main__ import main
-from seapkg.device import explained, in_blocks
+from seapkg.device import explained
 from seapkg.errors import OutOfMemory, SeapkgError
 from seapkg.runs.store import Store
 from seapkg.runs.train import carry_out, plan
@@ -104,19 +104,6 @@ def test_too_little_memory_is_told_with_its_amount_and_the_option_to_set(options
     assert Store(tmp_path).list() == [] and Store(tmp_path).failures() == {}
 
 
-class Shy:
-    """Work that has memory for blocks of so many rows at most."""
-
-    def __init__(self, most: int, error: BaseException):
-        self.most, self.error, self.sizes = most, error, []
-
-    def __call__(self, size: int) -> int:
-        self.sizes.append(size)
-        if size > self.most:
-            raise self.error
-        return size
-
-
 NO_ROOM = [
     MemoryError("Unable to allocate 3.00 GiB for an array"),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB"),
@@ -127,21 +114,14 @@ NO_ROOM = [
 
 
 @pytest.mark.parametrize("error", NO_ROOM)
-def test_blocks_are_halved_once_and_then_it_is_told(error):
-    enough = Shy(50, error)
-    assert in_blocks(enough, 100, "a search") == 50 and enough.sizes == [100, 50]
-    short = Shy(49, error)
-    with pytest.raises(
-        OutOfMemory, match="out of memory in a search.*; halving the block did not help"
+def test_every_form_of_out_of_memory_names_the_work_and_the_remedy(error):
+    with (
+        pytest.raises(OutOfMemory, match="out of memory in a step.*lower it"),
+        explained("a step", "lower it"),
     ):
-        in_blocks(short, 100, "a search")
-    assert short.sizes == [100, 50]
+        raise error
 
 
-def test_other_errors_are_not_taken_for_want_of_memory():
-    wrong = Shy(10, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    with pytest.raises(RuntimeError, match="shapes"):
-        in_blocks(wrong, 100, "a search")
-    assert wrong.sizes == [100]
+def test_other_errors_pass_unchanged():
     with pytest.raises(ValueError, match="none"), explained("a step", "lower it"):
         raise ValueError("none")

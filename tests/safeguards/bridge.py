@@ -15,17 +15,17 @@ from typing import Any
 import torch
 
 import seapkg
+from seapkg import studies as study_room
 from seapkg.data import catalogue as sources
 from seapkg.data.catalogue import KNOWN, Known
 from seapkg.errors import DataNotFound
-from seapkg import studies as study_room
-from seapkg.studies import notebooks
-from seapkg.studies.profiles import profiles as profile_files
+from seapkg.models import build, systems
 from seapkg.runs.configure import configure
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.runs.train import plan
-from seapkg.models import build, systems
+from seapkg.studies import notebooks
+from seapkg.studies.profiles import profiles as profile_files
 from seapkg.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
