@@ -32,7 +32,7 @@ for path in notebooks/[0-9][0-9]_*.ipynb; do
     *) rest+=("$name") ;;
   esac
 done
-run() { "$python" -m seapkg.experiments.notebooks laptop "$@"; }
+run() { "$python" -m seapkg.studies.notebooks laptop "$@"; }
 started=$SECONDS failed=0
 run --offline --only "${slow[@]}" >"$scratch/1.log" 2>&1 &
 other=$!
