@@ -162,6 +162,7 @@ def execute(job: Job, copy: Path) -> str:
             unfinished,
             job.given,
             kernel_name="python3",  # Jupyter starts it with this interpreter
+            extra_arguments=["--log-level=ERROR"],
             cwd=locations.workplace(),
             progress_bar=False,
         )

@@ -5,11 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from torch import nn
 
 from seapkg.errors import RequestError
 from seapkg.studies import paper
-from seapkg.training.fit import _Progress
+from seapkg.training.early_stopping import EarlyStopping
 
 VALID = [0.1, 0.3, 0.2, 0.2, 0.4, 0.1]
 
@@ -42,9 +41,9 @@ def test_a_log_that_ends_with_its_patience_used_up_is_open_still():
 def test_it_is_the_rule_by_which_training_stops(patience):
     random = np.random.default_rng(patience)
     for _ in range(50):
-        values, progress, stopped = random.integers(0, 8, 12) / 8, _Progress(patience), None
+        values, progress, stopped = random.integers(0, 8, 12) / 8, EarlyStopping(patience), None
         for epoch, value in enumerate(values):
-            progress.record(nn.Module(), {}, SimpleNamespace(mean={"recall@20": value}))
+            progress.record({}, SimpleNamespace(mean={"recall@20": value}))
             if epoch >= progress.last_epoch:
                 stopped = progress.best_epoch
                 break
