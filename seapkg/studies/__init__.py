@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,6 @@ from seapkg.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
     from seapkg.studies.base import Study
-
-#: The modules that declare studies, in the order of their notebooks.
-MODULES = (
-    "main_table",
-    "ablation",
-    "sensitivity",
-    "plug_in",
-    "variants",
-    "representations",
-    "known_factors",
-    "paper_and_code",
-    "rearm",
-)
 
 
 def study(name: str, **parameters: Any) -> Study:
@@ -46,8 +32,17 @@ def study(name: str, **parameters: Any) -> Study:
 
 def studies() -> dict[str, tuple[Callable[..., Study], str]]:
     """Name -> the function that makes the study, and the topic of its notebook."""
-    for module in MODULES:
-        importlib.import_module(f"seapkg.studies.{module}")
+    from seapkg.studies import (  # noqa: F401  each declares its studies
+        ablation,
+        known_factors,
+        main_table,
+        paper_and_code,
+        plug_in,
+        rearm,
+        representations,
+        sensitivity,
+        variants,
+    )
     from seapkg.studies.base import DECLARED
 
     return dict(DECLARED)

@@ -100,19 +100,14 @@ class Study:
         store = store or Store()
         return [plan for plan in self.plans() if store.find(plan.spec) is None]
 
-    def runs(
-        self, store: Store | None = None, *, offline: bool = False, progress: bool = False
-    ) -> Results:
+    def runs(self, store: Store | None = None, *, offline: bool = False) -> Results:
         """Reads the finished runs and trains the others.
 
         A run stays missing where its data is not here or its training fails; `offline` trains none.
         """
         store = store or Store()
-        rows = [
-            Result(name, arm, plan, _run_of(plan, store, offline, progress))
-            for name, arm, plan in self._planned()
-        ]
-        return Results(self, rows)
+        planned = self._planned()
+        return Results(self, [Result(*one, _run_of(one[-1], store, offline)) for one in planned])
 
     def table(self, store: Store | None = None, *, offline: bool = False) -> pd.DataFrame:
         """The study's table; trains what is missing unless `offline`."""
@@ -165,17 +160,17 @@ class Results:
         """The datasets, as `save_table` and `save_figure` take them."""
         return list(self.study.data.values())
 
+    def groups(self) -> dict[tuple[str, str], dict[str, list[Run]]]:
+        """(dataset, family) -> label -> runs."""
+        groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
+        for row in self.rows:
+            by_label = groups.setdefault((row.dataset, row.arm.family), {})
+            by_label.setdefault(row.arm.label, []).extend([row.run] if row.run else [])
+        return groups
+
     def of(self, dataset: str, family: str = "") -> dict[str, list[Run]]:
         """Label -> runs, of one family of arms on one dataset."""
-        runs: dict[str, list[Run]] = {}
-        for row in self.rows:
-            if (row.dataset, row.arm.family) == (dataset, family):
-                runs.setdefault(row.arm.label, []).extend([row.run] if row.run else [])
-        return runs
-
-    def families(self) -> list[tuple[str, str]]:
-        """Each dataset with each family of arms."""
-        return list(dict.fromkeys((row.dataset, row.arm.family) for row in self.rows))
+        return self.groups()[dataset, family]
 
     def counts(self) -> pd.DataFrame:
         """The number of runs and of missing runs, one row per dataset and arm."""
@@ -188,12 +183,8 @@ class Results:
 
     def lacks(self) -> str:
         """Names the missing runs as a point of a list; "" where there is none."""
-        seeds: dict[str, list[str]] = {}
-        for row in self.rows:
-            if row.run is None:
-                arm = f"{row.dataset}, {row.arm.family} {row.arm.label}"
-                seeds.setdefault(arm, []).append(str(row.plan.spec.seed))
-        gaps = [f"{arm} (seeds {', '.join(numbers)})" for arm, numbers in seeds.items()]
+        counts = self.counts().query("missing > 0")
+        gaps = [f"{row.dataset}, {row.arm} ({row.missing} runs)" for row in counts.itertuples()]
         return f"- Not run: {'; '.join(gaps)}." if gaps else ""
 
     def table(self) -> pd.DataFrame:
@@ -248,9 +239,9 @@ def _pinned() -> dict[str, dict[str, dict]]:
     return yaml.safe_load((resources.files("seapkg.studies") / "pinned.yaml").read_bytes())
 
 
-def _run_of(plan: Plan, store: Store, offline: bool, progress: bool) -> Run | None:
+def _run_of(plan: Plan, store: Store, offline: bool) -> Run | None:
     try:
-        return get_or_train(plan, store, offline=offline, progress=progress)
+        return get_or_train(plan, store, offline=offline, progress=False)
     except (MissingRun, DataNotFound):
         return None
     except TrainingFault as fault:

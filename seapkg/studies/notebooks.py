@@ -10,7 +10,6 @@ Notebooks without missing runs run meanwhile. The notebook that measures costs r
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import sys
 import time
@@ -21,35 +20,29 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import nbformat
-
 from seapkg.errors import RequestError, SeapkgError, did_you_mean
 from seapkg.files import write_text
 from seapkg.runs import locations
 from seapkg.runs.store import Store
 from seapkg.runs.sweep import sweep
 from seapkg.studies import plan, profiles
+from seapkg.studies.notebook_files import copy_clean, declared
 
 MOST_WORKERS = 4
 MEASURES_COSTS = "_cost"  # the end of the name of a notebook that measures seconds
-INJECTED = "injected-parameters"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A notebook and the parameters that it is given."""
+    """A notebook, the parameters that it is given, and all that it declares."""
 
     path: Path
     given: dict[str, Any]
+    parameters: dict[str, Any]
 
     @property
     def name(self) -> str:
         return self.path.stem
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """All parameters that the notebook declares, with the values that it gets."""
-        return declared(self.path) | self.given
 
 
 @dataclass(frozen=True, order=True)
@@ -70,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("\n".join(f"{job.name}  {job.given}" for job in todo))
             return 0
         if options.plan:
-            print(plan.report(_with_parameters(todo), Store()))
+            print(plan.report(_parameters(todo), Store()))
             return 0
         outcomes = run(
             todo,
@@ -105,15 +98,6 @@ def jobs(profile: str, *, only: list[str] | None = None, offline: bool = False) 
         for name in paths
         if not only or name in only
     ]
-
-
-def declared(path: Path) -> dict[str, Any]:
-    """Name -> value of each literal assigned in the cell tagged `parameters`; {} without one."""
-    cells = nbformat.read(path, as_version=4).cells
-    sources = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    statements = ast.parse("\n".join(sources)).body
-    assignments = [one for one in statements if isinstance(one, ast.Assign)]
-    return {one.targets[0].id: ast.literal_eval(one.value) for one in assignments}
 
 
 def run(
@@ -169,7 +153,7 @@ def execute(job: Job, copy: Path) -> str:
     except Exception as error:  # a dead kernel or a bad file must not stop the other notebooks
         message = f"{type(error).__name__}: {error}"
     if unfinished.is_file():
-        _copy_clean(unfinished, job.path, copy)
+        copy_clean(unfinished, job.path, copy)
         unfinished.unlink()
     return message
 
@@ -191,7 +175,9 @@ def _job(path: Path, given: dict[str, Any], offline: bool) -> Job:
                 f"{path.name} declares no parameter {name!r}{did_you_mean(name, known)}; the cell "
                 f"tagged `parameters` has {', '.join(known) or 'none'}"
             )
-    return Job(path, given | {"offline": True} if offline and "offline" in known else given)
+    if offline and "offline" in known:
+        given = given | {"offline": True}
+    return Job(path, given, known | given)
 
 
 def _run_one(job: Job, copies: Path, write_back: bool) -> Outcome:
@@ -205,26 +191,13 @@ def _run_one(job: Job, copies: Path, write_back: bool) -> Outcome:
     return Outcome(job.name, seconds, error)
 
 
-def _copy_clean(executed: Path, original: Path, target: Path) -> None:
-    """Writes the executed notebook without papermill's clocks, tags and kernel names."""
-    notebook = nbformat.read(executed, as_version=4)
-    notebook.metadata = nbformat.read(original, as_version=4).metadata
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        for name in ("papermill", "execution") if tags else ("papermill", "execution", "tags"):
-            cell.metadata.pop(name, None)
-        if tags == [INJECTED]:
-            cell.id = INJECTED
-    write_text(target, nbformat.writes(notebook).rstrip("\n") + "\n")
-
-
-def _with_parameters(todo: list[Job]) -> list[tuple[str, dict[str, Any]]]:
-    return [(job.name, job.parameters) for job in todo]
+def _parameters(todo: list[Job]) -> dict[str, dict[str, Any]]:
+    return {job.name: job.parameters for job in todo}
 
 
 def _trainable(todo: list[Job]) -> dict[str, list[plan.Plan]]:
     """Notebook -> its missing runs whose data is here."""
-    missing = plan.missing(_with_parameters(todo), Store())
+    missing = plan.missing(_parameters(todo), Store())
     return {name: list(filter(plan.can_train, plans)) for name, plans in missing.items()}
 
 

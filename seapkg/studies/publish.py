@@ -97,10 +97,9 @@ def results_table(results: Results) -> str:
 
 def with_table(page: str, table: str) -> str:
     """The page with the table between its two marks."""
-    if BEGIN not in page or END not in page:
-        raise SeapkgError(f"README.md lacks the marks of the results table; add {BEGIN} and {END}")
-    head, rest = page.split(BEGIN, 1)
-    return f"{head}{BEGIN}\n{table}\n{END}{rest.split(END, 1)[1]}"
+    before, _, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def _four(value: float) -> str:

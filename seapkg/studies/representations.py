@@ -124,7 +124,8 @@ def sample(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     Args:
         parts: "modality/part" -> [n_items, dim].
     """
-    items = _some(len(next(iter(parts.values()), ())), N_SAMPLED)
+    n_items = len(next(iter(parts.values())))
+    items = _some(n_items, N_SAMPLED)
     return {name: part[items].astype(np.float16) for name, part in parts.items()}
 
 

@@ -125,8 +125,7 @@ def differences(
         The columns `DIFFERENCES`, `system` where families have names, and `verdict`.
     """
     rows = []
-    for dataset, family in results.families():
-        by_label = results.of(dataset, family)
+    for (dataset, family), by_label in results.groups().items():
         reference, *changed = arms or by_label
         for label in changed:
             pair = _on_shared_seeds(by_label.get(reference, []), by_label.get(label, []))
@@ -175,13 +174,12 @@ def readable(
 def in_words(table: pd.DataFrame, verb: str = "costs") -> list[str]:
     """`differences` as points of a list, one sentence per row."""
     points = []
-    for row in table.to_dict("records"):
+    for row in readable(table, verb).to_dict("records"):
         change = f"{row.get('system', '')} {row['change']}".strip()
-        seeds = f", over seeds {_interval(row, 'seeds')}, {row['seeds']} seeds"
         points.append(
-            f"- **{row['dataset']}**, {change}: {verb} {row['difference']:+.4f}, over users "
-            f"{_interval(row, 'users')}{seeds if row['seeds'] > 1 else ''}: "
-            f"{WORDS[row['verdict']]}."
+            f"- **{row['dataset']}**, {change}: {verb} {row[verb]:+.4f}, "
+            f"over users {row['over users']}, over seeds {row['over seeds'] or 'unknown'} "
+            f"({row['seeds']}): {row['verdict']}."
         )
     return points
 

@@ -56,7 +56,7 @@ def test_a_missing_run_is_named_and_never_dropped_in_silence(tmp_path):
     results = two_arms(tiny()).runs(store, offline=True)
     assert [run.seed for run in results.all_runs] == [0, 0]
     assert [p.spec.seed for p in results.missing] == [1, 1]
-    assert "arrays" in results.lacks() and "narrow (seeds 1)" in results.lacks()
+    assert "arrays" in results.lacks() and "narrow (1 runs)" in results.lacks()
     assert results.counts()["missing"].tolist() == [1, 1]
 
 
@@ -163,7 +163,7 @@ def test_a_failed_run_is_missing_with_a_warning(tmp_path, caplog):
     arms = arms_of("bpr", {"tame": {}, "wild": wild})
     results = Study("toy", arms, [tiny()], [0], len, max_epochs=1).runs(Store(tmp_path))
     assert results.counts()["runs"].tolist() == [1, 0]
-    assert "left out" in caplog.text and "wild (seeds 0)" in results.lacks()
+    assert "left out" in caplog.text and "wild (1 runs)" in results.lacks()
 
 
 def test_a_study_makes_its_table(tmp_path):

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from seapkg.errors import RequestError
 from seapkg.studies import notebooks
-from seapkg.studies.notebooks import declared
+from seapkg.studies.notebook_files import declared
 from seapkg.studies.profiles import parameters as profile_parameters
 
 COMMITTED = Path(__file__).parents[2] / "notebooks"
@@ -218,4 +218,4 @@ def test_a_parameter_is_read_and_never_evaluated(place):
 def test_the_plan_is_shown_and_nothing_runs(place, capsys):
     add(place, "00_a", "raise SystemError")
     assert notebooks.main(["smoke", "--plan"]) == 0
-    assert capsys.readouterr().out.startswith("00_a: 0 run(s) to train")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("0 run(s) to train")

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seapkg.errors import RequestError
 from seapkg.studies import paper
 from seapkg.training.early_stopping import EarlyStopping
 
@@ -68,11 +67,6 @@ def test_the_logs_give_the_papers_numbers(dataset, patience, recall):
     logs = paper.training_logs()
     own = logs[(logs["dataset"] == dataset) & (logs["model"] == "SEA")]
     assert paper.replay(own, patience)["test/recall@20"] == pytest.approx(recall, abs=5e-5)
-
-
-def test_missing_logs_are_a_clear_error(tmp_path):
-    with pytest.raises(RequestError, match="comes with the repository"):
-        paper.training_logs(tmp_path / "none.csv")
 
 
 def test_table_5_has_a_row_a_dataset_and_system():

@@ -11,7 +11,7 @@ from seapkg.runs import locations
 from seapkg.runs.store import Store
 from seapkg.runs.train import get_or_train
 from seapkg.studies import ablation, plan, studies, studies_of
-from seapkg.studies.notebooks import declared
+from seapkg.studies.notebook_files import declared
 
 SMOKE = {"datasets": ["synthetic"], "seeds": [0], "max_epochs": 1}
 NOTEBOOKS = {file.stem: file for file in locations.workplace().glob("notebooks/[0-9][0-9]_*.ipynb")}
@@ -19,7 +19,7 @@ ASKING = [name for name in NOTEBOOKS if studies_of(name, declared(NOTEBOOKS[name
 
 
 def main_table(data, *systems):
-    return ("04_main_table", SMOKE | {"datasets": [data], "systems": systems})
+    return {"04_main_table": SMOKE | {"datasets": [data], "systems": systems}}
 
 
 def test_every_notebook_that_takes_seeds_has_a_study_and_every_study_a_notebook():
@@ -36,20 +36,16 @@ def test_a_notebook_can_be_planned_and_kept_from_training(name):
 
 
 def test_a_run_that_two_notebooks_ask_for_is_reported_once(tmp_path):
-    parts = ("05_ablation", SMOKE | {"system": "sea (released)"})
-    asking = [main_table("synthetic", "bpr", "sea (released)"), parts, ("00_start_here", {})]
+    asking = main_table("synthetic", "bpr", "sea (released)")
+    asking |= {"05_ablation": SMOKE | {"system": "sea (released)"}, "00_start_here": {}}
     store = Store(tmp_path)
     assert [len(plans) for plans in plan.missing(asking, store).values()] == [2, 4, 0]
-    heads = [line for line in plan.report(asking, store).splitlines() if not line.startswith(" ")]
-    assert [head.split(" run(s)")[0] for head in heads] == [
-        "04_main_table: 2",
-        f"05_ablation: {len(ablation.CHANGES) - 1}",
-        "00_start_here: 0",
-    ]
+    names = [line.split()[0] for line in plan.report(asking, store).splitlines()[1:-1]]
+    assert names == ["04_main_table"] * 2 + ["05_ablation"] * (len(ablation.CHANGES) - 1)
 
 
 def test_finished_and_failed_runs_are_not_planned(tmp_path):
-    store, asking = Store(tmp_path), [main_table(tiny(), "bpr", "lightgcn", "popularity")]
+    store, asking = Store(tmp_path), main_table(tiny(), "bpr", "lightgcn", "popularity")
     first, second, third = plan.missing(asking, store)["04_main_table"]
     get_or_train(first, store, progress=False)
     store.mark_failed(second.spec, "the loss went away")
@@ -63,15 +59,8 @@ def test_an_estimate_is_the_median_of_the_finished_runs_of_the_model_on_the_data
     assert plan.typical_seconds(Store(tmp_path / "empty")) == {}
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(None, "time unknown"), (90, "about 1.5 min"), (9000, "about 2.5 h")],
-)
-def test_durations_in_words(seconds, words):
-    assert plan.in_words(seconds) == words
-
-
 def test_runs_whose_data_is_not_here_are_counted_and_not_planned(tmp_path):
-    report = plan.report([main_table(KNOWN["baby"], "bpr", "lightgcn")], Store(tmp_path))
-    assert report.startswith("04_main_table: 0 run(s) to train")
-    assert report.endswith("left out, their data is not here: baby")
+    report = plan.report(main_table(KNOWN["baby"], "bpr", "lightgcn"), Store(tmp_path))
+    assert report.endswith(
+        "0 run(s) to train, about 0 min; 0 of unknown length, 2 without data here"
+    )

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from seapkg.data.catalogue import KNOWN
-from seapkg.errors import SeapkgError
 from seapkg.runs import cache
 from seapkg.runs.store import Store
 from seapkg.studies.publish import (
@@ -42,11 +41,6 @@ def test_the_committed_runs_are_those_that_the_studies_of_laptop_ask_for(store):
 
 def test_the_table_stands_between_its_marks():
     assert with_table(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
-
-
-def test_a_page_without_marks_is_refused():
-    with pytest.raises(SeapkgError, match="marks"):
-        with_table("a page", "new")
 
 
 def test_the_committed_costs_are_of_real_data():

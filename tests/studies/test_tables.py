@@ -11,8 +11,7 @@ import pytest
 from tiny import tiny
 
 from seapkg.data.catalogue import KNOWN
-from seapkg.errors import RequestError
-from seapkg.studies import paper, tables
+from seapkg.studies import tables
 from seapkg.studies.base import Arm, Result, Results, Study
 
 PARTS = {"alignment": "solosim", "distancing": "club", "formulation": "paper"}
@@ -66,11 +65,6 @@ def test_by_seed_has_a_row_for_each_run_and_metric(tmp_path):
     runs = runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1), values=[0.1, 0.2])
     frame = tables.by_seed(labelled(runs), metrics=["recall@20"])
     assert frame["value"].tolist() == [0.1, 0.2] and frame["seed"].tolist() == [0, 1]
-
-
-def test_a_missing_paper_table_is_a_clear_error(tmp_path):
-    with pytest.raises(RequestError, match="comes with the repository"):
-        paper.paper_numbers(tmp_path / "none.csv")
 
 
 def test_nothing_makes_empty_tables():
@@ -180,12 +174,14 @@ def test_differences_to_be_read_have_intervals_p_values_and_verdicts_in_words():
 def test_differences_in_words_and_for_one_seed_without_its_interval():
     assert tables.in_words(table_of()) == [
         "- **toy**, w/o Alignment: costs +0.1000, over users [-0.0500, +0.2500], "
-        "over seeds [+0.0500, +0.1500], 3 seeds: a loss, over users and over seeds."
+        "over seeds [+0.0500, +0.1500] (3): a loss, over users and over seeds."
     ]
     nothing = dict.fromkeys(("Holm's p, seeds", "low, seeds", "high, seeds"), math.nan)
     alone = table_of(seeds=1, **nothing)
     (sentence,) = tables.in_words(alone.assign(system="vbpr", change="+ SEA"))
-    assert sentence.startswith("- **toy**, vbpr + SEA: costs") and "over seeds" not in sentence
+    assert (
+        sentence.startswith("- **toy**, vbpr + SEA: costs") and "over seeds unknown (1)" in sentence
+    )
     assert sentence.endswith("one seed, which cannot tell.")
     (row,) = tables.readable(alone).to_dict("records")
     assert row["over seeds"] == row["p, seeds"] == ""
