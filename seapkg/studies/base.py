@@ -1,6 +1,4 @@
-"""A study is a value: arms x datasets x seeds, the runs these ask for, and the table made of
-them.
-"""
+"""A study: arms x datasets x seeds, the runs that these ask for, and the table made of them."""
 
 from __future__ import annotations
 
@@ -53,23 +51,18 @@ def arms_of(system: str, changes: Mapping[str, Mapping], family: str = "") -> tu
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One arm on one dataset: its plans, a seed each, and the runs that there are."""
+class Result:
+    """One planned run of a study; `run` is None where it is missing."""
 
     dataset: str
     arm: Arm
-    plans: list[Plan]
-    runs: list[Run]
-
-    @property
-    def missing(self) -> list[Plan]:
-        seeds = {run.seed for run in self.runs}
-        return [plan for plan in self.plans if plan.spec.seed not in seeds]
+    plan: Plan
+    run: Run | None
 
 
 @dataclass(frozen=True)
 class Study:
-    """Which runs a question asks for.
+    """The runs that answer a question.
 
     Attributes:
         name: as `seapkg.study` has it.
@@ -91,7 +84,7 @@ class Study:
 
     @cached_property
     def data(self) -> dict[str, Dataset | Known]:
-        """Name -> dataset, or what is known of one that is not here."""
+        """Name -> dataset, or its catalogue entry where the files are missing."""
         if isinstance(self.datasets, Mapping):
             return dict(self.datasets)
         here = (Dataset, Known)
@@ -99,58 +92,60 @@ class Study:
         return {data.name: data for data in loaded}
 
     def plans(self) -> list[Plan]:
-        """Every run of the study, finished or not."""
-        return [plan for cell in self._cells() for plan in cell.plans]
+        """All runs of the study, finished or not."""
+        return [plan for _, _, plan in self._planned()]
 
     def missing(self, store: Store | None = None) -> list[Plan]:
         """The plans without a finished run."""
         store = store or Store()
         return [plan for plan in self.plans() if store.find(plan.spec) is None]
 
-    def runs(
-        self, store: Store | None = None, *, offline: bool = False, progress: bool = False
-    ) -> Results:
+    def runs(self, store: Store | None = None, *, offline: bool = False) -> Results:
         """Reads the finished runs and trains the others.
 
         A run stays missing where its data is not here or its training fails; `offline` trains none.
         """
         store = store or Store()
-        cells = self._cells()
-        for cell in cells:
-            found = [_run_of(plan, store, offline, progress) for plan in cell.plans]
-            cell.runs.extend(run for run in found if run is not None)
-        return Results(self, cells)
+        planned = self._planned()
+        return Results(self, [Result(*one, _run_of(one[-1], store, offline)) for one in planned])
 
     def table(self, store: Store | None = None, *, offline: bool = False) -> pd.DataFrame:
         """The study's table; trains what is missing unless `offline`."""
         return self.runs(store, offline=offline).table()
 
-    def _cells(self) -> list[Cell]:
-        return [
-            Cell(name, arm, self._plans(name, arm), []) for name in self.data for arm in self.arms
-        ]
+    def _planned(self) -> Iterator[tuple[str, Arm, Plan]]:
+        for name, data in self.data.items():
+            for arm in self.arms:
+                system, options = self._options(data.name, arm)
+                for seed in self._seeds(name, system):
+                    yield name, arm, plan(system.name, data, seed=seed, **options)
 
-    def _plans(self, name: str, arm: Arm) -> list[Plan]:
-        data = self.data[name]
+    def _options(self, dataset: str, arm: Arm) -> tuple[System, dict[str, Any]]:
         system, options = find_row(arm.system)
-        base = (self.base or pinned)(data.name, arm.system)
+        base = (self.base or pinned)(dataset, arm.system)
         limit = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
-        options = {**options, **base, **limit, **arm.changes}
-        seeds = _seeds_of(name, self.seeds)
-        if system.model.training_defaults.get("max_epochs") == 0:
-            seeds = seeds[:1]  # nothing is trained, so one seed stands for all
-        return [plan(system.name, data, seed=seed, **options) for seed in seeds]
+        return system, {**options, **base, **limit, **arm.changes}
+
+    def _seeds(self, dataset: str, system: System) -> list[int]:
+        seeds = self.seeds
+        if isinstance(seeds, Mapping):
+            if dataset not in seeds:
+                raise RequestError(f"no seeds for {dataset}; seeds name {', '.join(seeds)}; add it")
+            seeds = seeds[dataset]
+        untrained = system.model.training_defaults.get("max_epochs") == 0
+        seeds = list(dict.fromkeys(seeds))
+        return seeds[:1] if untrained else seeds
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a study found. Iterating gives the label of the arm and the run, for each run."""
+    """The runs of a study. Iterating gives the label of the arm and the run, for each run."""
 
     study: Study
-    cells: list[Cell]
+    rows: list[Result]
 
     def __iter__(self) -> Iterator[tuple[str, Run]]:
-        return ((cell.arm.label, run) for cell in self.cells for run in cell.runs)
+        return ((row.arm.label, row.run) for row in self.rows if row.run)
 
     @property
     def all_runs(self) -> list[Run]:
@@ -158,38 +153,38 @@ class Results:
 
     @property
     def missing(self) -> list[Plan]:
-        return [plan for cell in self.cells for plan in cell.missing]
+        return [row.plan for row in self.rows if row.run is None]
 
     @property
     def data(self) -> list[Dataset | Known]:
         """The datasets, as `save_table` and `save_figure` take them."""
         return list(self.study.data.values())
 
+    def groups(self) -> dict[tuple[str, str], dict[str, list[Run]]]:
+        """(dataset, family) -> label -> runs."""
+        groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
+        for row in self.rows:
+            by_label = groups.setdefault((row.dataset, row.arm.family), {})
+            by_label.setdefault(row.arm.label, []).extend([row.run] if row.run else [])
+        return groups
+
     def of(self, dataset: str, family: str = "") -> dict[str, list[Run]]:
         """Label -> runs, of one family of arms on one dataset."""
-        key = (dataset, family)
-        cells = [cell for cell in self.cells if (cell.dataset, cell.arm.family) == key]
-        return {cell.arm.label: cell.runs for cell in cells}
-
-    def families(self) -> list[tuple[str, str]]:
-        """Each dataset with each family of arms."""
-        return list(dict.fromkeys((cell.dataset, cell.arm.family) for cell in self.cells))
+        return self.groups()[dataset, family]
 
     def counts(self) -> pd.DataFrame:
-        """The number of runs and of missing runs, a row a dataset and arm."""
+        """The number of runs and of missing runs, one row per dataset and arm."""
         rows = [
-            (cell.dataset, f"{cell.arm.family} {cell.arm.label}", len(cell.runs), len(cell.missing))
-            for cell in self.cells
+            (row.dataset, f"{row.arm.family} {row.arm.label}", row.run is not None, row.run is None)
+            for row in self.rows
         ]
-        return pd.DataFrame(rows, columns=["dataset", "arm", "runs", "missing"])
+        table = pd.DataFrame(rows, columns=["dataset", "arm", "runs", "missing"])
+        return table.groupby(["dataset", "arm"], sort=False, as_index=False).sum()
 
     def lacks(self) -> str:
         """Names the missing runs as a point of a list; "" where there is none."""
-        gaps = []
-        for cell in self.cells:
-            if cell.missing:
-                seeds = ", ".join(str(plan.spec.seed) for plan in cell.missing)
-                gaps.append(f"{cell.dataset}, {cell.arm.family} {cell.arm.label} (seeds {seeds})")
+        counts = self.counts().query("missing > 0")
+        gaps = [f"{row.dataset}, {row.arm} ({row.missing} runs)" for row in counts.itertuples()]
         return f"- Not run: {'; '.join(gaps)}." if gaps else ""
 
     def table(self) -> pd.DataFrame:
@@ -197,7 +192,7 @@ class Results:
         return self.study.tabulate(self)
 
 
-#: Name -> the function of parameters that makes the study, and the notebook that asks it.
+#: Name -> the function of parameters that makes the study, and the topic of its notebook.
 DECLARED: dict[str, tuple[Callable[..., Study], str]] = {}
 
 
@@ -215,9 +210,7 @@ def declares(notebook: str) -> Callable:
 
 
 def rows() -> dict[str, tuple[System, dict[str, Any]]]:
-    """The rows of the main table, oldest publication first: label -> the system, and the options
-    of the row.
-    """
+    """The main table's rows, oldest publication first: label -> the system and its options."""
     return {
         label: (system, options)
         for system in systems().values()
@@ -231,7 +224,7 @@ def find_row(label: str) -> tuple[System, dict[str, Any]]:
     if label not in known:
         hint = did_you_mean(label, known)
         raise RequestError(
-            f"no system {label!r} in the main table{hint}; there are {', '.join(known)}"
+            f"no system {label!r} in the main table{hint}; known: {', '.join(known)}"
         )
     return known[label]
 
@@ -246,15 +239,9 @@ def _pinned() -> dict[str, dict[str, dict]]:
     return yaml.safe_load((resources.files("seapkg.studies") / "pinned.yaml").read_bytes())
 
 
-def _seeds_of(dataset: str, seeds: Seeds) -> list[int]:
-    if isinstance(seeds, Mapping) and dataset not in seeds:
-        raise RequestError(f"seeds are given for {', '.join(seeds)}, and none for {dataset}")
-    return list(seeds[dataset] if isinstance(seeds, Mapping) else seeds)
-
-
-def _run_of(plan: Plan, store: Store, offline: bool, progress: bool) -> Run | None:
+def _run_of(plan: Plan, store: Store, offline: bool) -> Run | None:
     try:
-        return get_or_train(plan, store, offline=offline, progress=progress)
+        return get_or_train(plan, store, offline=offline, progress=False)
     except (MissingRun, DataNotFound):
         return None
     except TrainingFault as fault:

@@ -1,6 +1,4 @@
-"""What a training costs: seconds an epoch and peak memory, each training in a process of its
-own, measured once.
-"""
+"""Seconds per epoch and peak memory of a training, each measured once, in a separate process."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from seapkg.data.catalogue import Known, load_or_known
@@ -32,6 +29,9 @@ def costs(
 
     Args:
         trainings: label -> model and options.
+        data: a dataset's name or folder.
+        epochs: of each training.
+        store: holds the measured costs.
         again: measures all anew.
 
     Returns:
@@ -43,44 +43,34 @@ def costs(
     measured = {}
     for label, (model, options) in trainings.items():
         training = {"model": model, "data": data, "options": plain(options), "epochs": epochs}
-        cost = cache.once(
-            "costs", training, lambda job=training: _measured(**job), store=store, again=again
+        measured[label] = cache.once(
+            "costs", training, lambda job=training: measure(**job), store=store, again=again
         )
-        measured[label] = {key: cost[key] for key in MEASURED}
     return measured
 
 
-def measure(
-    model: str, data: str | Path, options: dict[str, Any], *, epochs: int = 3
-) -> dict[str, Any]:
-    """Trains some epochs by the command line and throws the run away.
+def measure(model: str, data: str, options: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """Trains some epochs by the command line, without keeping the run.
 
     Returns:
         seconds_per_epoch (the median, without evaluation), peak_memory_mb (of the whole process, or
-        on CUDA of the device's allocations) and device.
+        on CUDA of the device's allocations) and device, beside the arguments.
 
     Raises:
+        DataNotFound: where the data is not here.
         SeapkgError: where the command fails, with its last line.
     """
-    command = [sys.executable, "-m", "seapkg", "train", model, "--data", str(data)]
+    if isinstance(load_or_known(data), Known):
+        raise DataNotFound(f"the cost of {model} on {data} was not measured; download the data")
+    command = [sys.executable, "-m", "seapkg", "train", model, "--data", data]
     command += ["--epochs", str(epochs)]
     if options:
         command += ["--set", *(f"{key}={value}" for key, value in options.items())]
     with tempfile.TemporaryDirectory(prefix="seapkg-cost-") as store:
         done = subprocess.run([*command, "--store", store], capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SeapkgError(
-            f"the training of {model} to be measured failed with exit code {done.returncode}: {last}"
-        )
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise SeapkgError(f"measuring {model} failed with exit code {done.returncode}: {last}")
     record = json.loads(done.stdout.splitlines()[-1])
-    return {key: record[key] for key in MEASURED}
-
-
-def _measured(model: str, data: str, options: dict[str, Any], epochs: int) -> dict[str, Any]:
-    if isinstance(load_or_known(data), Known):
-        raise DataNotFound(
-            f"the cost of {model} on {data} was not measured, and the data is not here"
-        )
-    cost = measure(model, data, options, epochs=epochs)
-    return {"model": model, "data": data, "options": options, "epochs": epochs, **cost}
+    cost = {"model": model, "data": data, "options": options, "epochs": epochs}
+    return cost | {key: record[key] for key in MEASURED}

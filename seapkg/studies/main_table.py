@@ -17,11 +17,13 @@ def main_table(
     systems: Iterable[str] | None = None,
     seeds: Seeds = (0, 1, 2),
     max_epochs: int | None = None,
+    without: Iterable[str] = (),
 ) -> Study:
     """Each system on each dataset.
 
     Args:
         systems: rows such as "lightgcn" and "sea (released)"; None takes all, oldest first.
+        without: rows to leave out.
     """
-    arms = tuple(Arm(label, label) for label in systems or rows())
+    arms = tuple(Arm(label, label) for label in systems or rows() if label not in without)
     return Study("main_table", arms, datasets, seeds, tables.main_table, max_epochs, base=tuned)

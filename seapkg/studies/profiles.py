@@ -1,6 +1,4 @@
-"""Profiles: notebooks/profiles/NAME.yaml holds the parameters that each notebook gets beyond its
-own.
-"""
+"""Profiles: notebooks/profiles/NAME.yaml holds the notebook parameters that a profile overrides."""
 
 from __future__ import annotations
 
@@ -16,10 +14,9 @@ BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "notebooks" / "profiles"
 
 
 def profiles() -> dict[str, Path]:
-    """Name -> file of each profile, in the repository one works in or else beside the package."""
+    """Name -> file of each profile, in the project folder or else beside the package."""
     folder = locations.workplace() / "notebooks" / "profiles"
-    if not folder.is_dir():
-        folder = BESIDE_PACKAGE
+    folder = folder if folder.is_dir() else BESIDE_PACKAGE
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
@@ -28,5 +25,5 @@ def parameters(profile: str) -> dict[str, dict[str, Any]]:
     known = profiles()
     if profile not in known:
         hint = did_you_mean(profile, known)
-        raise RequestError(f"no profile {profile!r}{hint}; there are {', '.join(known)}")
-    return yaml.safe_load(known[profile].read_text(encoding="utf-8")) or {}
+        raise RequestError(f"no profile {profile!r}{hint}; known: {', '.join(known)}")
+    return yaml.safe_load(known[profile].read_text(encoding="utf-8"))

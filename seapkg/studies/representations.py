@@ -1,9 +1,11 @@
-"""How the item parts of a trained model relate (SEA Figs. 5 and 6): measured on all items, a
-sample kept for a picture.
+"""Measures how the item parts of a trained model relate (SEA Figs. 5 and 6).
+
+The measures use all items; a sample of the items is saved for the t-SNE figure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +16,7 @@ import pandas as pd
 from seapkg.analysis import similarity
 from seapkg.data import Dataset
 from seapkg.data.arrays import read_npz
+from seapkg.data.catalogue import Known
 from seapkg.files import publish, temporary_folder
 from seapkg.runs.archive import PARTS, PARTS_SAMPLE, STATE
 from seapkg.runs.run import Run
@@ -50,45 +53,34 @@ class PartStudy:
     sample: dict[str, np.ndarray]
 
 
-def part_study(run: Run, data: Dataset | None = None) -> PartStudy:
-    """Reads what was measured of a run, or measures it now and keeps it beside the run's store.
+def part_study(run: Run, data: Dataset | Known) -> PartStudy | None:
+    """Reads the measures of a run, or measures it now and caches them beside the run's store.
 
-    Args:
-        data: the run's dataset; without it, it is read again.
-
-    Raises:
-        RequestError: for a committed summary without measures, which has no model either.
+    Returns None for a run without measures whose model or data is not here.
     """
     folder = measured_in(run)
     if folder is None:
-        run.require(STATE)
-        parts = _parts_of(run, data)
-        folder = _keep(_cache_folder(run), measures(parts), sample(parts))
+        if isinstance(data, Known) or not (run.folder / STATE).is_file():
+            return None
+        folder = _measure(run, data)
     points = read_npz(folder / PARTS_SAMPLE)
-    return PartStudy(
-        pd.read_csv(folder / PARTS),
-        {name: part.astype(np.float64) for name, part in points.items()},
-    )
+    sample = {name: part.astype(np.float64) for name, part in points.items()}
+    return PartStudy(pd.read_csv(folder / PARTS), sample)
 
 
 def part_studies(results: Results) -> dict[tuple[str, str], dict[Run, PartStudy]]:
-    """(dataset, label) -> each run that has measures, or a model and data to measure, with what
-    was measured.
-    """
-    studied = {}
-    for cell in results.cells:
-        data = results.study.data[cell.dataset]
-        data = data if isinstance(data, Dataset) else None
-        studied[cell.dataset, cell.arm.label] = {
-            run: part_study(run, data)
-            for run in cell.runs
-            if measured_in(run) or (data and (run.folder / STATE).is_file())
-        }
+    """(dataset, label) -> the measures of each run that has or can have them."""
+    studied: dict[tuple[str, str], dict[Run, PartStudy]] = {}
+    for row in results.rows:
+        by_run = studied.setdefault((row.dataset, row.arm.label), {})
+        study = part_study(row.run, results.study.data[row.dataset]) if row.run else None
+        if study:
+            by_run[row.run] = study
     return studied
 
 
 def measures_table(results: Results) -> pd.DataFrame:
-    """All measures of all runs: a row a run, pair of parts and measure."""
+    """All measures of all runs: one row per run, pair of parts and measure."""
     tables = [pd.DataFrame(columns=[*COLUMNS, "dataset", "model", "seed"])]
     for (dataset, label), by_run in part_studies(results).items():
         for run, study in by_run.items():
@@ -97,22 +89,20 @@ def measures_table(results: Results) -> pd.DataFrame:
 
 
 def measured_in(run: Run) -> Path | None:
-    """The folder with the measures of a run: its own where it is a committed summary, else
-    beside the store.
+    """The folder with the measures of a run: its own if it is a committed summary, else `.parts`
+    beside it.
     """
     for folder in (run.folder, _cache_folder(run)):
-        if (folder / PARTS).is_file() and (folder / PARTS_SAMPLE).is_file():
+        if (folder / PARTS).is_file():
             return folder
     return None
 
 
 def measures(parts: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Compares the same part of two modalities, and the generic and the unique part of one
-    modality.
+    """Compares the same part of two modalities, and the two parts of one modality.
 
     The measures are those of `seapkg.analysis.similarity`, and the silhouette of the two parts as
-    clusters of unit
-    rows: 0 where they are mixed, 1 where they are apart.
+    clusters of unit rows: 0 where they are mixed, 1 where they are apart.
 
     Args:
         parts: "modality/part" -> [n_items, dim].
@@ -120,25 +110,22 @@ def measures(parts: dict[str, np.ndarray]) -> pd.DataFrame:
     Returns:
         Rows a, b, measure and value.
     """
-    rows = []
-    for a, b in combinations(parts, 2):
-        (modality_a, kind_a), (modality_b, kind_b) = a.split("/"), b.split("/")
-        across = kind_a == kind_b
-        within = modality_a == modality_b and {kind_a, kind_b} == {"generic", "unique"}
-        values = _across(parts[a], parts[b]) if across else {}
-        if across or within:
-            values |= _shape(parts[a], parts[b])
-        rows += [(a, b, name, value) for name, value in values.items()]
+    rows = [
+        (a, b, name, measure(parts[a], parts[b]))
+        for a, b in combinations(parts, 2)
+        for name, measure in _measures_for(a, b).items()
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def sample(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same random items of every part, each [n_sampled, dim] float16, for a picture.
+    """The same random items of every part, each [n_sampled, dim] float16.
 
     Args:
         parts: "modality/part" -> [n_items, dim].
     """
-    items = _some(len(next(iter(parts.values()), ())), N_SAMPLED)
+    n_items = len(next(iter(parts.values())))
+    items = _some(n_items, N_SAMPLED)
     return {name: part[items].astype(np.float16) for name, part in parts.items()}
 
 
@@ -160,29 +147,34 @@ def t_sne(parts: dict[str, np.ndarray], perplexity: float = 30) -> dict[str, np.
     return dict(zip(parts, np.split(points, len(parts)), strict=True))
 
 
-def _across(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    matched, unmatched = similarity.cosines(a, b)
-    return {
-        "matched cosine": matched,
-        "unmatched cosine": unmatched,
-        "retrieval@10": similarity.retrieval(a, b),
-    }
-
-
-def _shape(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    return {
-        "linear CKA": similarity.linear_cka(a, b),
-        "HSIC": similarity.normalised_hsic(a, b),
-        "silhouette": _silhouette(a, b),
-    }
-
-
 def _silhouette(a: np.ndarray, b: np.ndarray) -> float:
     from sklearn.metrics import silhouette_score
 
     items = _some(len(a), SILHOUETTE_ITEMS)
     points = np.concatenate([_unit(a[items]), _unit(b[items])])
     return float(silhouette_score(points, np.arange(2).repeat(len(items))))
+
+
+WITHIN = {
+    "linear CKA": similarity.linear_cka,
+    "HSIC": similarity.normalised_hsic,
+    "silhouette": _silhouette,
+}
+ACROSS = {
+    "matched cosine": lambda a, b: similarity.cosines(a, b)[0],
+    "unmatched cosine": lambda a, b: similarity.cosines(a, b)[1],
+    "retrieval@10": similarity.retrieval,
+    **WITHIN,
+}
+
+
+def _measures_for(a: str, b: str) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
+    """The measures for two parts by name; {} where they are not compared."""
+    (modality_a, part_a), (modality_b, part_b) = a.split("/"), b.split("/")
+    if part_a == part_b:
+        return ACROSS
+    within = modality_a == modality_b and {part_a, part_b} == {"generic", "unique"}
+    return WITHIN if within else {}
 
 
 def _some(n: int, most: int) -> np.ndarray:
@@ -193,24 +185,23 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def _parts_of(run: Run, data: Dataset | None) -> dict[str, np.ndarray]:
-    import torch
-
-    from seapkg.runs.recommend import restore
-
-    with torch.no_grad():
-        return {name: part.double().numpy() for name, part in restore(run, data).parts().items()}
-
-
 def _cache_folder(run: Run) -> Path:
     created = run.record["created"].replace(":", "")
     return run.folder.parent / CACHE / f"{run.name}-{created}"
 
 
-def _keep(folder: Path, table: pd.DataFrame, arrays: dict[str, np.ndarray]) -> Path:
+def _measure(run: Run, data: Dataset) -> Path:
+    """Measures the parts of a run into its cache folder, in one step."""
+    import torch
+
+    from seapkg.runs.recommend import restore
+
+    with torch.no_grad():
+        parts = {name: part.double().numpy() for name, part in restore(run, data).parts().items()}
+    folder = _cache_folder(run)
     folder.parent.mkdir(exist_ok=True)
     with temporary_folder(folder.parent) as aside:
-        np.savez_compressed(aside / PARTS_SAMPLE, **arrays)
-        table.to_csv(aside / PARTS, index=False, lineterminator="\n")
+        np.savez_compressed(aside / PARTS_SAMPLE, **sample(parts))
+        measures(parts).to_csv(aside / PARTS, index=False, lineterminator="\n")
         publish(aside, folder)
     return folder

@@ -1,4 +1,4 @@
-"""The variants SEAa to SEAd (SEA Tables 4 and 5): what they buy, and what is timed of them."""
+"""The variants SEAa to SEAd (SEA Tables 4 and 5): their quality and their cost."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def planned_names(profile: str) -> dict[str, list[str]]:
     original = sources.find
     sources.find = _find_no_known_data
     try:
-        jobs = notebooks.jobs(profile, folder=ROOT / "notebooks")
+        jobs = notebooks.jobs(profile)
         return {_topic(job.name): _names(_plans(job)) for job in jobs}
     finally:
         sources.find = original
@@ -83,7 +83,7 @@ def _find_no_known_data(name: Any) -> Path:
 
 
 def _plans(job: Any) -> list[Any]:
-    studies = study_room.studies_of(job.name, job.all_parameters)
+    studies = study_room.studies_of(job.name, job.parameters)
     return [plan for study in studies.values() for plan in study.plans()]
 
 

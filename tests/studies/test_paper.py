@@ -5,11 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from torch import nn
 
-from seapkg.errors import RequestError
 from seapkg.studies import paper
-from seapkg.training.fit import _Progress
+from seapkg.training.early_stopping import EarlyStopping
 
 VALID = [0.1, 0.3, 0.2, 0.2, 0.4, 0.1]
 
@@ -42,9 +40,9 @@ def test_a_log_that_ends_with_its_patience_used_up_is_open_still():
 def test_it_is_the_rule_by_which_training_stops(patience):
     random = np.random.default_rng(patience)
     for _ in range(50):
-        values, progress, stopped = random.integers(0, 8, 12) / 8, _Progress(patience), None
+        values, progress, stopped = random.integers(0, 8, 12) / 8, EarlyStopping(patience), None
         for epoch, value in enumerate(values):
-            progress.record(nn.Module(), {}, SimpleNamespace(mean={"recall@20": value}))
+            progress.record({}, SimpleNamespace(mean={"recall@20": value}))
             if epoch >= progress.last_epoch:
                 stopped = progress.best_epoch
                 break
@@ -69,11 +67,6 @@ def test_the_logs_give_the_papers_numbers(dataset, patience, recall):
     logs = paper.training_logs()
     own = logs[(logs["dataset"] == dataset) & (logs["model"] == "SEA")]
     assert paper.replay(own, patience)["test/recall@20"] == pytest.approx(recall, abs=5e-5)
-
-
-def test_missing_logs_are_a_clear_error(tmp_path):
-    with pytest.raises(RequestError, match="comes with the repository"):
-        paper.training_logs(tmp_path / "none.csv")
 
 
 def test_table_5_has_a_row_a_dataset_and_system():

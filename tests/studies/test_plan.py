@@ -10,7 +10,6 @@ from seapkg.data.catalogue import KNOWN
 from seapkg.runs import locations
 from seapkg.runs.store import Store
 from seapkg.runs.train import get_or_train
-from seapkg.runs.train import plan as planned
 from seapkg.studies import ablation, plan, studies, studies_of
 from seapkg.studies.notebook_files import declared
 
@@ -20,7 +19,7 @@ ASKING = [name for name in NOTEBOOKS if studies_of(name, declared(NOTEBOOKS[name
 
 
 def main_table(data, *systems):
-    return ("04_main_table", SMOKE | {"datasets": [data], "systems": systems})
+    return {"04_main_table": SMOKE | {"datasets": [data], "systems": systems}}
 
 
 def test_every_notebook_that_takes_seeds_has_a_study_and_every_study_a_notebook():
@@ -37,20 +36,16 @@ def test_a_notebook_can_be_planned_and_kept_from_training(name):
 
 
 def test_a_run_that_two_notebooks_ask_for_is_reported_once(tmp_path):
-    parts = ("05_ablation", SMOKE | {"system": "sea (released)"})
-    asking = [main_table("synthetic", "bpr", "sea (released)"), parts, ("00_start_here", {})]
+    asking = main_table("synthetic", "bpr", "sea (released)")
+    asking |= {"05_ablation": SMOKE | {"system": "sea (released)"}, "00_start_here": {}}
     store = Store(tmp_path)
     assert [len(plans) for plans in plan.missing(asking, store).values()] == [2, 4, 0]
-    heads = [line for line in plan.report(asking, store).splitlines() if not line.startswith(" ")]
-    assert [head.split(" run(s)")[0] for head in heads] == [
-        "04_main_table: 2",
-        f"05_ablation: {len(ablation.CHANGES) - 1}",
-        "00_start_here: 0",
-    ]
+    names = [line.split()[0] for line in plan.report(asking, store).splitlines()[1:-1]]
+    assert names == ["04_main_table"] * 2 + ["05_ablation"] * (len(ablation.CHANGES) - 1)
 
 
 def test_finished_and_failed_runs_are_not_planned(tmp_path):
-    store, asking = Store(tmp_path), [main_table(tiny(), "bpr", "lightgcn", "popularity")]
+    store, asking = Store(tmp_path), main_table(tiny(), "bpr", "lightgcn", "popularity")
     first, second, third = plan.missing(asking, store)["04_main_table"]
     get_or_train(first, store, progress=False)
     store.mark_failed(second.spec, "the loss went away")
@@ -58,27 +53,14 @@ def test_finished_and_failed_runs_are_not_planned(tmp_path):
     assert "1 run(s) to train" in plan.report(asking, store)
 
 
-def test_an_estimate_is_that_of_the_runs_most_alike(tmp_path):
-    wanted = planned("bpr", tiny(), max_epochs=1, embed_dim=4)
-    others = fakes.store_of(tmp_path / "a", fakes.spec("sea", dataset="arrays")).list()
-    alike = fakes.store_of(tmp_path / "b", fakes.spec("bpr", dataset="arrays")).list()
-    assert plan.estimate(wanted, []) is None and plan.estimate(wanted, others) is None
-    assert plan.estimate(wanted, alike) == 1.25 / 2  # it took 1.25 s for two epochs
-
-
-def test_a_run_that_was_cut_off_sooner_tells_nothing(tmp_path):
-    runs = fakes.store_of(tmp_path, fakes.spec("bpr", dataset="arrays")).list()
-    assert plan.estimate(planned("bpr", tiny(), max_epochs=100), runs) is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(None, "time unknown"), (61, "about 2 min"), (7199, "about 120 min"), (9000, "about 2.5 h")],
-)
-def test_durations_in_words(seconds, words):
-    assert plan.in_words(seconds) == words
+def test_an_estimate_is_the_median_of_the_finished_runs_of_the_model_on_the_dataset(tmp_path):
+    store = fakes.store_of(tmp_path, *(fakes.spec("bpr", seed=seed) for seed in range(3)))
+    assert plan.typical_seconds(store) == {("bpr", "toy"): 1.25}
+    assert plan.typical_seconds(Store(tmp_path / "empty")) == {}
 
 
 def test_runs_whose_data_is_not_here_are_counted_and_not_planned(tmp_path):
-    report = plan.report([main_table(KNOWN["baby"], "bpr", "lightgcn")], Store(tmp_path))
-    assert report == "04_main_table: 0 run(s) to train; 2 left out, their data is not here: baby"
+    report = plan.report(main_table(KNOWN["baby"], "bpr", "lightgcn"), Store(tmp_path))
+    assert report.endswith(
+        "0 run(s) to train, about 0 min; 0 of unknown length, 2 without data here"
+    )

@@ -7,13 +7,12 @@ from tiny import tiny
 import seapkg
 from seapkg.analysis import similarity
 from seapkg.data.catalogue import KNOWN
-from seapkg.errors import RequestError
 from seapkg.runs.archive import STATE
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.studies import representations as module
-from seapkg.studies.base import Arm, Cell, Results, Study
-from seapkg.studies.publish import _export
+from seapkg.studies.base import Arm, Result, Results, Study
+from seapkg.studies.publish import export
 from seapkg.studies.representations import (
     measures,
     measures_table,
@@ -42,8 +41,8 @@ def normal(*shape, seed=0):
 
 
 def test_like_parts_are_compared_across_modalities_and_generic_with_unique_within():
-    parts = {f"{m}/{kind}": normal(40, 4, seed=n) for n, (m, kind) in enumerate(
-        (m, kind) for m in ("image", "text") for kind in ("generic", "unique", "aligned"))}  # fmt: skip
+    names = [f"{m}/{part}" for m in ("image", "text") for part in ("generic", "unique", "aligned")]
+    parts = {name: normal(40, 4, seed=number) for number, name in enumerate(names)}
     table = measures(parts)
     found = {pair: set(rows["measure"]) for pair, rows in table.groupby(["a", "b"])}
     assert found == {
@@ -87,7 +86,7 @@ def test_t_sne_gives_each_item_of_each_part_a_place():
 def results_of(data, *runs):
     arm = Arm("SEA", "sea (released)")
     study = Study("toy", (arm,), {"arrays": data}, [0], measures_table)
-    return Results(study, [Cell("arrays", arm, [], list(runs))])
+    return Results(study, [Result("arrays", arm, None, run) for run in runs])
 
 
 def test_parts_are_measured_once_and_beside_the_finished_run(run, data, monkeypatch):
@@ -97,8 +96,8 @@ def test_parts_are_measured_once_and_beside_the_finished_run(run, data, monkeypa
     assert set(made.sample) == {
         f"{m}/{kind}" for m in data.modalities for kind in ("generic", "unique", "aligned")
     }
-    monkeypatch.setattr(module, "_parts_of", lambda *_: pytest.fail("measured again"))
-    read = part_study(run)
+    monkeypatch.setattr(module, "_measure", lambda *_: pytest.fail("measured again"))
+    read = part_study(run, data)
     assert read.measures.equals(made.measures)
     assert all(np.array_equal(read.sample[name], made.sample[name]) for name in made.sample)
 
@@ -106,10 +105,10 @@ def test_parts_are_measured_once_and_beside_the_finished_run(run, data, monkeypa
 def test_a_published_summary_holds_the_measures(run, data, tmp_path, monkeypatch):
     study = part_study(run, data)
     monkeypatch.setattr("seapkg.runs.locations.reference_root", lambda: tmp_path / "reference")
-    _export([run], Store(run.folder.parent))
+    export([run], Store(run.folder.parent))
     summary = Run(tmp_path / "reference" / run.name)
     assert not (summary.folder / STATE).exists()
-    assert part_study(summary).measures.equals(study.measures)
+    assert part_study(summary, data).measures.equals(study.measures)
 
 
 def test_without_a_study_or_a_model_a_run_is_left_out(run, data, tmp_path):
@@ -120,6 +119,5 @@ def test_without_a_study_or_a_model_a_run_is_left_out(run, data, tmp_path):
     assert part_studies(results_of(known, run)) == {("arrays", "SEA"): {}}
     assert list(part_studies(results_of(data, run, summary))["arrays", "SEA"]) == [run]
     table = results_of(data, run).table()
-    assert set(table["model"]) == {"SEA"} and len(table) == len(part_study(run).measures)
-    with pytest.raises(RequestError, match="committed summary"):
-        part_study(summary, data)
+    assert set(table["model"]) == {"SEA"} and len(table) == len(part_study(run, data).measures)
+    assert part_study(summary, data) is None

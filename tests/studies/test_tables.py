@@ -11,9 +11,8 @@ import pytest
 from tiny import tiny
 
 from seapkg.data.catalogue import KNOWN
-from seapkg.errors import RequestError
-from seapkg.studies import paper, tables
-from seapkg.studies.base import Arm, Cell, Results, Study
+from seapkg.studies import tables
+from seapkg.studies.base import Arm, Result, Results, Study
 
 PARTS = {"alignment": "solosim", "distancing": "club", "formulation": "paper"}
 
@@ -32,47 +31,8 @@ def results_of(groups, family=""):
     """Results of one dataset; `groups`: label -> runs."""
     arms = [Arm(label, "bpr", family=family) for label in groups]
     study = Study("toy", tuple(arms), {"toy": KNOWN["baby"]}, [], tables.differences)
-    return Results(study, [Cell("toy", arm, [], groups[arm.label]) for arm in arms])
-
-
-@pytest.fixture(scope="module")
-def published():
-    return paper.paper_numbers()
-
-
-@pytest.mark.parametrize(
-    ("model", "config", "name"),
-    [
-        ("bpr", {}, "MF-BPR"), ("lightgcn", {}, "lightgcn"), ("sea", PARTS, "SEA"),
-        ("sea", PARTS | {"distancing": "negative_l2"}, "SEAb"), ("sea", PARTS | {"alignment": "info_nce"}, "SEAc"),
-        ("sea", PARTS | {"alignment": "none"}, None), ("sea", PARTS | {"distancing_weight": 0}, None),
-        ("vbpr", {"alignment": "none", "distancing": "none"}, "vbpr"), ("vbpr", PARTS, "vbpr + SEA"),
-        ("vbpr", PARTS | {"distancing": "orthogonal"}, None),
-        ("freedom", PARTS | {"content_in_score": True}, "freedom + SEA"),
-        ("freedom", {"alignment": "none", "distancing": "none", "content_in_score": True}, None),
-        ("freedom", {"alignment": "none", "distancing": "none", "content_in_score": False}, "freedom"),
-    ],
-)  # fmt: skip
-def test_a_run_is_compared_with_the_system_it_trained(tmp_path, model, config, name):
-    (run,) = runs_of(tmp_path, fakes.spec(model, **config))
-    found = paper.published_name(run)
-    assert found == name or found.lower() == name.lower()
-
-
-@pytest.mark.parametrize(
-    ("model", "dataset", "config", "metric", "value"),
-    [
-        ("bpr", "baby", {}, "recall@20", 0.0575), ("lightgcn", "sports", {}, "recall@20", 0.0864),
-        ("sea", "baby", PARTS, "ndcg@10", 0.0354),
-        ("sea", "baby", PARTS | {"alignment": "info_nce"}, "recall@20", 0.1026),
-        ("freedom", "baby", PARTS, "recall@20", 0.1013), ("popularity", "baby", {}, "recall@20", math.nan),
-        ("bpr", "toy", {}, "recall@20", math.nan),
-        ("sea", "baby", PARTS | {"alignment": "none"}, "recall@20", math.nan),
-    ],
-)  # fmt: skip
-def test_the_papers_numbers(tmp_path, published, model, dataset, config, metric, value):
-    (run,) = runs_of(tmp_path, fakes.spec(model, dataset=dataset, **config))
-    assert paper.number(published, run, metric) == pytest.approx(value, nan_ok=True)
+    rows = [Result("toy", arm, None, run) for arm in arms for run in groups[arm.label] or [None]]
+    return Results(study, rows)
 
 
 def test_main_table_by_hand(tmp_path):
@@ -91,15 +51,6 @@ def test_one_seed_has_no_interval(tmp_path):
     assert table["interval"].isna().all() and (table["seeds"] == 1).all()
 
 
-def test_runs_that_differ_in_more_than_the_seed_are_never_averaged(tmp_path):
-    runs = runs_of(tmp_path, fakes.spec(), fakes.spec(embed_dim=8))
-    with pytest.raises(RequestError, match="one label and seed have two runs"):
-        tables.main_table(labelled(runs))
-    apart = labelled(runs[:1]) + labelled(runs[1:], "bpr, narrow")
-    table = tables.main_table(apart, metrics=["recall@20"])
-    assert table["model"].tolist() == ["bpr", "bpr, narrow"]
-
-
 def test_curves_are_tidy(tmp_path):
     frame = tables.curves(labelled(runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1))))
     assert list(frame) == ["run", "model", "seed", "epoch", "metric", "value"]
@@ -113,15 +64,7 @@ def test_curves_are_tidy(tmp_path):
 def test_by_seed_has_a_row_for_each_run_and_metric(tmp_path):
     runs = runs_of(tmp_path, fakes.spec(), fakes.spec(seed=1), values=[0.1, 0.2])
     frame = tables.by_seed(labelled(runs), metrics=["recall@20"])
-    assert frame["value"].tolist() == [0.1, 0.2] and frame["run"].tolist() == [
-        run.name for run in runs
-    ]
-    assert tables.by_seed(labelled(runs), split="valid")["paper"].isna().all()
-
-
-def test_a_missing_paper_table_is_a_clear_error(tmp_path):
-    with pytest.raises(RequestError, match="comes with the repository"):
-        paper.paper_numbers(tmp_path / "none.csv")
+    assert frame["value"].tolist() == [0.1, 0.2] and frame["seed"].tolist() == [0, 1]
 
 
 def test_nothing_makes_empty_tables():
@@ -230,13 +173,15 @@ def test_differences_to_be_read_have_intervals_p_values_and_verdicts_in_words():
 
 def test_differences_in_words_and_for_one_seed_without_its_interval():
     assert tables.in_words(table_of()) == [
-        "- **toy**, w/o Alignment: costs +0.1000, over users [-0.0500, +0.2500], over seeds [+0.0500, +0.1500], "
-        "3 seeds: a loss, over users and over seeds."
+        "- **toy**, w/o Alignment: costs +0.1000, over users [-0.0500, +0.2500], "
+        "over seeds [+0.0500, +0.1500] (3): a loss, over users and over seeds."
     ]
     nothing = dict.fromkeys(("Holm's p, seeds", "low, seeds", "high, seeds"), math.nan)
     alone = table_of(seeds=1, **nothing)
     (sentence,) = tables.in_words(alone.assign(system="vbpr", change="+ SEA"))
-    assert sentence.startswith("- **toy**, vbpr + SEA: costs") and "over seeds" not in sentence
+    assert (
+        sentence.startswith("- **toy**, vbpr + SEA: costs") and "over seeds unknown (1)" in sentence
+    )
     assert sentence.endswith("one seed, which cannot tell.")
     (row,) = tables.readable(alone).to_dict("records")
     assert row["over seeds"] == row["p, seeds"] == ""
@@ -257,9 +202,13 @@ def test_without_a_comparison_there_is_nothing_to_read_or_say():
 
 @pytest.mark.parametrize(
     ("values", "verdict"),
-    [([0.0574, 0.0575, 0.0576], "within"), ([0.09, 0.091, 0.092], "above"), ([0.01, 0.011, 0.012], "below"),
-     ([0.0575], "one seed")],
-)  # fmt: skip
+    [
+        ([0.0574, 0.0575, 0.0576], "within"),
+        ([0.09, 0.091, 0.092], "above"),
+        ([0.01, 0.011, 0.012], "below"),
+        ([0.0575], "one seed"),
+    ],
+)
 def test_the_main_table_says_where_a_mean_lies_beside_the_papers_number(tmp_path, values, verdict):
     specs = [fakes.spec("bpr", dataset="baby", seed=seed) for seed in range(len(values))]
     table = tables.main_table(
@@ -269,25 +218,18 @@ def test_the_main_table_says_where_a_mean_lies_beside_the_papers_number(tmp_path
 
 
 def test_systems_without_a_run_are_named_beside_the_papers_number(tmp_path):
-    clean = fakes.spec("rearm", dataset="baby", formulation="clean")
-    runs = runs_of(
-        tmp_path, fakes.spec("bpr", dataset="baby"), clean, fakes.spec("bpr", dataset="toy")
-    )
-    names = ["bpr", "rearm (clean)", "bpr"]
-    pairs = list(zip(names, runs, strict=True))
-    table = tables.main_table(pairs, metrics=["recall@20"])
-    systems = ["bpr", "sea (released)", "rearm (clean)"]
-    full = tables.with_not_run(table, systems, metrics=["recall@20"])
+    runs = runs_of(tmp_path, fakes.spec("bpr", dataset="baby"), fakes.spec("bpr", dataset="toy"))
+    arms = (Arm("bpr", "bpr"), Arm("sea (released)", "sea (released)"))
+    rows = [Result(run.dataset, arms[0], None, run) for run in runs]
+    results = Results(Study("toy", arms, {}, [], len), rows)
+    full = tables.with_not_run(results, metrics=["recall@20"])
     missing = full[full["verdict"] == "not run"].set_index(["dataset", "model"])["paper"]
-    assert missing["baby", "sea (released)"] == 0.1033 and math.isnan(
-        missing["toy", "sea (released)"]
-    )
-    assert missing["clothing", "bpr"] == 0.0279
-    assert ("baby", "bpr") not in missing and ("baby", "rearm (clean)") not in missing
-    assert (full["dataset"] == "baby").sum() == 3 and len(full) == 3 * 4
-    assert full["dataset"].tolist() == sorted(
-        full["dataset"], key=list(dict.fromkeys(full["dataset"])).index
-    )
+    assert missing["baby", "sea (released)"] == 0.1033
+    assert math.isnan(missing["toy", "sea (released)"]) and missing["clothing", "bpr"] == 0.0279
+    assert ("baby", "bpr") not in missing and len(full) == 2 * 4
+    assert full["dataset"].tolist() == [
+        name for name in ("baby", "toy", "sports", "clothing") for _ in arms
+    ]
 
 
 def test_sizes_are_counted_and_set_beside_the_papers():
