@@ -1,8 +1,8 @@
-"""Graphs: users and items by training pairs, items and items by similarity. Sparse in, sparse out.
+"""Graphs: users and items by training pairs, items and items by similarity.
 
 A graph is a `SparseGraph`: a fixed sparse matrix that multiplies dense ones, `graph(x)`, whose
-backward pass multiplies by the transpose. It is a module without parameters, so that it travels
-with a model to its device.
+backward pass multiplies by the transpose. It is a module without parameters, so it moves to a
+device with its model.
 """
 
 from seapkg.graph.interactions import (

@@ -1,4 +1,4 @@
-"""FREEDOM: the pruned graph in training, the full one at evaluation, the content branch when it is needed."""
+"""FREEDOM: the pruned graph in training, the full one at evaluation, and the content branch."""
 
 import numpy as np
 import pytest
