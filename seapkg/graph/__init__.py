@@ -8,7 +8,6 @@ device with its model.
 from seapkg.graph.interactions import (
     co_occurrence_graph,
     edge_weights,
-    inverse_root,
     keep_edges,
     mean_graph,
     normalised_adjacency,
@@ -34,7 +33,6 @@ __all__ = [
     "edge_cosines",
     "edge_weights",
     "initial_shares",
-    "inverse_root",
     "item_edges",
     "item_graph",
     "keep_edges",

@@ -81,7 +81,8 @@ class FREEDOM(PrunedRecommender, Separating):
 
     Differences from the published code:
         - All W_m are drawn Xavier-normal as one matrix; the published code has one linear layer
-          per modality with torch's default initialisation. The content loss has no bias.
+          per modality with torch's default initialisation. The content
+          loss leaves the bias out, as it cancels.
         - With λ = 0 the projection of features, whose gradient is then zero, is left out.
         - Ties in the kNN graphs go to the lowest item, and an item is its own first neighbour.
         - `content_in_score` adds Σ_m W_m x_m + b to the item vector; separate learning needs it.

@@ -264,8 +264,8 @@ class SEA(Separating):
     Settings of the published results:
         * α, β and τ are not recorded. The code's defaults are .012, .006 and .2; the .046 of the
           command line is overwritten.
-        * The authors' log of VBPR + SEA has α = .1, τ = .1, a distance coefficient of .01, a weight
-          of 2.0, and stops on Recall@50.
+        * The authors' log of VBPR + SEA has α = .1, τ = .1, a distance coefficient of .01, a
+          regularisation of 2.0, and stops on Recall@50.
     """
 
     config_class = SEAConfig

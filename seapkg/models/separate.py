@@ -271,4 +271,4 @@ class Separating(Recommender):
 
     def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
         fits = self.separation.fits.items()
-        return {f"club/{name}": fit.optimiser for name, fit in fits}  # no modality's name alone
+        return {f"club/{name}": fit.optimiser for name, fit in fits}  # never "main" or a number
