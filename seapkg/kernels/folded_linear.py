@@ -16,7 +16,7 @@ def read_halves(
 ) -> tuple[Tensor, ...]:
     """As `seapkg.models.sea.read_halves`: one product, without forming V = wide(features).
 
-    No activation stands between V and its readers, so values and gradients are the same at a
+    There is no activation between V and its readers, so values and gradients are the same at a
     fraction of the cost.
 
     Args:

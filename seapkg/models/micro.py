@@ -117,7 +117,7 @@ class MICRO(Recommender):
         self._epoch_graphs = {}
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
-        """The epoch's first batch learns the graphs anew."""
+        """Lets the first batch of the epoch learn the graphs again."""
         super().begin_epoch(generator, epoch)
         self._epoch_graphs = {}
 
