@@ -26,7 +26,11 @@ def bpr(positive_scores: Tensor, negative_scores: Tensor, log_base: str = "e") -
 
 
 def embedding_norm(*rows: Tensor) -> Tensor:
-    """MMRec's "EmbLoss": the Frobenius norms of `rows`, [batch, dim] each, over the batch size."""
+    """MMRec's "EmbLoss": the sum of the Frobenius norms of `rows`, over the batch size.
+
+    Args:
+        rows: [batch, dim] each.
+    """
     return sum(torch.linalg.vector_norm(part) for part in rows) / rows[-1].shape[0]
 
 
@@ -45,7 +49,7 @@ def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """InfoNCE: the mean of `solosim` in both directions. `a, b`: [n, dim], rows of unit norm."""
+    """InfoNCE: the mean of both directions of `solosim`. `a, b`: [n, dim], rows of unit norm."""
     return (solosim(a, b, temperature) + solosim(b, a, temperature)) / 2
 
 

@@ -64,7 +64,7 @@ def option(
     """A field of a configuration.
 
     Args:
-        default: its value where none is given; None where it follows from other options.
+        default: the default value; None if it follows from other options.
         meaning: one sentence for `python -m seapkg models` and the docs.
         search: the values that a search tries: a list or a `Range`.
         bounds: `ge`, `gt`, `le`, `lt`, as pydantic names them.

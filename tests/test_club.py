@@ -160,7 +160,7 @@ def test_the_fit_lowers_the_negative_log_likelihood_and_leaves_the_pairs_alone()
 
 
 def test_after_the_fit_independent_parts_give_about_zero():
-    """Fitted on one sample, measured on another: a mean of 4 000 terms of standard deviation below 1."""
+    """Fitted on one sample, measured on another; the 4 000 terms have a deviation below 1."""
     q = fitted(normal(4000, 2), normal(4000, 2, seed=1))
     estimate = club.club_exact(q, normal(4000, 2, seed=2), normal(4000, 2, seed=3))
     assert abs(estimate.item()) < 4 / math.sqrt(4000)

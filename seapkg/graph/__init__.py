@@ -1,14 +1,13 @@
-"""Graphs: users and items by training pairs, items and items by similarity. Sparse in, sparse out.
+"""Graphs: users and items by training pairs, items and items by similarity.
 
 A graph is a `SparseGraph`: a fixed sparse matrix that multiplies dense ones, `graph(x)`, whose
-backward pass multiplies by the transpose. It is a module without parameters, so that it travels
-with a model to its device.
+backward pass multiplies by the transpose. It is a module without parameters, so it moves to a
+device with its model.
 """
 
 from seapkg.graph.interactions import (
     co_occurrence_graph,
     edge_weights,
-    inverse_root,
     keep_edges,
     mean_graph,
     normalised_adjacency,
@@ -34,7 +33,6 @@ __all__ = [
     "edge_cosines",
     "edge_weights",
     "initial_shares",
-    "inverse_root",
     "item_edges",
     "item_graph",
     "keep_edges",

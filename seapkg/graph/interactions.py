@@ -24,7 +24,7 @@ def inverse_root(degrees: Tensor) -> Tensor:
 
 
 def _inverse_root_degrees(nodes: Tensor, n_nodes: int) -> Tensor:
-    """Of each of `nodes`, int64 [n], its number of entries to the power -1/2: float [n]."""
+    """degree^(-1/2) of each of `nodes`, int64 [n], by their number in the list: float [n]."""
     return inverse_root(torch.bincount(nodes, minlength=n_nodes).float())[nodes]
 
 
@@ -116,18 +116,19 @@ def co_occurrence_graph(
     *,
     ties: Literal["lowest", "random"] = "lowest",
 ) -> SparseGraph:
-    """The `k` rows that share most columns with each row, by the softmax of counts (REARM B3).
+    """Links each row to the `k` rows that share most columns with it (REARM B3).
 
-    A row with fewer than k such neighbours draws the rest among them before the softmax. A row with
-    none gets the k rows with most pairs, weighted by the softmax of their shares of these pairs.
-    Draws have a fixed seed. Counts are sparse and computed in blocks of rows.
+    Weights are the softmax of the counts of shared columns. A row with fewer than k such neighbours
+    repeats some of them, drawn with a fixed seed, before the softmax. A row with none gets the k
+    rows with most pairs, weighted by the softmax of their shares of these pairs. Counts are sparse
+    and computed in blocks of rows.
 
     Args:
         pairs: int64 [n, 2], row and column, each pair once.
         n_rows, n_columns: sizes.
         k: number of neighbours.
         block_rows: number of rows in a block.
-        ties: of equal counts at the k-th place take the "lowest" rows, or a "random" choice.
+        ties: which of equal counts to take, the "lowest" rows or a "random" choice.
 
     Returns:
         A graph [n_rows, n_rows].
@@ -151,9 +152,9 @@ def co_occurrence_graph(
 def _most_shared(
     counts: csr_matrix, first_row: int, k: int, ties: str, generator: torch.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The columns of the `k` largest counts of each row that has any beside its own.
+    """The columns of the `k` largest counts of each row that shares columns with another row.
 
-    Rows with fewer than k draw the rest from their columns.
+    A row with fewer than k repeats some of them, drawn at random.
 
     Args:
         counts: [block, n_columns], rows from `first_row` on.

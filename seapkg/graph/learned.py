@@ -58,7 +58,7 @@ def learned_graph(features: Tensor, k: int) -> LearnedGraph:
     """D^-1/2 S D^-1/2, S the cosines of each row with its `k` nearest (LATTICE, MICRO).
 
     The choice of neighbours has no gradient, the cosines have one. D are the row sums, on both
-    sides. A row whose cosines sum to nothing is empty.
+    sides. A row whose cosines do not sum to a positive number is empty.
 
     Args:
         features: [n, dim].

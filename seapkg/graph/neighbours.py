@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 #: Size of a block of rows' cosines.
 BLOCK_BYTES = 16 << 20
-#: The products of all items' features are stored up to this size.
+#: Products of all features are stored up to this size.
 GRAM_BYTES = 1 << 30
-#: Shares of the mean length of a user's features. A shorter mean is too short for products of
-#: features in float32.
+#: Length of a mean over the mean length of its features. Below it, features cancel, and their
+#: stored products are too inexact in float32.
 SHORT_MEAN = 0.1
-#: A shorter one is rounding error and counts as zero.
+#: Below it, the mean is rounding error and counts as zero.
 SHORTEST_MEAN = 1e-4
 
 #: Rows and columns of edges, int64 [2, n_edges], and their cosines [n_edges].
@@ -91,8 +91,8 @@ def item_graph(dataset, modality: str, k: int, *, weighted: bool = False) -> Spa
 def item_edges(dataset, modality: str, k: int) -> Edges:
     """Each item's `k` nearest items, itself first.
 
-    Given edges may be fewer than k, which is logged if no item has k, and need not include the item
-    itself.
+    A given item graph may have fewer edges and may lack the item itself. A warning is logged if no
+    item has k edges.
 
     Raises:
         RequestError: k exceeds the number of items.
@@ -145,9 +145,9 @@ def nearest_edges(features: Tensor, k: int) -> Edges:
 def nearest_means(features: Tensor, mean: SparseGraph, k: int) -> Edges:
     """As `nearest_edges(mean(features), k)`, but without products of means at full width.
 
-    Products of means are means of products: of all products of features if they fit and m < n, else
-    of the products of a block's means with the features. The latter are also used where features
-    cancel in short means, as they are more exact.
+    The product of two means is the mean of products of features. If m < n and the products of all
+    features fit, they are computed once. Otherwise each block of means is multiplied with the
+    features. This is also done if features cancel in a mean, as it is more exact.
 
     Args:
         features: [m, width].

@@ -58,11 +58,11 @@ class _BlockedSoftmax(torch.autograd.Function):
             block = slice(start, start + block_rows)
             rows = a[block]
             weights = buffer[: m * len(rows)].view(m, -1)  # [m, block]
-            torch.mm(scaled, rows.T, out=weights)
+            torch.mm(scaled, rows.T, out=weights)  # logits
             if m > n:
                 weights[n:][block].fill_diagonal_(-torch.inf)
             if temperature < LOW_TEMPERATURE:
-                highest = weights.amax(dim=0)
+                highest = weights.amax(dim=0)  # [block]
                 total += highest.sum()
                 weights.sub_(highest)
             weights.exp_()

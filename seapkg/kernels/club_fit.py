@@ -9,7 +9,7 @@ from seapkg.club import GaussianConditional
 
 
 class ConditionalFit:
-    """Maximum likelihood for q with Adam, in eighteen operations per step.
+    """Maximum likelihood for q with Adam, in about twenty operations per step.
 
     Args:
         q: the conditional to fit.
@@ -82,8 +82,8 @@ def _write_gradient(
     """Writes the gradient of the summed negative log-likelihoods of pairs at the weights `w`.
 
     With r = μ - y, s = σ(2z), ℓ = tanh z = 2 s - 1 and p = e^-ℓ: n times the gradient at μ is r p,
-    and n / 2 times the gradient at z is s (1 - s) (1 - r² p). The products below include these
-    factors. σ is several times as fast as tanh.
+    and n / 2 times the gradient at z is s (1 - s) (1 - r² p). The products below divide by
+    these factors. σ is several times as fast as tanh.
 
     Args:
         w: the weights.

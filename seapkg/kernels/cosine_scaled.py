@@ -1,4 +1,4 @@
-"""Fast form of `cosine_scaled_plain` below: a backward pass of few passes over memory."""
+"""Fast form of `cosine_scaled_plain` below: its backward pass reads memory only a few times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cosine_scaled_plain(x: Tensor, unit: Tensor) -> Tensor:
 
 
 def cosine_scaled(x: Tensor, unit: Tensor) -> Tensor:
-    """`cosine_scaled_plain` at half the time. `x`, `unit`: [n, dim]. Returns [n, dim]."""
+    """As `cosine_scaled_plain`, in half the time. `x`, `unit`: [n, dim]. Returns [n, dim]."""
     return _CosineScaled.apply(x, unit)
 
 

@@ -14,9 +14,9 @@ def read_halves(
     of_generic: list[nn.Linear],
     of_unique: list[nn.Linear],
 ) -> tuple[Tensor, ...]:
-    """What layers make of V = wide(features) and its halves: one product, without forming V.
+    """As `seapkg.models.sea.read_halves`: one product, without forming V = wide(features).
 
-    No activation stands between V and its readers, so values and gradients are the same at a
+    There is no activation between V and its readers, so values and gradients are the same at a
     fraction of the cost.
 
     Args:
@@ -30,19 +30,27 @@ def read_halves(
         The output [n, out_features] of each layer, in the order of the arguments.
     """
     layers = [whole, *of_generic, *of_unique]
-    halves = [wide.out_features // 2, wide.out_features - wide.out_features // 2]
+    half = wide.out_features // 2
+    halves = [half, wide.out_features - half]
     # `split`, as the gradients of two slices would each be filled up to the full size.
-    upper, lower = whole.weight.split(halves, dim=1)
-    upper = torch.cat([upper, *(layer.weight for layer in of_generic)])
-    lower = torch.cat([lower, *(layer.weight for layer in of_unique)])
-    upper_wide, lower_wide = wide.weight.split(halves)
-    upper_bias, lower_bias = wide.bias.split(halves)
-    n = whole.out_features
-    pairs = (upper @ upper_wide, lower @ lower_wide), (upper @ upper_bias, lower @ lower_bias)
-    weight, bias = (torch.cat([u[:n] + v[:n], u[n:], v[n:]]) for u, v in pairs)
+    whole_generic, whole_unique = whole.weight.split(halves, dim=1)
+    generic_readers = torch.cat([whole_generic, *(layer.weight for layer in of_generic)])
+    unique_readers = torch.cat([whole_unique, *(layer.weight for layer in of_unique)])
+    generic_weight, unique_weight = wide.weight.split(halves)
+    generic_bias, unique_bias = wide.bias.split(halves)
+
+    n_whole = whole.out_features
+    weight = _stacked(generic_readers @ generic_weight, unique_readers @ unique_weight, n_whole)
+    bias = _stacked(generic_readers @ generic_bias, unique_readers @ unique_bias, n_whole)
     bias = bias + torch.cat([_bias(layer) for layer in layers])
     widths = [layer.out_features for layer in layers]
     return F.linear(features, weight, bias).split(widths, dim=1)
+
+
+def _stacked(generic: Tensor, unique: Tensor, n_whole: int) -> Tensor:
+    """The rows of all readers; the first `n_whole` of both belong to `whole` and are added."""
+    whole = generic[:n_whole] + unique[:n_whole]
+    return torch.cat([whole, generic[n_whole:], unique[n_whole:]])
 
 
 def _bias(layer: nn.Linear) -> Tensor:

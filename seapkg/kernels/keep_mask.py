@@ -15,10 +15,10 @@ HIGHEST_RATE = 255 / 256
 def keep_mask(
     shape: tuple[int, ...], rate: float, generator: torch.Generator | None, device
 ) -> tuple[Tensor, float]:
-    """What dropout at `rate` keeps, and the share that it keeps.
+    """Draws a dropout mask, and returns it with the share of entries that it keeps on average.
 
-    The share is a multiple of 1/256. It is drawn from the two such numbers next to 1 - rate, so
-    that its expectation is 1 - rate.
+    The share is a multiple of 1/256: one of the two next to 1 - rate, drawn at random so that its
+    expectation is 1 - rate.
 
     Args:
         shape: of the mask.

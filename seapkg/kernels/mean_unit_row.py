@@ -11,9 +11,9 @@ from torch.nn import functional as F
 def mean_unit_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The mean over the rows of x Wᵀ + b, each scaled to unit norm.
 
-    The squared norms are quadratic in x, which takes one product of n x h x h forward and one
-    backward; the rows would take one and two. A row that nearly cancels to zero counts for less
-    than 1.
+    The squared norms are a quadratic form of x. It needs one product of n x h x h in each pass;
+    forming the rows needs one forward and two backward. A row that nearly cancels to zero counts
+    for less than 1.
 
     Args:
         x: [n, h].

@@ -9,8 +9,8 @@ from torch import Tensor
 def top_columns(scores: Tensor, k: int, group: int = 32) -> Tensor:
     """The columns of the `k` largest scores of each row, largest first.
 
-    The k best lie in the k groups of neighbouring columns with the highest maxima, so only those
-    are sorted.
+    The k largest scores lie in the k groups of adjacent columns with the largest maxima, so only
+    these groups are searched.
 
     Args:
         scores: [n, n_columns].

@@ -19,7 +19,7 @@ from seapkg.models.features import check_modality_names, rows
 NamedTensors = dict[str, Tensor]
 #: Vectors of all users and of all items.
 UsersAndItems = tuple[Tensor, Tensor]
-#: Larger tables are processed in blocks of this many rows where that saves memory.
+#: `recomputed` processes longer tables in blocks of this many rows.
 RECOMPUTED_ROWS = 65_536
 
 
@@ -69,7 +69,7 @@ class Recommender(nn.Module):
         return {"bpr": ranking_loss(*batch_rows(*self.embed(), users, positives, negatives))}
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Embeds once for a whole evaluation; override it where the score is no dot product.
+        """Embeds once for a whole evaluation; override it if the score is not a dot product.
 
         Returns:
             A function from users, int64 [n], to their scores of all items [n, n_items].
@@ -89,7 +89,7 @@ class Recommender(nn.Module):
 
     @classmethod
     def training_options(cls, config: Any) -> dict[str, Any]:
-        """Training options of this configuration, where none are given."""
+        """The default training options of this configuration."""
         return cls.training_defaults
 
     def before_training(self, generator: torch.Generator) -> None:
@@ -119,7 +119,7 @@ class Recommender(nn.Module):
         return {}
 
     def main_parameters(self) -> list[nn.Parameter]:
-        """The trained parameters but for those of the auxiliary optimisers."""
+        """The trained parameters, without those of the auxiliary optimisers."""
         auxiliary = set()
         for optimiser in self.auxiliary_optimisers().values():
             for group in optimiser.param_groups:
@@ -152,7 +152,7 @@ class PrunedRecommender(Recommender):
         graph: the full graph, for evaluation.
         pruned: the graph of this epoch, for training.
         pairs: the training edges, int64 [n_train, 2].
-        n_kept: ⌊E (1 - ρ)⌋ edges that are kept, in floating point as published.
+        n_kept: number of kept edges, ⌊E (1 - ρ)⌋ in floating point as published.
     """
 
     def __init__(self, dataset: Dataset, config: Any) -> None:
@@ -230,9 +230,9 @@ def propagate_mean(
 def recomputed(
     function: Callable[[Tensor], tuple[Tensor, ...]], table: Tensor
 ) -> tuple[Tensor, ...]:
-    """Applies `function` to `table`; to a long one in blocks, which saves memory.
+    """Applies `function` to `table`, to a long one in blocks to save memory.
 
-    The results of a block are computed once more in the backward pass.
+    The backward pass computes each block once more.
 
     Args:
         function: maps rows [n, width] to tensors [n, ...], each row by itself.
@@ -265,8 +265,8 @@ def training_graph(dataset: Dataset) -> SparseGraph:
 
 
 def unit_rows(x: Tensor) -> Tensor:
-    """The rows of `x` [n, dim] at length 1, zero rows as they are. Returns [n, dim].
+    """The rows of `x` [n, dim] scaled to unit norm; zero rows stay zero. Returns [n, dim].
 
-    Equals `F.normalize` at half the time of its backward pass.
+    Equals `F.normalize`, but its backward pass takes half the time.
     """
     return x * x.norm(dim=1, keepdim=True).clamp_min(1e-12).reciprocal()

@@ -48,7 +48,7 @@ class BPR(Recommender):
         L = mean of -ln σ(y_ui - y_uj) + λ (‖e_u‖ + ‖e_i‖ + ‖e_j‖) / batch, norms over the batch.
 
     Differences from the published code:
-        - The paper's λ ‖Θ‖² is MMRec's un-squared norm of the batch's rows.
+        - Regularisation is MMRec's un-squared norm of the batch's rows; the paper has λ ‖Θ‖².
         - MMRec adds 1e-10 to σ before the logarithm, which floors the loss and stops the gradient
           of very wrong pairs (y_ui - y_uj < -23); here the log-sigmoid is exact.
     """

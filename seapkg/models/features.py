@@ -14,7 +14,7 @@ from seapkg.errors import DataError
 
 
 def feature_table(dataset: Dataset, modality: str) -> Tensor:
-    """A modality's features [n_items, width], over the dataset's own memory: read only."""
+    """A modality's features [n_items, width]. They share the dataset's memory: read only."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(dataset.features[modality])
@@ -38,7 +38,7 @@ class FeatureTables(nn.Module):
 
     Args:
         dataset: its `features`, any number of modalities of any widths.
-        trained: makes the features parameters, copies that training changes; fixed features share
+        trained: copies the features into parameters, which training changes. Fixed features share
             the dataset's memory and are left out of the model's state.
     """
 
@@ -108,10 +108,10 @@ class LinearContent(nn.Module):
 
 
 def check_modality_names(dataset: Dataset) -> None:
-    """Refuses modalities that torch cannot name a part of a module after.
+    """Rejects modality names that torch reserves.
 
     Raises:
-        DataError: a modality is called like an attribute of torch's containers.
+        DataError: a name is that of an attribute of torch's containers.
     """
     containers = nn.ModuleDict(), nn.ParameterDict(), FeatureTables
     for name in dataset.modalities:

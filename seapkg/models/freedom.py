@@ -53,7 +53,7 @@ class FREEDOMConfig(SeparationConfig):
 
     @property
     def needs_all_content(self):
-        """Whether the projected features of all items are needed: in the score or separately."""
+        """Whether the score or separate learning needs the projected features of all items."""
         return self.content_in_score or self.separates
 
 
@@ -75,13 +75,14 @@ class FREEDOM(PrunedRecommender, Separating):
     Equations:
         S = Σ_m w_m S_m, S_m the normalised kNN graph of the raw features, frozen.
         Ã keeps ⌊E (1 - ρ)⌋ of the E training edges, drawn each epoch with a probability in
-        proportion to 1 / sqrt(d_u d_i), and weighs them by the degrees they leave.
+        proportion to 1 / sqrt(d_u d_i), and is normalised by the degrees of the kept edges.
         e = 1/(L+1) Σ_l Ã^l [E_U; E_I], items add S E_I; Ã is the full graph at evaluation.
         L = BPR(e_u, e_i, e_j) + λ Σ_m BPR(e_u, W_m x_im, W_m x_jm), means over the batch.
 
     Differences from the published code:
-        - All W_m are drawn Xavier-normal as one matrix; published are linear layers of torch's
-          default spread, one a modality. The shared bias has no effect on the content loss.
+        - All W_m are drawn Xavier-normal as one matrix; the published code has one linear layer
+          per modality with torch's default initialisation. The content
+          loss leaves the bias out, as it cancels.
         - With λ = 0 the projection of features, whose gradient is then zero, is left out.
         - Ties in the kNN graphs go to the lowest item, and an item is its own first neighbour.
         - `content_in_score` adds Σ_m W_m x_m + b to the item vector; separate learning needs it.
@@ -126,13 +127,13 @@ class FREEDOM(PrunedRecommender, Separating):
         return terms
 
     def parts(self) -> NamedTensors:
-        """The halves of the projected features; empty where these are left out."""
+        """The halves of the projected features; empty if there is no projection."""
         if self.content is None:
             return {}
         return self.separation.named(self.separation.split(self.content()))
 
     def _propagate(self, graph, content):
-        """Users and items on a user-item graph and the item graph; `content`: by modality."""
+        """Users [n_users, d] and items [n_items, d]; `content`: modality -> [n_items, d]."""
         config = self.config
         users, items = propagate_mean(graph, self.users, self.items, config.n_layers)
         items = items + propagate(self.item_graphs, self.items, config.n_item_layers)

@@ -58,14 +58,15 @@ class LayerGCN(PrunedRecommender):
         y^(l) = Ã x^(l-1), with x^(0) = [E_U; E_I] [n_users + n_items, d].
         x^(l) = c^(l) y^(l), c^(l) the cosine of y^(l) with x^(0), row by row.
         e = Σ_{l=1..L} x^(l), without layer 0; s_ui = e_u · e_i.
-        Ã keeps ⌊E (1 - ρ)⌋ of the E training edges, weighed by the degrees they leave. In even
-        epochs an edge is drawn in proportion to 1 / sqrt(d_u d_i), in odd epochs all alike.
+        Ã keeps ⌊E (1 - ρ)⌋ of the E training edges, normalised by the degrees of the kept
+        edges. Even epochs draw edges in proportion to 1 / sqrt(d_u d_i), odd epochs uniformly.
         Evaluation uses the full graph.
         L = Σ -ln σ(s_ui - s_uj) + λ/2 Σ (‖E_u‖² + ‖E_i‖² + ‖E_j‖²), sums over the batch.
 
     Differences from the published code:
         - Degrees have no 1e-7 added; the graphs agree to float32 precision.
-        - Edges are drawn by exponential races, the same law as one draw after another.
+        - The edges of an epoch are drawn at once (`keep_edges`), with the same distribution as one
+          draw after another.
     """
 
     config_class = LayerGCNConfig

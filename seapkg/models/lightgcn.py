@@ -53,6 +53,7 @@ class LightGCN(Recommender):
 
     Differences from the published code:
         - The regularisation is MMRec's: un-squared norms of the batch's layer-0 rows.
+        - The BPR loss is exact, without the 1e-10 that MMRec adds to σ (see MF-BPR).
         - MMRec adds 1e-7 to every degree; the graphs agree to float32 precision.
     """
 

@@ -76,7 +76,8 @@ class MICRO(Recommender):
         of their projections x̃_m = W_m x_m + b_m.
         h_m = S_m^L E_I [n_items, d].
         h = Σ_m β_m h_m, β = softmax over m of q · tanh(V h_m + b).
-        L_C: for each m, -ln of exp(cos(h_m,i, h_i)/τ) over its sum with all other pairs.
+        L_C = Σ_m mean over i of -ln p_i, p_i the softmax of cos(h_m,i, x)/τ at x = h_i, where x is
+        any row of h or another row of h_m.
         [e_U; e_I] = mean over layers of (D^-1 (A + I))^l [E_U; E_I], items add h / ‖h‖.
         L = BPR(e_u, e_i, e_j) + μ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 batch) + γ L_C.
         The learned graphs get a gradient in an epoch's first batch and stay fixed in the others.
@@ -84,10 +85,12 @@ class MICRO(Recommender):
     Differences from the published code:
         - The learning rate is constant unless `learning_rate_decay` is 0.96.
         - A parameter without a gradient stays where it is; under torch 1 Adam's momentum moved it.
-        - Batches, negatives and early stopping are those of all systems; published are batches of
-          1024 users and a validation every fifth epoch, ten of them without a rise.
+        - Batches, negatives and early stopping are those of all systems; the published
+          code has batches of 1024 users, validates every fifth epoch and stops after ten
+          validations without a rise.
         - Ties in the kNN graphs go to the lowest item, and an item is its own first neighbour.
-        - An item whose cosines sum to nothing has an empty row in the learned graph.
+        - An item whose cosines do not sum to a positive number has an empty row in the learned
+          graph.
     """
 
     config_class = MICROConfig
@@ -114,7 +117,7 @@ class MICRO(Recommender):
         self._epoch_graphs = {}
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
-        """The epoch's first batch learns the graphs anew."""
+        """Lets the first batch of the epoch learn the graphs again."""
         super().begin_epoch(generator, epoch)
         self._epoch_graphs = {}
 

@@ -74,7 +74,7 @@ class REARMConfig:
     """Options of REARM; those that default to None follow the preset or the formulation."""
 
     formulation: Literal["clean", "released"] = option(
-        "clean", "Correct the questionable points of the published code, or keep them."
+        "clean", "Correct the published code (clean), or reproduce it (released)."
     )
     preset: Literal["baby", "sports", "clothing"] = option(
         "baby", "The model card's settings for that dataset."
@@ -173,9 +173,9 @@ class REARMConfig:
 class REARM(Recommender):
     """Homography graphs, attention among coordinates and a meta-network on the user-item graph.
 
-    Users and items propagate on graphs of their own kind first. Of more than two modalities, each
-    is read across by the next one and the last by the first. [a ‖ b] is side by side, φ a PReLU,
-    LN a layer norm; numbers are those of docs/equations.md.
+    Users and items first propagate on the user graph and the item graph. With more than two
+    modalities, each is queried by the next one, the last by the first. [a ‖ b] is side by side,
+    φ a PReLU, LN a layer norm; numbers are those of docs/equations.md.
 
     Equations:
         G = β C + (1 - β) K, co-occurrence and feature similarity    (B2-B4)
@@ -188,16 +188,16 @@ class REARM(Recommender):
         L = L_BPR + λ_cl L_contrast + λ_df L_difference              (B15-B18)
 
     Differences from the published code, in both formulations:
-        * kNN graphs: ties go to the lowest id and each item is its own first neighbour; published
-          is whatever top-k returns. Given item graphs (`baby`, `sports`) replace those of the
-          features.
+        * kNN graphs: ties go to the lowest id and each item is its own first neighbour; the
+          published code keeps the order of top-k. Given item graphs (`baby`, `sports`) replace
+          those of the features.
         * Co-occurrence: ties at the k-th place go to the lowest id, which makes low ids hubs (on
           Baby 99 % of users have such a tie). `co_occurrence_ties` = "random" draws among them.
-        * Lists of co-occurrence are not cut at 200 first.
+        * Co-occurrence lists are not first truncated at 200 nodes.
         * A node without co-occurrence gets the nodes with most training pairs; the published
           counts of users include held-out pairs.
-        * An attention with dropout 1 has no gradient and stands still; published, weight decay
-          shrinks it.
+        * An attention with dropout 1 has no gradient and does not change; in the published
+          code weight decay shrinks it.
         * The output bias of the attention is left out, as the layer norm removes it.
         * Early stopping compares unrounded metrics; published ones have four digits.
 

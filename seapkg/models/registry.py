@@ -1,9 +1,9 @@
-"""The register of systems: one decorator on a model's class tells the rest of the house about it.
+"""The registry of systems: a decorator on a model's class makes it known to the whole package.
 
     @system("lightgcn", paper="LightGCN", title="...", year=2020, source="arXiv:2002.02126")
     class LightGCN(Recommender): ...
 
-The command line, tables, the papers' numbers, figures, docs and contract tests read the register.
+The command line, tables, the papers' numbers, figures, docs and contract tests read the registry.
 Every module of this package is imported once, so a new system is known as soon as its file exists.
 """
 
@@ -34,7 +34,7 @@ MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p", "*", "d")
 
 @dataclass(frozen=True)
 class System:
-    """What the house knows of a system beside its equations.
+    """The description of a system: all that the package needs beside its equations.
 
     Attributes:
         name: its lower-case name on the command line.
@@ -69,8 +69,8 @@ class System:
     def look(self) -> tuple[str, str]:
         """Its colour, as a hexadecimal code, and its marker in every figure.
 
-        Without a colour and a marker the look is a hash of the name. So a new system never changes
-        the look of another one; a test asks for explicit ones where two systems look alike.
+        By default both follow from a hash of the name, so a new system never changes the look of
+        another one. A test asks for explicit ones if two systems look alike.
         """
         number = crc32(self.name.encode())
         colour = self.colour or list(COLOURS)[number % len(COLOURS)]

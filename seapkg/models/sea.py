@@ -100,7 +100,7 @@ class SEAConfig(SeparationConfig):
         None, "Pairs of CLUB's fit: within a modality (paper) or across modalities (released)."
     )
     club_shared: bool | None = option(
-        None, "One CLUB network a modality (paper), or one for all (released)."
+        None, "One CLUB network per modality (paper), or one for all (released)."
     )
     club_estimate: Literal["exact", "sampled"] | None = option(
         None, "CLUB from all pairs (paper), or from one permutation (released)."
@@ -193,7 +193,7 @@ class WideEncoder(Encoder):
 def read_halves(
     features: Tensor, wide: nn.Linear, whole: nn.Linear, of_generic: list, of_unique: list
 ) -> tuple[Tensor, ...]:
-    """What layers make of V = wide(features) and its halves.
+    """The outputs of layers that read V = wide(features) or one of its halves.
 
     Computed by `seapkg.kernels.folded_linear`.
 
@@ -227,8 +227,8 @@ def read_halves(
 class SEA(Separating):
     """Separate learning of generic and unique item parts on a user-item and an item-item graph.
 
-    An item has no embedding of its own: it is its features. [a ; b] is one above the other,
-    [a ‖ b] side by side, m a modality; numbers are those of the paper.
+    Items have no id embeddings, only encoded features. [a ; b] is one above the other, [a ‖ b] side
+    by side, m a modality; numbers are those of the paper.
 
     Equations:
         x_m = unit rows of [Q_m ; F_m(X_m)], a user table and the encoded features.
@@ -240,17 +240,18 @@ class SEA(Separating):
         L = L_BPR + α L_align(g) + β Σ_m L_dis(g_m, u_m)             (Eq. 15, 16, 18, 19, 30)
 
     Differences from the published code, in both formulations:
-        * kNN graphs: ties go to the lowest id and each item is its own first neighbour. Published
-          is whatever top-k returns, so that items with equal features may miss themselves.
+        * kNN graphs: ties go to the lowest id and each item is its own first neighbour. The
+          published code keeps the order of top-k, so an item with equal features elsewhere may
+          miss itself.
         * Given item graphs (`baby`, `sports`) replace those of the features. In them a few items
           are not their own neighbours.
         * Evaluation uses current vectors; published ones are one step old. Early stopping compares
           unrounded metrics; published ones have four digits.
-        * CLUB's fit has a learning rate of its own, `club_learning_rate`.
-        * Negative distance has the weight β. The published code has it as a comment, without
-          weight, that would drop the text.
-        * Left out, as they change no result: biases in front of a batch norm, parameters without
-          gradient, the second normalisation of views, unused samples, the mirror gradient.
+        * CLUB's fit has a separate learning rate, `club_learning_rate`.
+        * Negative distance has the weight β. In the published code it is commented out,
+          has no weight, and would drop the text's term.
+        * Left out without effect: biases in front of a batch norm, parameters without a gradient,
+          the second normalisation of views, unused samples, the mirror gradient.
 
     Differences between the text and the published code, chosen by `formulation`:
         * `split`: the GNN's output, or a wide linear map of the features. The map is as wide as
@@ -263,8 +264,8 @@ class SEA(Separating):
     Settings of the published results:
         * α, β and τ are not recorded. The code's defaults are .012, .006 and .2; the .046 of the
           command line is overwritten.
-        * The authors' log of VBPR + SEA has α = .1, τ = .1, a distance coefficient of .01, a weight
-          of 2.0, and stops on Recall@50.
+        * The authors' log of VBPR + SEA has α = .1, τ = .1, a distance coefficient of .01, a
+          regularisation of 2.0, and stops on Recall@50.
     """
 
     config_class = SEAConfig

@@ -1,4 +1,4 @@
-"""Separate learning as a part of any model: split, align generic parts, move unique parts away.
+"""Separate learning for any model: split items, align generic parts, move unique parts away.
 
 A model passes, per modality, a generic and a unique part [n_items, d] and gets two weighted loss
 terms. The parts must enter the model's score; otherwise the losses cannot change a ranking.
@@ -270,4 +270,5 @@ class Separating(Recommender):
         self.separation.fit_conditionals()
 
     def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {name: fit.optimiser for name, fit in self.separation.fits.items()}
+        fits = self.separation.fits.items()
+        return {f"club/{name}": fit.optimiser for name, fit in fits}  # never "main" or a number

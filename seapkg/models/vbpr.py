@@ -48,9 +48,10 @@ class VBPR(Separating):
     Differences from the published code:
         - The paper has one image modality and bias terms; this is MMRec's version with any number
           of modalities. The sum of projections is its single projection of all features.
+        - The BPR loss is exact, without the 1e-10 that MMRec adds to σ (see MF-BPR).
         - Only the batch's items are projected, not all; the result is the same.
-        - The authors' log of VBPR + SEA has an alignment weight and a temperature of .1, a distance
-          coefficient of .01, a weight of 2.0 and stops on Recall@50; here the defaults differ.
+        - The SEA authors' log of VBPR + SEA has α = .1, τ = .1, a distance coefficient of .01 and a
+          regularisation of 2.0, and stops on Recall@50; here the defaults differ.
     """
 
     config_class = VBPRConfig

@@ -1,4 +1,4 @@
-"""Training, evaluation and the statistics of comparisons."""
+"""Training and evaluation."""
 
 from seapkg.training.config import TrainingConfig
 from seapkg.training.evaluate import Metrics, Ranking, evaluate

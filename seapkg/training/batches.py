@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset
+from seapkg.models.base import training_pairs
 from seapkg.seeds import generator
 from seapkg.training.config import TrainingConfig
 from seapkg.training.negatives import NegativeSampler
 
 
 class Batches:
-    """The batches of one epoch after the other, on the device.
+    """The batches of each epoch, on the device.
 
     Args:
         dataset: its training pairs.
@@ -26,7 +27,7 @@ class Batches:
     def __init__(
         self, dataset: Dataset, training: TrainingConfig, seed: int, device: torch.device
     ) -> None:
-        self.pairs = torch.from_numpy(dataset.train.copy()).to(device)
+        self.pairs = training_pairs(dataset).to(device)
         self.batch_size = training.batch_size
         self.sampler = NegativeSampler(dataset, training.negatives, device)
         self.generator = generator(seed, "batches", device)

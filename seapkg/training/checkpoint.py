@@ -19,10 +19,10 @@ from seapkg.files import replacing
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two writes: the most that a kill can cost.
+#: Least seconds between two writes.
 EVERY = 60.0
 #: Raised when the layout of the file changes.
-FORM = 3
+FORM = 4
 #: The array of the JSON text, in which {TENSOR: NAME} refers to another array.
 FACTS, TENSOR = "facts", "tensor"
 
@@ -33,7 +33,7 @@ class Checkpoint:
     Args:
         path: of the file, an .npz. Each write replaces it as a whole.
         identity: of the training; the file of another training is ignored.
-        every: seconds between two writes, by default `EVERY`.
+        every: least seconds between two writes, by default `EVERY`.
     """
 
     def __init__(self, path: str | Path, identity: str, every: float | None = None) -> None:
@@ -42,7 +42,7 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the last write is `every` seconds ago."""
+        """Whether the last write was at least `every` seconds ago."""
         return time.monotonic() - self._last >= self.every
 
     def save(self, state: Mapping[str, Any], device: str = "cpu") -> None:
@@ -72,7 +72,8 @@ class Checkpoint:
     def load(self, device: str = "cpu") -> dict[str, Any] | None:
         """The state of the last `save`, with tensors [...] on the CPU.
 
-        None where there is no file, or, with a warning, none of this training on this device.
+        None if there is no file, or, with a warning, if the file is damaged or belongs to another
+        training or device.
         """
         if not self.path.is_file():
             return None

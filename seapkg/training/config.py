@@ -15,7 +15,7 @@ class TrainingConfig:
         1e-3, "Learning rate of Adam.", gt=0, search=Range(1e-4, 1e-2, log=True)
     )
     batch_size: int = option(2048, "Training pairs in a batch.", ge=1)
-    max_epochs: int = option(1000, "Most epochs; 0 evaluates the model as it is.", ge=0)
+    max_epochs: int = option(1000, "Most epochs; 0 evaluates the untrained model.", ge=0)
     patience: int = option(
         20,
         "Training stops after more than this many epochs without a better valid Recall@20.",

@@ -16,7 +16,7 @@ class EarlyStopping:
     """The curves so far and the best epoch: its number, valid metrics and model state.
 
     Attributes:
-        patience: epochs without a rise before training stops.
+        patience: training stops after more than this many epochs without a rise.
         curves: one row per epoch.
         best_epoch: counted from 0; -1 before the first.
         valid: valid metrics of the best epoch.

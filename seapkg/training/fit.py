@@ -197,7 +197,7 @@ class _Loop:
             group["lr"] = rate
 
     def _state(self) -> dict[str, Any]:
-        """Everything an epoch leaves to the next one."""
+        """All that the next epoch depends on."""
         optimisers = {name: each.state_dict() for name, each in self.optimisers.items()}
         generators = {name: each.get_state() for name, each in self.generators.items()}
         return {

@@ -16,7 +16,7 @@ def made(n=11, width=5, dim=7, dtype=torch.float64, seed=0) -> list[torch.Tensor
 
 
 @pytest.mark.parametrize("dim", [1, 7])
-def test_the_mean_and_its_gradients_are_those_mean_of_unit_rows(dim):
+def test_the_mean_and_its_gradients_are_those_of_the_twin(dim):
     inputs = made(dim=dim)
     ours, theirs = mean_unit_row(*inputs), mean_of_unit_rows(*inputs)
     torch.testing.assert_close(ours, theirs)

@@ -11,7 +11,7 @@ from seapkg.models.rearm_parts import coordinate_attention
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """One or two vectors of six coordinates a block."""
+    """Two vectors of six coordinates per block in float64, four in float32."""
     monkeypatch.setitem(module.BLOCK_BYTES, "cpu", 600)
 
 

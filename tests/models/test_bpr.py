@@ -42,6 +42,7 @@ def test_tables_are_drawn_xavier_normal():
     torch.manual_seed(0)
     model = BPR(tiny(n_users=1000), BPRConfig(embed_dim=64))
     expected = math.sqrt(2 / (1000 + 64))
-    # 64 000 numbers: the standard deviation is known to 1/√128 000; kurtosis tells normal (3) from uniform (1.8).
+    # The standard deviation of 64 000 numbers is known to 1/√128 000.
+    # Kurtosis tells a normal distribution (3) from a uniform one (1.8).
     assert abs(model.users.std().item() / expected - 1) < 4 / math.sqrt(128_000)
     assert 2.8 < (model.users / model.users.std()).pow(4).mean().item() < 3.2

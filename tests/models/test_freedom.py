@@ -1,4 +1,4 @@
-"""FREEDOM: the pruned graph in training, the full one at evaluation, the content branch when it is needed."""
+"""FREEDOM: the pruned graph in training, the full one at evaluation, and the content branch."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def freedom(**options):
 
 
 def expected_tables(model, pairs) -> tuple[torch.Tensor, torch.Tensor]:
-    """(1) to (3) of spec D.13, dense, with the user-item graph of the given pairs."""
+    """The final vectors of FREEDOM, dense, with the user-item graph of the given pairs."""
     adjacency = normalised_adjacency(torch.as_tensor(np.array(pairs)), 12, 16).matrix().to_dense()
     nodes = torch.cat([model.users, model.items])
     layers = [nodes, adjacency @ nodes, adjacency @ adjacency @ nodes]

@@ -47,7 +47,7 @@ def hyper(network, key):
 
 
 class Twin:
-    """(B6) to (B18), one after another, on the parameters of a model; graphs dense, from the model."""
+    """B6 to B18, one after another, with the parameters of a model and its graphs made dense."""
 
     def __init__(self, model):
         self.model, self.config = model, model.config
@@ -290,8 +290,10 @@ def test_a_preset_is_the_card_s_and_gives_way_to_options():
     assert PRESETS.keys() == WEIGHT_DECAY.keys() == {"baby", "sports", "clothing"}
 
 
-@pytest.mark.parametrize("options", [{"preset": "books"}, {"formulation": "paper"}, {"self_dropout": 1.1}, {"rank": 0},
-                                     {"n_layers": -1}, {"rank": 1.5}, {"dropped_attention": "yes"}])  # fmt: skip
+@pytest.mark.parametrize("options", [
+    {"preset": "books"}, {"formulation": "paper"}, {"self_dropout": 1.1}, {"rank": 0},
+    {"n_layers": -1}, {"rank": 1.5}, {"dropped_attention": "yes"},
+])  # fmt: skip
 def test_impossible_options_are_refused(options):
     with pytest.raises(RequestError, match=next(iter(options))):
         REARMConfig(**options)

@@ -125,7 +125,7 @@ def test_the_live_parameters_of_the_released_form_are_those_of_the_specification
 
 
 def test_at_full_size_the_released_form_has_as_many_live_scalars_as_the_log_of_baby():
-    """The log's 20 937 258, to the unit, less the four biases of 64 that stand in front of a batch norm."""
+    """The log's 20 937 258, less the four biases of 64 in front of a batch norm."""
     config, n_users = SEAConfig(formulation="released"), 19_445
     with torch.device("meta"):
         modules = [
@@ -155,7 +155,8 @@ def test_alignment_as_released_trains_the_wide_layer_and_not_the_generic_part():
     model = sea(formulation="released")
     batch_losses(model)["alignment"].backward()
     encoder = model.encoders["image"]
-    assert encoder.wide.weight.grad.any() and model.separation.heads["image"].first.weight.grad.any()
+    assert encoder.wide.weight.grad.any()
+    assert model.separation.heads["image"].first.weight.grad.any()
     assert (
         not encoder.to_generic.weight.grad.any()
     )  # it is read beside the head, from the same layer
@@ -164,7 +165,8 @@ def test_alignment_as_released_trains_the_wide_layer_and_not_the_generic_part():
 def test_user_weights_start_as_one_softmax_near_equal_and_are_free_afterwards():
     weights = sea(dataset=tiny("image", "text", "audio", n_users=500)).user_weights
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(500))
-    # Xavier-normal of 500 x 3 has standard deviation 0.06, so that shares spread by about 0.06 / 3 · sqrt(2/3).
+    # Xavier-normal of 500 x 3 has standard deviation 0.06.
+    # So the shares have a standard deviation of about 0.06 / 3 · sqrt(2/3).
     assert 0.012 < weights.std().item() < 0.021
     assert weights.requires_grad
 
@@ -254,7 +256,7 @@ def test_a_batch_with_one_item_can_be_aligned():
 
 @pytest.mark.parametrize("rows", [5, 100])
 def test_working_in_blocks_of_rows_changes_neither_values_nor_gradients(monkeypatch, rows):
-    """Features narrower than what reads them, so that the blocks are worth it; 16 items in blocks of 5."""
+    """Only features narrower than their readers are processed in blocks."""
     results = []
     for most in (10**6, rows):
         monkeypatch.setattr("seapkg.models.base.RECOMPUTED_ROWS", most)

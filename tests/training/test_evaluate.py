@@ -122,7 +122,7 @@ def test_metrics_equal_a_loop_over_users(split, seed):
 
 
 def test_metrics_by_hand():
-    """Two relevant items of three, at places 1 and 4; 12 of 12 in the first ten and twenty places."""
+    """Two of three relevant items at places 1 and 4; then all 12 at the first 12 places."""
     hits = torch.zeros(2, 20, dtype=torch.bool)
     hits[0, [0, 3]] = True
     hits[1, :12] = True

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tiny import tiny
+from tiny import small, tiny
 from torch import nn
 
+from seapkg.data.dataset import Dataset
+from seapkg.models import build
 from seapkg.models.base import Recommender, embedding_table, rows
 from seapkg.training import TrainingConfig, evaluate, fit
 from seapkg.training.checkpoint import Checkpoint
@@ -177,6 +179,23 @@ def test_a_killed_training_resumes_with_every_hook(toy, epoch, tmp_path):
     resumed = train(second, Checkpoint(tmp_path / "state.npz", "toy", every=0))
     assert second.diary.count("batch") == 3 * (4 - epoch) and "before" not in second.diary
     assert same_state(whole, second) and resumed.valid == expected.valid
+
+
+def test_a_training_with_club_resumes_whatever_the_modalities_are_called(tmp_path):
+    named = tiny("image", "text")
+    features = dict(zip(["main", "7"], named.features.values(), strict=True))
+    splits = named.train, named.valid, named.test
+    dataset = Dataset.from_arrays(*splits, n_items=named.n_items, features=features)
+
+    def trained(epochs, checkpoint=None):
+        model = build("sea", dataset, small("sea"), seed=0)
+        training = TrainingConfig(learning_rate=0.01, batch_size=48, max_epochs=epochs)
+        fit(model, dataset, training, device="cpu", progress=False, checkpoint=checkpoint)
+        return model
+
+    checkpoint = Checkpoint(tmp_path / "state.npz", "sea", every=0)
+    trained(1, checkpoint)
+    assert same_state(trained(3), trained(3, checkpoint))
 
 
 def test_a_score_may_be_no_dot_product_and_nothing_is_dropped_at_evaluation():
