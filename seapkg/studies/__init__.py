@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def study(name: str, **parameters: Any) -> Study:
-    """The study of that name.
+    """Makes a study.
 
     Args:
         name: one of `studies()`, such as "ablation".
@@ -49,11 +49,11 @@ def studies() -> dict[str, tuple[Callable[..., Study], str]]:
 
 
 def studies_of(notebook: str, parameters: Mapping[str, Any]) -> dict[str, Study]:
-    """The studies of a notebook by name.
+    """The studies of a notebook: name -> study.
 
     Args:
-        notebook: its name, with its number.
-        parameters: all that the notebook declares; each study takes the ones that it has.
+        notebook: its name, with its number, such as "05_ablation".
+        parameters: the notebook's parameters; each study takes those that its function accepts.
     """
     topic = notebook.partition("_")[2]
     found = {}
