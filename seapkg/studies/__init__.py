@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from seapkg.errors import RequestError, did_you_mean
+from seapkg.errors import look_up
 
 if TYPE_CHECKING:
     from seapkg.studies.base import Study
@@ -22,11 +22,7 @@ def study(name: str, **parameters: Any) -> Study:
     Raises:
         RequestError: for an unknown study; the message lists the known ones.
     """
-    known = studies()
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise RequestError(f"no study {name!r}{hint}; known: {', '.join(known)}")
-    make, _ = known[name]
+    make, _ = look_up("study", name, studies())
     return make(**parameters)
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from seapkg.data import Dataset
 from seapkg.data.catalogue import Known, load_or_known
-from seapkg.errors import DataNotFound, MissingRun, RequestError, TrainingFault, did_you_mean
+from seapkg.errors import DataNotFound, MissingRun, RequestError, TrainingFault, look_up
 from seapkg.models.registry import System, systems
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
@@ -219,13 +219,7 @@ def rows() -> dict[str, tuple[System, dict[str, Any]]]:
 
 def find_row(label: str) -> tuple[System, dict[str, Any]]:
     """The system of a row of the main table, and the options that define the row."""
-    known = rows()
-    if label not in known:
-        hint = did_you_mean(label, known)
-        raise RequestError(
-            f"no system {label!r} in the main table{hint}; known: {', '.join(known)}"
-        )
-    return known[label]
+    return look_up("system", label, rows())
 
 
 def pinned(dataset: str, label: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from seapkg.errors import RequestError, SeapkgError, did_you_mean
+from seapkg.errors import RequestError, SeapkgError, did_you_mean, look_up
 from seapkg.files import write_text
 from seapkg.runs import locations
 from seapkg.runs.store import Store
@@ -89,14 +89,9 @@ def jobs(profile: str, *, only: list[str] | None = None, offline: bool = False) 
     paths = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not paths:
         raise RequestError(f"{folder} has no notebook called NN_*.ipynb")
-    for name in only or []:
-        if name not in paths:
-            hint = did_you_mean(name, paths)
-            raise RequestError(f"no notebook {name!r}{hint}; known: {', '.join(paths)}")
+    chosen = sorted(look_up("notebook", name, paths) for name in set(only or paths))
     return [
-        _job(paths[name], {"profile": profile, **settings.get(name, {})}, offline)
-        for name in paths
-        if not only or name in only
+        _job(path, {"profile": profile, **settings.get(path.stem, {})}, offline) for path in chosen
     ]
 
 
