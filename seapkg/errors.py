@@ -1,7 +1,8 @@
 """The errors of this package and their exit codes."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class SeapkgError(Exception):
@@ -48,3 +49,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint at the closest known name, " (did you mean 'sea'?)"; "" where none is close."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def look_up(what: str, name: str, known: Mapping[str, Any]) -> Any:
+    """Returns `known[name]`; raises RequestError with the known names for an unknown one."""
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise RequestError(f"no {what} {name!r}{hint}; known: {', '.join(known)}")
+    return known[name]

@@ -1,4 +1,4 @@
-"""Known mutual information, and what SEA's bounds make of it (SEA Eq. 14-16, Theorem 2).
+"""Known mutual information, and SEA's bounds of it (SEA Eq. 14-16, Theorem 2).
 
 x and y are standard normal vectors of `dim` coordinates. Coordinate k of y has correlation ρ with
 coordinate k of x and none with the others. Then I(x; y) = -dim/2 ln(1 - ρ²). The unit is the nat.
@@ -14,7 +14,7 @@ from torch import Tensor
 from seapkg.club import GaussianConditional
 from seapkg.kernels.club_fit import ConditionalFit
 
-#: In the key of cached results; raised where a change of this code changes them.
+#: In the key of cached results; raise it if a change of this module changes them.
 BOUNDS_VERSION = 1
 
 
@@ -44,7 +44,7 @@ def correlated(x: Tensor, rho: float, generator: torch.Generator) -> Tensor:
 
 
 def info_nce_bound(x: Tensor, y: Tensor, rho: float) -> float:
-    """InfoNCE with the best critic, ln p(y|x) / p(y): a lower bound on average.
+    """InfoNCE with the best critic, ln p(y|x) / p(y): a lower bound in expectation.
 
     Args:
         x, y: [n, dim], matched by row. The other rows are negatives, so the bound is at most ln n.
@@ -66,7 +66,7 @@ def fitted_conditional(
         hidden: the number of hidden units.
         steps: the number of steps.
         learning_rate: of Adam.
-        seed: of the initial weights; the global generator is left as it was.
+        seed: of the initial weights; the global generator is not changed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -79,11 +79,11 @@ def fitted_conditional(
 def divergences(q: GaussianConditional, x: Tensor, y: Tensor, rho: float) -> tuple[float, float]:
     """The two divergences of Theorem 2, with q(x, y) = q(y|x) p(x).
 
-    Variational CLUB is I(x; y) plus the second minus the first: an upper bound where the second is
-    larger.
+    Variational CLUB is I(x; y) plus the second minus the first, so it is an upper bound exactly if
+    the second is larger.
 
     Args:
-        q: the conditional.
+        q: the fitted conditional.
         x, y: [n, dim], matched by row; the averages are taken over them.
         rho: their correlation.
 

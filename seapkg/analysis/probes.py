@@ -1,4 +1,4 @@
-"""Linear probes: how much of a known factor a learned part holds."""
+"""Linear probes: how well a learned part predicts a known factor."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-#: In the key of cached results; raise it where a change of this module changes them.
+#: In the key of cached results; raise it if a change of this module changes them.
 PROBES_VERSION = 1
 PENALTIES = np.logspace(-2, 4, 13)
 
 
 def probe_r2(part: np.ndarray, factor: np.ndarray) -> float:
-    """The R² with which a linear map of a part predicts a factor, on items held out.
+    """The R² with which a linear map of a part predicts a factor, on held-out items.
 
     Ridge regression on standardised columns; its penalty is chosen inside each training fold. 1 is
     a perfect prediction, 0 no better than the mean, and an overfitted probe falls below 0.

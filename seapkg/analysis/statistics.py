@@ -17,7 +17,7 @@ class Interval:
 
     Attributes:
         mean: the mean of the values.
-        half_width: half the width of the interval; nan where there is only one value.
+        half_width: half the width of the interval; nan for a single value.
         n: the number of values.
     """
 
@@ -48,7 +48,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
         values: [n], finite, n >= 1.
 
     Raises:
-        ValueError: where there is no value, or one that is not finite.
+        ValueError: if there is no value, or one is not finite.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.size == 0 or not np.isfinite(values).all():
@@ -71,7 +71,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray, over: str = "users") -> Diff
         over: "users" or "seeds".
 
     Raises:
-        ValueError: where the shapes differ or a value is not finite.
+        ValueError: if the shapes differ or a value is not finite.
     """
     if a.shape != b.shape:
         raise ValueError(f"a and b need one shape [n_seeds, n_users]; given {a.shape}, {b.shape}")
@@ -94,7 +94,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
         The corrected p-values, [n], in the given order.
 
     Raises:
-        ValueError: where a p-value lies outside [0, 1] or is nan.
+        ValueError: if a p-value is nan or outside [0, 1].
     """
     p = np.asarray(p_values, dtype=np.float64)
     if not ((p >= 0) & (p <= 1)).all():

@@ -62,11 +62,11 @@ def _labels(data: Dataset, names: str | None) -> list[str]:
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per system, best Recall@20 first; each metric as its mean ± half its 95 % interval."""
+    """One row per system, best Recall@20 first; a metric is its mean ± half its 95 % interval."""
     from seapkg.runs.run import METRICS
+    from seapkg.studies.tables import with_half_width
 
     best = table[table["metric"] == "recall@20"].sort_values("mean", ascending=False)
-    mean, half = table["mean"].map("{:.4f}".format), table["interval"].map(" ± {:.4f}".format)
-    cells = mean + half.where(table["interval"].notna(), "")  # one seed has no interval
+    cells = with_half_width(table, "{:.4f}".format)
     values = table.assign(value=cells).pivot(index="model", columns="metric", values="value")
     return best[["model", "seeds"]].join(values[list(METRICS)], on="model")

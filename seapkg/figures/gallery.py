@@ -1,6 +1,6 @@
 """Figures and tables on disk, with an index that names the notebook, data and runs behind each.
 
-The same figure gives the same bytes, and the index holds no time: git shows what has changed.
+The same figure gives the same bytes and the index has no dates, so git shows real changes only.
 """
 
 import re
@@ -80,7 +80,7 @@ def save_table(frame: pd.DataFrame, name: str, **caption_and_origin) -> Path:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A table in Markdown: numbers with four decimals, at the right; missing ones are empty."""
+    """A table in Markdown: numbers with four decimals, right-aligned; missing ones are empty."""
     cells = frame.astype(object).where(frame.notna(), "").replace(r"\|", r"\\|", regex=True)
     return cells.to_markdown(index=False, floatfmt=".4f") + "\n"
 
@@ -95,10 +95,10 @@ def _save(
     runs: Iterable[Run],
     data: Dataset | Known | str | list,
 ) -> Path:
-    """Writes a file per ending and a section of index.md; returns their folder."""
+    """Writes one file per ending and a section of index.md; returns the folder."""
     for word in (profile, name):
         if not re.fullmatch(r"[\w-]+", word):
-            raise RequestError(f"the name {word!r} may hold letters, digits, - and _ only")
+            raise RequestError(f"{word!r} is no valid name; use letters, digits, - and _ only")
     folder = locations.figures_root() / profile
     folder.mkdir(parents=True, exist_ok=True)
     for ending, write in writers.items():
@@ -126,7 +126,7 @@ def _save(
 
 
 def _update(folder: Path, name: str, section: str) -> None:
-    """Puts a section into index.md and drops the sections whose files are gone."""
+    """Adds a section to index.md and removes sections without files."""
     index, sections = folder / "index.md", {}
     if index.exists():
         _, *texts = index.read_text(encoding="utf-8", errors="replace").split(HEADING)

@@ -59,7 +59,7 @@ def main_table_points(frame: pd.DataFrame) -> Figure:
 
     Seeds are points; below them a bar and whisker show the mean and its 95 % interval over seeds;
     above them a hollow diamond is the paper's number. The axes span the trained systems and do not
-    start at 0: popularity becomes an arrow with its number where it lies outside.
+    start at 0; where popularity lies outside, an arrow and a number replace it.
 
     Args:
         frame: one row per dataset, model, metric and seed; columns `dataset, model, metric, seed,
@@ -87,14 +87,14 @@ def main_table_points(frame: pd.DataFrame) -> Figure:
 
 
 def _line_styles(models: Sequence[str]) -> dict[str, str]:
-    """Label -> line style; labels of one look differ, as "sea (paper)" and "sea (released)"."""
+    """Label -> line style, different for labels that look alike, such as SEA's formulations."""
     labels = pd.Series(sorted(models))
     places = labels.groupby(labels.map(look)).cumcount()
     return {label: LINE_STYLES[place % 4] for label, place in zip(labels, places, strict=True)}
 
 
 def _models_in_order(frame: pd.DataFrame) -> list[str]:
-    """All models, in the order of the dataset that has most of them."""
+    """All models, first those of the dataset with the most models, in its order."""
     n_models = frame.groupby("dataset")["model"].transform("nunique")
     fullest_first = frame.sort_values("dataset", key=lambda _: -n_models, kind="stable")
     return list(fullest_first["model"].unique())

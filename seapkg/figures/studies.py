@@ -1,4 +1,4 @@
-"""Figures of the studies: what a change gains, what an option does, what a learned part knows.
+"""Figures of the studies: gains, sensitivity, costs, probes and maps of item parts.
 
 Functions take a tidy table (or arrays) and return a Figure.
 """
@@ -37,19 +37,19 @@ FACTOR_LOOKS = {
     "other's unique": (BLACK, "x", 0.15),
 }
 PART_COLOURS = {"generic": (BLUE, SKY), "unique": (VERMILLION, ORANGE), "whole": (GREEN, PURPLE)}
-FAR = 5  # a row that reaches this many times as far as the median row is not drawn to scale
+FAR = 5  # a row that reaches beyond this multiple of the median row is not drawn to scale
 
 
 @style()
 def gain_panels(costs: pd.DataFrame) -> Figure:
     """What each change gains: one panel per dataset, one row per change, gains to the right.
 
-    Black: the mean and its 95 % interval over users. Orange, below it: one point per seed and the
-    95 % interval over seeds. A row far out becomes an arrow with its number; otherwise the other
-    rows could not be told apart.
+    Black: the mean and its 95 % interval over users. Vermilion, below it: one point per seed and
+    the 95 % interval over seeds. An arrow with a number replaces a row that lies far out, so that
+    the other rows remain legible.
 
     Args:
-        costs: what `tables.differences` returns, a positive difference being a loss; columns
+        costs: the result of `tables.differences`, where a positive difference is a loss; columns
             `dataset, change, difference, by_seed`, and "low, users" to "high, seeds".
     """
     changes = list(costs["change"].unique())
@@ -92,8 +92,8 @@ def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
 def sensitivity(table: pd.DataFrame, unchanged: dict[str, list[float]]) -> Figure:
     """Test Recall@20 against an option's value: one row per dataset, one panel per option.
 
-    One point per seed, a line through the means, a ring around the default's points, a grey band
-    over the default's seeds. Values stand at even distances in rising order.
+    One point per seed, a line through the means, a ring around the default's points, and a grey
+    band over the default's seeds. The values are sorted and evenly spaced.
 
     Args:
         table: columns `dataset, option, value` (a number), `is_default, seed, metric_value`.
@@ -117,7 +117,7 @@ def sensitivity(table: pd.DataFrame, unchanged: dict[str, list[float]]) -> Figur
 
 
 def _option_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    rows = rows.sort_values("value").astype({"value": str})  # words stand at even distances
+    rows = rows.sort_values("value").astype({"value": str})  # categories are evenly spaced
     _points_and_means(axes, rows, "value", "metric_value", color=VERMILLION)
     default = rows[rows["is_default"]]
     axes.scatter(default["value"], default["metric_value"], 64, "none", edgecolor=BLACK)

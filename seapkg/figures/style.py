@@ -40,7 +40,7 @@ PAPER_LOOK = {"marker": "D", "markerfacecolor": "white", "color": BLACK, "linest
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The figure style, whatever the user's matplotlib settings are; also a decorator."""
+    """Applies the figure style, regardless of the user's settings; also a decorator."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)
@@ -71,7 +71,7 @@ def panels(
     """A figure with `n` panels in rows of `n_columns`; the last row may be shorter.
 
     Args:
-        n: the number of panels; without any the figure says that its runs are missing.
+        n: the number of panels; for 0 the figure says that no runs are finished.
         n_columns: the largest number of panels in a row.
         width, height: inches of figure per panel.
         shared: `sharex` and `sharey` of `Figure.subplots`.
@@ -96,7 +96,7 @@ def facets(
 
     Args:
         table: the rows of all panels.
-        columns: names of columns; panels stand in the order of the table, the last column fastest.
+        columns: names of columns; panels follow the table's order, the last column fastest.
         title: of a panel, with its values at the braces.
         layout: the options of `panels`.
 
@@ -120,7 +120,7 @@ def plot_means(axes: Axes, table: pd.DataFrame, value: str, shift: float, **look
         axes: the panel.
         table: one row per value; column `row`, its place, and the column `value`.
         value: the name of a column.
-        shift: of all places.
+        shift: added to all places.
         look: further options of `Axes.errorbar`.
     """
     values = table.groupby("row")[value]
@@ -152,7 +152,7 @@ def plot_groups(
 
 
 def arrows_outside(axes: Axes, values: pd.Series) -> None:
-    """Writes each number that lies outside a panel at the edge, with an arrow towards its place.
+    """Writes each number that lies outside a panel at its edge, with an arrow.
 
     Args:
         axes: the panel, with its final limits.
@@ -173,7 +173,7 @@ def label_rows(axes: Axes, names: list[str]) -> None:
 
 
 def outer_legend(figure: Figure, place: str = "lower center", **options) -> None:
-    """A legend outside the panels, with every label of theirs once."""
+    """A legend outside the panels, with each label once."""
     handles = {}
     for axes in figure.axes:
         shown, labels = axes.get_legend_handles_labels()

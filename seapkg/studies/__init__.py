@@ -6,14 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from seapkg.errors import RequestError, did_you_mean
+from seapkg.errors import look_up
 
 if TYPE_CHECKING:
     from seapkg.studies.base import Study
 
 
 def study(name: str, **parameters: Any) -> Study:
-    """The study of that name.
+    """Makes a study.
 
     Args:
         name: one of `studies()`, such as "ablation".
@@ -22,11 +22,7 @@ def study(name: str, **parameters: Any) -> Study:
     Raises:
         RequestError: for an unknown study; the message lists the known ones.
     """
-    known = studies()
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise RequestError(f"no study {name!r}{hint}; known: {', '.join(known)}")
-    make, _ = known[name]
+    make, _ = look_up("study", name, studies())
     return make(**parameters)
 
 
@@ -49,11 +45,11 @@ def studies() -> dict[str, tuple[Callable[..., Study], str]]:
 
 
 def studies_of(notebook: str, parameters: Mapping[str, Any]) -> dict[str, Study]:
-    """The studies of a notebook by name.
+    """The studies of a notebook: name -> study.
 
     Args:
-        notebook: its name, with its number.
-        parameters: all that the notebook declares; each study takes the ones that it has.
+        notebook: its name, with its number, such as "05_ablation".
+        parameters: the notebook's parameters; each study takes those that its function accepts.
     """
     topic = notebook.partition("_")[2]
     found = {}

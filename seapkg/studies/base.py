@@ -1,4 +1,4 @@
-"""A study: arms x datasets x seeds, the runs that these ask for, and the table made of them."""
+"""A study: arms x datasets x seeds, their runs, and the table made of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 
 from seapkg.data import Dataset
 from seapkg.data.catalogue import Known, load_or_known
-from seapkg.errors import DataNotFound, MissingRun, RequestError, TrainingFault, did_you_mean
+from seapkg.errors import DataNotFound, MissingRun, RequestError, TrainingFault, look_up
 from seapkg.models.registry import System, systems
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
@@ -35,7 +35,7 @@ class Arm:
     Attributes:
         label: its name in tables and figures.
         system: the row of the main table whose options it starts from, such as "sea (released)".
-        changes: the options that set it apart.
+        changes: the options in which it differs from that row.
         family: arms of one family are compared with each other; the first is the reference.
     """
 
@@ -65,13 +65,13 @@ class Study:
     """The runs that answer a question.
 
     Attributes:
-        name: as `seapkg.study` has it.
-        arms: the settings.
+        name: its name for `seapkg.study`.
+        arms: the settings to compare.
         datasets: names, folders or datasets; or a mapping from the names in tables to datasets.
-        seeds: for every dataset, or by the dataset's name.
-        tabulate: makes the study's table of its `Results`.
-        max_epochs: replaces the option of all arms that do not set it; None leaves it.
-        base: (dataset, label) -> the options that the arms start from; `pinned` where it is None.
+        seeds: the same for every dataset, or seeds by the dataset's name.
+        tabulate: makes the study's table from its `Results`.
+        max_epochs: set for all arms that do not set it themselves; None sets nothing.
+        base: (dataset, row) -> the options that the arms start from; None stands for `pinned`.
     """
 
     name: str
@@ -103,11 +103,14 @@ class Study:
     def runs(self, store: Store | None = None, *, offline: bool = False) -> Results:
         """Reads the finished runs and trains the others.
 
-        A run stays missing where its data is not here or its training fails; `offline` trains none.
+        A run stays missing if its data is not here or its training fails; `offline` trains none.
         """
         store = store or Store()
-        planned = self._planned()
-        return Results(self, [Result(*one, _run_of(one[-1], store, offline)) for one in planned])
+        results = [
+            Result(dataset, arm, plan, _run_of(plan, store, offline))
+            for dataset, arm, plan in self._planned()
+        ]
+        return Results(self, results)
 
     def table(self, store: Store | None = None, *, offline: bool = False) -> pd.DataFrame:
         """The study's table; trains what is missing unless `offline`."""
@@ -130,7 +133,7 @@ class Study:
         seeds = self.seeds
         if isinstance(seeds, Mapping):
             if dataset not in seeds:
-                raise RequestError(f"no seeds for {dataset}; seeds name {', '.join(seeds)}; add it")
+                raise RequestError(f"no seeds for {dataset}, only for {', '.join(seeds)}; add them")
             seeds = seeds[dataset]
         untrained = system.model.training_defaults.get("max_epochs") == 0
         seeds = list(dict.fromkeys(seeds))
@@ -139,7 +142,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Results:
-    """The runs of a study. Iterating gives the label of the arm and the run, for each run."""
+    """The runs of a study. Iterating yields (label of the arm, run) for each finished run."""
 
     study: Study
     rows: list[Result]
@@ -152,12 +155,8 @@ class Results:
         return [run for _, run in self]
 
     @property
-    def missing(self) -> list[Plan]:
-        return [row.plan for row in self.rows if row.run is None]
-
-    @property
     def data(self) -> list[Dataset | Known]:
-        """The datasets, as `save_table` and `save_figure` take them."""
+        """The datasets, for `save_table` and `save_figure`."""
         return list(self.study.data.values())
 
     def groups(self) -> dict[tuple[str, str], dict[str, list[Run]]]:
@@ -173,7 +172,7 @@ class Results:
         return self.groups()[dataset, family]
 
     def counts(self) -> pd.DataFrame:
-        """The number of runs and of missing runs, one row per dataset and arm."""
+        """The numbers of finished and of missing runs, one row per dataset and arm."""
         rows = [
             (row.dataset, f"{row.arm.family} {row.arm.label}", row.run is not None, row.run is None)
             for row in self.rows
@@ -182,7 +181,7 @@ class Results:
         return table.groupby(["dataset", "arm"], sort=False, as_index=False).sum()
 
     def lacks(self) -> str:
-        """Names the missing runs as a point of a list; "" where there is none."""
+        """A Markdown list item that names the missing runs; "" if there are none."""
         counts = self.counts().query("missing > 0")
         gaps = [f"{row.dataset}, {row.arm} ({row.missing} runs)" for row in counts.itertuples()]
         return f"- Not run: {'; '.join(gaps)}." if gaps else ""
@@ -192,7 +191,7 @@ class Results:
         return self.study.tabulate(self)
 
 
-#: Name -> the function of parameters that makes the study, and the topic of its notebook.
+#: Name -> the function that makes the study, and the topic of its notebook.
 DECLARED: dict[str, tuple[Callable[..., Study], str]] = {}
 
 
@@ -219,18 +218,12 @@ def rows() -> dict[str, tuple[System, dict[str, Any]]]:
 
 
 def find_row(label: str) -> tuple[System, dict[str, Any]]:
-    """The system of a row of the main table, and the options that set the row apart."""
-    known = rows()
-    if label not in known:
-        hint = did_you_mean(label, known)
-        raise RequestError(
-            f"no system {label!r} in the main table{hint}; known: {', '.join(known)}"
-        )
-    return known[label]
+    """The system of a row of the main table, and the options that define the row."""
+    return look_up("system", label, rows())
 
 
 def pinned(dataset: str, label: str) -> dict[str, Any]:
-    """The base options that a later search does not move: `pinned.yaml`."""
+    """The fixed base options of a row (`pinned.yaml`), which a later search does not change."""
     return _pinned().get(dataset, {}).get(label, {})
 
 

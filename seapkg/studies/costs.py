@@ -25,20 +25,20 @@ def costs(
     store: Store,
     again: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """What each training costs, read from the store where it was measured before.
+    """The cost of each training, read from the store if it was measured before.
 
     Args:
         trainings: label -> model and options.
         data: a dataset's name or folder.
-        epochs: of each training.
+        epochs: the length of each training.
         store: holds the measured costs.
-        again: measures all anew.
+        again: measure all of them again.
 
     Returns:
         Label -> what `measure` returns.
 
     Raises:
-        DataNotFound: where something has to be measured and the data is not here.
+        DataNotFound: if a cost must be measured and the data is not here.
     """
     measured = {}
     for label, (model, options) in trainings.items():
@@ -50,15 +50,15 @@ def costs(
 
 
 def measure(model: str, data: str, options: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """Trains some epochs by the command line, without keeping the run.
+    """Trains some epochs in a separate process and discards the run.
 
     Returns:
-        seconds_per_epoch (the median, without evaluation), peak_memory_mb (of the whole process, or
-        on CUDA of the device's allocations) and device, beside the arguments.
+        The arguments, with seconds_per_epoch (the median, without evaluation), peak_memory_mb (of
+        the process, or on CUDA of the device's allocations) and device.
 
     Raises:
-        DataNotFound: where the data is not here.
-        SeapkgError: where the command fails, with its last line.
+        DataNotFound: if the data is not here.
+        SeapkgError: if the command fails; the message has its last line.
     """
     if isinstance(load_or_known(data), Known):
         raise DataNotFound(f"the cost of {model} on {data} was not measured; download the data")

@@ -1,4 +1,4 @@
-"""Notebook files: the parameters they declare, and executed copies without clocks."""
+"""Notebook files: the parameters they declare, and executed copies without timing metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def declared(path: Path) -> dict[str, Any]:
 
 
 def copy_clean(executed: Path, original: Path, target: Path) -> None:
-    """Writes the executed notebook without papermill's clocks, tags and kernel names."""
+    """Writes the executed notebook without papermill's times, tags and kernel names."""
     notebook = nbformat.read(executed, as_version=4)
     notebook.metadata = nbformat.read(original, as_version=4).metadata
     for cell in notebook.cells:

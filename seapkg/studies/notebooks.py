@@ -1,7 +1,7 @@
 """Runs the notebooks of a profile: `python -m seapkg.studies.notebooks [smoke|laptop|paper]`.
 
-Each notebook runs in a fresh kernel; executed copies come to results/notebooks/PROFILE/. A failed
-notebook stops no other; the errors are shown at the end, and the exit code is 1.
+Each notebook runs in a fresh kernel; executed copies are written to results/notebooks/PROFILE/.
+When a notebook fails, the others run on; the errors are shown at the end, with exit code 1.
 
 With several workers, the missing runs of all notebooks are trained in as many processes first.
 Notebooks without missing runs run meanwhile. The notebook that measures costs runs last and alone.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from seapkg.errors import RequestError, SeapkgError, did_you_mean
+from seapkg.errors import RequestError, SeapkgError, did_you_mean, look_up
 from seapkg.files import write_text
 from seapkg.runs import locations
 from seapkg.runs.store import Store
@@ -34,7 +34,7 @@ MEASURES_COSTS = "_cost"  # the end of the name of a notebook that measures seco
 
 @dataclass(frozen=True)
 class Job:
-    """A notebook, the parameters that it is given, and all that it declares."""
+    """A notebook, the parameters that the profile sets, and all its parameters."""
 
     path: Path
     given: dict[str, Any]
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True, order=True)
 class Outcome:
-    """How a notebook ran: its name, the seconds, and the error, "" without one."""
+    """The result of a notebook: its name, seconds, and error ("" for none)."""
 
     name: str
     seconds: float
@@ -83,20 +83,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def jobs(profile: str, *, only: list[str] | None = None, offline: bool = False) -> list[Job]:
-    """The notebooks with their parameters; raises RequestError before any has run."""
+    """The notebooks with their parameters; raises RequestError for an unknown name."""
     settings = profiles.parameters(profile)
     folder = locations.workplace() / "notebooks"
     paths = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not paths:
         raise RequestError(f"{folder} has no notebook called NN_*.ipynb")
-    for name in only or []:
-        if name not in paths:
-            hint = did_you_mean(name, paths)
-            raise RequestError(f"no notebook {name!r}{hint}; known: {', '.join(paths)}")
+    chosen = sorted(look_up("notebook", name, paths) for name in set(only or paths))
     return [
-        _job(paths[name], {"profile": profile, **settings.get(name, {})}, offline)
-        for name in paths
-        if not only or name in only
+        _job(path, {"profile": profile, **settings.get(path.stem, {})}, offline) for path in chosen
     ]
 
 
@@ -112,10 +107,10 @@ def run(
 
     Args:
         todo: the notebooks.
-        profile: names the folder of the executed copies.
+        profile: the name of the folder for the executed copies.
         workers: the number of notebooks at once, and of processes that train.
         train: with several workers, trains the missing runs of all notebooks first.
-        write_back: puts the outputs into the notebooks that did not fail.
+        write_back: copies the outputs into the notebooks that did not fail.
     """
     copies = locations.workplace() / "results" / "notebooks" / profile
     copies.mkdir(parents=True, exist_ok=True)
@@ -134,7 +129,7 @@ def run(
 
 
 def execute(job: Job, copy: Path) -> str:
-    """Runs a notebook into `copy`, which appears when it has ended. Returns the error, or ""."""
+    """Runs a notebook, then writes the executed `copy`. Returns the error, or ""."""
     import papermill
 
     copy.unlink(missing_ok=True)
@@ -216,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("profile", nargs="?", default="smoke", help="smoke (default), laptop or paper")
     add("--only", nargs="+", action="extend", metavar="NAME", help="these, without .ipynb")
-    add("--offline", action="store_true", help="train nothing; missing runs are named")
+    add("--offline", action="store_true", help="train nothing, name the missing runs")
     add("--list", action="store_true", help="show notebooks and parameters, run none")
     add("--plan", action="store_true", help="list what would be trained, and how long; run none")
     add("--write-back", action="store_true", help="put the outputs into notebooks/, to commit")

@@ -1,4 +1,4 @@
-"""What a profile would train: the missing runs of its notebooks, and how long these may take."""
+"""The runs that a profile would train: those its notebooks miss, with estimated times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def missing(notebooks: Mapping[str, Mapping[str, Any]], store: Store) -> dict[st
     """Notebook -> the plans whose runs are neither finished nor marked as failed.
 
     Args:
-        notebooks: name -> all parameters that the notebook declares.
+        notebooks: name -> the notebook's parameters.
         store: holds the finished runs.
     """
     return {
@@ -39,7 +39,7 @@ def can_train(plan: Plan) -> bool:
 
 
 def report(notebooks: Mapping[str, Mapping[str, Any]], store: Store) -> str:
-    """The missing runs, one line each at the first notebook that asks for it, and their sum.
+    """The missing runs, one line each, under the first notebook that asks for them; then the sum.
 
     The time of a run is the median of the finished runs of its model on its dataset.
     """

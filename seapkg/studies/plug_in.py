@@ -1,7 +1,7 @@
 """Plug-in (SEA Table 3): separate learning inside other systems.
 
 FREEDOM as published keeps the features out of its score, where separation could not change a
-ranking. So the features in the score, without separation, are an arm of their own.
+ranking. So features in the score without separation form a separate arm.
 """
 
 from __future__ import annotations

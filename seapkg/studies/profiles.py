@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from seapkg.errors import RequestError, did_you_mean
+from seapkg.errors import look_up
 from seapkg.runs import locations
 
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "notebooks" / "profiles"
@@ -22,8 +22,5 @@ def profiles() -> dict[str, Path]:
 
 def parameters(profile: str) -> dict[str, dict[str, Any]]:
     """Notebook -> its parameters in a profile; raises RequestError for an unknown profile."""
-    known = profiles()
-    if profile not in known:
-        hint = did_you_mean(profile, known)
-        raise RequestError(f"no profile {profile!r}{hint}; known: {', '.join(known)}")
-    return yaml.safe_load(known[profile].read_text(encoding="utf-8"))
+    file = look_up("profile", profile, profiles())
+    return yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -30,7 +30,7 @@ METRICS = {"recall@20": "R@20", "ndcg@20": "N@20"}
 
 
 def main() -> int:
-    """Exports the runs and what was measured, then writes the table. Returns the exit code."""
+    """Exports runs, probes and measurements, then writes the table. Returns the exit code."""
     try:
         store, reference = Store(), locations.reference_root()
         runs = runs_to_publish(store)
@@ -72,7 +72,7 @@ def runs_to_publish(store: Store) -> list[Run]:
 
 
 def export(runs: list[Run], store: Store) -> None:
-    """Copies summaries of runs, with the measures of their parts, to results/reference/."""
+    """Copies the summaries of runs and the measures of their parts to results/reference/."""
     for folder, run in zip(store.export(runs, locations.reference_root()), runs, strict=True):
         if measured := measured_in(run):
             for name in (PARTS, PARTS_SAMPLE):
@@ -84,8 +84,7 @@ def results_table(results: Results) -> str:
     paper's number.
     """
     table = tables.main_table(results, metrics=list(METRICS))
-    half = (" ± " + table["interval"].map(_four)).where(table["interval"].notna(), "")
-    cells = {"ours": table["mean"].map(_four) + half, "paper": table["paper"].map(_four)}
+    cells = {"ours": tables.with_half_width(table, _four), "paper": table["paper"].map(_four)}
     columns = ["dataset", "model", "seeds", "metric"]
     wide = table.assign(**cells).set_index(columns)[["ours", "paper"]].unstack(sort=False)
     names = {"ours": "{}", "paper": "paper, {}"}
@@ -96,9 +95,9 @@ def results_table(results: Results) -> str:
 
 
 def with_table(page: str, table: str) -> str:
-    """The page with the table between its two marks."""
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
+    """The page with the table between its two marks; raises ValueError if it lacks a mark."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 

@@ -22,7 +22,7 @@ PARTS = {
     "w/o item graph": {"n_item_layers": 0},
     "w/o co-occurrence": {"user_co_weight": 0.0, "item_co_weight": 0.0},
 }
-#: Where negatives come from; the last excludes held-out items, so it leaks them.
+#: Where negatives come from. The last excludes held-out items and thereby leaks them.
 SAMPLERS = {
     "items seen in training": {},
     "all items": {"negatives": "all_items"},

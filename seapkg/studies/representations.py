@@ -42,11 +42,11 @@ def representations(
 
 @dataclass(frozen=True)
 class PartStudy:
-    """What was measured of the parts of one run.
+    """The measures of one run's item parts.
 
     Attributes:
         measures: rows a, b ("modality/part"), measure and value.
-        sample: "modality/part" -> [n_sampled, dim], the same random items of every part.
+        sample: "modality/part" -> [n_sampled, dim], the same random items for every part.
     """
 
     measures: pd.DataFrame
@@ -54,9 +54,9 @@ class PartStudy:
 
 
 def part_study(run: Run, data: Dataset | Known) -> PartStudy | None:
-    """Reads the measures of a run, or measures it now and caches them beside the run's store.
+    """Reads the measures of a run, or measures it and caches the result in its store.
 
-    Returns None for a run without measures whose model or data is not here.
+    Returns None if there are no measures and the model or the data is not here.
     """
     folder = measured_in(run)
     if folder is None:
@@ -69,7 +69,7 @@ def part_study(run: Run, data: Dataset | Known) -> PartStudy | None:
 
 
 def part_studies(results: Results) -> dict[tuple[str, str], dict[Run, PartStudy]]:
-    """(dataset, label) -> the measures of each run that has or can have them."""
+    """(dataset, label) -> the measures of each run for which `part_study` finds some."""
     studied: dict[tuple[str, str], dict[Run, PartStudy]] = {}
     for row in results.rows:
         by_run = studied.setdefault((row.dataset, row.arm.label), {})
@@ -89,9 +89,7 @@ def measures_table(results: Results) -> pd.DataFrame:
 
 
 def measured_in(run: Run) -> Path | None:
-    """The folder with the measures of a run: its own if it is a committed summary, else `.parts`
-    beside it.
-    """
+    """The folder with a run's measures: that of a committed run, or the cache; None without."""
     for folder in (run.folder, _cache_folder(run)):
         if (folder / PARTS).is_file():
             return folder
@@ -119,7 +117,7 @@ def measures(parts: dict[str, np.ndarray]) -> pd.DataFrame:
 
 
 def sample(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same random items of every part, each [n_sampled, dim] float16.
+    """The same random items for every part, each [n_sampled, dim] float16.
 
     Args:
         parts: "modality/part" -> [n_items, dim].
@@ -191,7 +189,7 @@ def _cache_folder(run: Run) -> Path:
 
 
 def _measure(run: Run, data: Dataset) -> Path:
-    """Measures the parts of a run into its cache folder, in one step."""
+    """Measures the parts of a run and writes them atomically to its cache folder."""
     import torch
 
     from seapkg.runs.recommend import restore

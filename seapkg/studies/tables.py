@@ -1,11 +1,11 @@
-"""Runs as tidy tables: curves, values by seed, means beside the paper's numbers, differences.
+"""Tidy tables of runs: curves, values by seed, means beside the paper's numbers, differences.
 
 Runs come as pairs (label, run), which is what iterating over a study's `Results` gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ BY_SEED = [*BY, "seed", "value", "data"]
 MAIN = [*BY, "mean", "interval", "seeds", "paper", "verdict", "data"]
 SIZES = ["dataset", "users", "items", "interactions", "sparsity, %", "the paper's", "data"]
 OVER = ("users", "seeds")
+P_VALUES = [f"Holm's p, {over}" for over in OVER]
 ENDS = [f"{end}, {over}" for over in OVER for end in ("low", "high", "Holm's p")]
 DIFFERENCES = ["dataset", "change", "mean", "difference", *ENDS, "by_seed", "seeds", "data"]
 #: The verdicts of `differences`, in words.
@@ -66,8 +67,8 @@ def main_table(runs: Labelled, *, metrics: Sequence[str] = METRICS) -> pd.DataFr
     """One row per dataset, model and metric, with the columns `MAIN`.
 
     `interval` is the half width of the 95 % interval of the mean over seeds, nan for a single seed.
-    `verdict` says where the mean lies: "within" that interval of the paper's number, "above" or
-    "below" it; "one seed" cannot tell; "" where the paper has no number.
+    `verdict` compares the mean with the paper's number: "within" if that lies in the interval, else
+    "above" or "below"; "one seed" without an interval; "" without a number.
     """
     rows = []
     for key, group in by_seed(runs, metrics=metrics).groupby(BY, sort=False):
@@ -112,13 +113,13 @@ def differences(
 ) -> pd.DataFrame:
     """What a system loses by each change: the reference minus each other arm.
 
-    Arms are compared within their family, on the seeds that both have. All rows are one family for
-    Holm's correction. A difference counts as a "loss" or a "gain" where both corrected p-values are
-    below .05; else the verdict is "not shown", or "one seed".
+    Arms are compared within their family, on the seeds that both have. Holm's correction covers all
+    rows of the table. The verdict is "loss" or "gain" if both corrected p-values are below .05, and
+    "not shown" otherwise; with a single seed it is "one seed".
 
     Args:
         results: the runs.
-        arms: labels, the reference first; all arms of a family where they are not given.
+        arms: labels, the reference first; None compares all arms of each family.
         metric: the test metric.
 
     Returns:
@@ -133,16 +134,22 @@ def differences(
                 names = {"dataset": dataset, "change": label, "system": family}
                 rows.append(names | _difference(*pair, metric))
     table = pd.DataFrame(rows, columns=[*DIFFERENCES, "system"])
-    for over in OVER:
-        p_values = table[f"Holm's p, {over}"].dropna()
-        table.loc[p_values.index, f"Holm's p, {over}"] = holm(p_values)
+    for column in P_VALUES:
+        p_values = table[column].dropna()
+        table.loc[p_values.index, column] = holm(p_values)
     if not table["system"].any():
         table = table.drop(columns="system")
-    return table.assign(verdict=[_verdict(row) for row in table.to_dict("records")])
+    return table.assign(verdict=_verdicts(table))
+
+
+def with_half_width(table: pd.DataFrame, number: Callable[[float], str]) -> pd.Series:
+    """The means of `main_table` as text, each ± half its 95 % interval; one seed has none."""
+    half_widths = " ± " + table["interval"].map(number)
+    return table["mean"].map(number) + half_widths.where(table["interval"].notna(), "")
 
 
 def as_gains(table: pd.DataFrame) -> pd.DataFrame:
-    """`differences` with the other sign: what a change gains."""
+    """`differences` with the opposite sign: what each change gains."""
     by_seed = [[-value for value in values] for values in table["by_seed"]]
     turned = table.assign(difference=-table["difference"], by_seed=by_seed)
     for over in OVER:
@@ -154,12 +161,12 @@ def as_gains(table: pd.DataFrame) -> pd.DataFrame:
 def readable(
     table: pd.DataFrame, heading: str = "costs", words: Mapping[str, str] = WORDS
 ) -> pd.DataFrame:
-    """`differences` to be read: an interval is one cell, a p-value and a verdict are text.
+    """`differences` for readers: each interval in one cell, p-values and verdicts as text.
 
     Args:
-        table: what `differences` returns.
-        heading: of the column of differences.
-        words: for verdicts.
+        table: the result of `differences`.
+        heading: the name of the column of differences.
+        words: verdict -> its text.
     """
     shown = table.rename(columns={"difference": heading})
     for over in OVER:
@@ -172,7 +179,7 @@ def readable(
 
 
 def in_words(table: pd.DataFrame, verb: str = "costs") -> list[str]:
-    """`differences` as points of a list, one sentence per row."""
+    """`differences` as Markdown list items, one sentence per row."""
     points = []
     for row in readable(table, verb).to_dict("records"):
         change = f"{row.get('system', '')} {row['change']}".strip()
@@ -226,12 +233,10 @@ def _difference(reference: list[Run], changed: list[Run], metric: str) -> dict[s
     return row
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
-    if row["seeds"] < 2:
-        return "one seed"
-    if max(row[f"Holm's p, {over}"] for over in OVER) >= LEVEL:
-        return "not shown"
-    return "loss" if row["difference"] > 0 else "gain"
+def _verdicts(table: pd.DataFrame) -> np.ndarray:
+    significant = (table[P_VALUES] < LEVEL).all(axis=1)
+    cases = [table["seeds"] < 2, ~significant, table["difference"] > 0]
+    return np.select(cases, ["one seed", "not shown", "loss"], "gain")
 
 
 def _interval(row: Mapping[str, Any], over: str) -> str:

@@ -28,8 +28,6 @@ def variants(
 
 
 def timed(dataset: str, row: str, change: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The training that is timed: model and options of a changed row, with batches of 2048 like
-    all others.
-    """
+    """Model and options of a timed training: a changed row of the main table, batch size 2048."""
     system, options = find_row(row)
     return system.name, {**options, **pinned(dataset, row), **change, "batch_size": 2048}

@@ -55,7 +55,7 @@ def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, capl
     arms = arms_of("bpr", {"tame": {"max_epochs": 1}, "wild": WILD})
     study = Study("toy", arms, [tiny()], [0], tables.main_table)
     results = study.runs(store)
-    assert [label for label, _ in results] == ["tame"] and len(results.missing) == 1
+    assert [label for label, _ in results] == ["tame"] and results.counts()["missing"].sum() == 1
     assert "left out" in caplog.text and "learning_rate" in caplog.text
     assert len(store.failures()) == 1 and sweep(study.plans(), store) == []
 
@@ -63,7 +63,7 @@ def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, capl
 def test_an_infinite_feature_is_refused_at_the_door():
     x = np.ones((16, 3))
     x[4, 1] = np.inf
-    with pytest.raises(DataError, match="row 4.*column 1: inf"):
+    with pytest.raises(DataError, match="row 4.*column 1.*inf is not"):
         tiny(n_items=16).__class__.from_arrays(
             *(getattr(tiny(), split) for split in ("train", "valid", "test")),
             n_items=16,

@@ -152,7 +152,8 @@ def test_a_failed_notebook_stops_no_other_and_is_told_with_cell_and_traceback(ra
 def test_workers_train_what_is_missing_first_and_outcomes_stay_in_order(place, capsys, monkeypatch):
     trained = []
     monkeypatch.setattr(notebooks, "sweep", lambda plans, *_, **__: trained.extend(plans) or [])
-    parameters = "profile = 'smoke'\ndatasets = ['synthetic']\nsystems = ['bpr']\nwithout = []\nseeds = [0]"
+    parameters = "profile = 'smoke'\ndatasets = ['synthetic']\nsystems = ['bpr']\nseeds = [0]"
+    parameters += "\nwithout = []"  # smoke sets it
     add(place, "00_asks_nothing", "import os; print(os.environ['OMP_NUM_THREADS'])")
     add(place, "04_main_table", "1 / 0", parameters=parameters)
     add(place, "05_also_nothing", "2")

@@ -43,6 +43,12 @@ def test_the_table_stands_between_its_marks():
     assert with_table(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
 
 
+@pytest.mark.parametrize("page", ["a", f"a\n{BEGIN}\nold", f"a\n{END}"])
+def test_a_page_without_its_marks_is_refused(page):
+    with pytest.raises(ValueError):
+        with_table(page, "new")
+
+
 def test_the_committed_costs_are_of_real_data():
     costs = cache.every("costs", Store(REPOSITORY / "results" / "reference"))
     assert costs and {cost["data"] for cost in costs.values()} <= set(KNOWN)

@@ -145,7 +145,8 @@ def row_of(**changed):
 def table_of(**changed):
     ends = {"low, users": -0.05, "high, users": 0.25, "low, seeds": 0.05, "high, seeds": 0.15}
     row = row_of(**({"by_seed": [0.1] * 3} | ends | changed))
-    return pd.DataFrame([row | {"verdict": tables._verdict(row)}])
+    table = pd.DataFrame([row])
+    return table.assign(verdict=tables._verdicts(table))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,8 @@ def table_of(**changed):
     ],
 )
 def test_a_verdict_needs_both_users_and_seeds(changed, verdict):
-    assert tables._verdict(row_of(**changed)) == verdict and verdict in tables.WORDS
+    table = pd.DataFrame([row_of(**changed)])
+    assert list(tables._verdicts(table)) == [verdict] and verdict in tables.WORDS
 
 
 def test_differences_to_be_read_have_intervals_p_values_and_verdicts_in_words():
