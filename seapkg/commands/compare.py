@@ -25,7 +25,7 @@ def add(commands) -> None:
     option("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
 
 
-def _compare(options) -> None:
+def _compare(options) -> int:
     from seapkg.data import load
     from seapkg.runs.store import Store
     from seapkg.runs.sweep import sweep
@@ -45,7 +45,10 @@ def _compare(options) -> None:
         table = dataclasses.replace(table, base=lambda dataset, label: {})
     sweep(table.plans(), store, workers=options.workers)
     say(f"{data.name}: {data.provenance or 'provenance unknown'}")
-    print_table(_wide(table.table(store, offline=True)))
+    results = table.runs(store, offline=True)
+    if results.all_runs:
+        print_table(_wide(results.table()))
+    return 1 if results.missing else 0
 
 
 def _labels(data: Dataset, names: str | None) -> list[str]:

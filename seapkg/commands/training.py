@@ -12,6 +12,8 @@ from seapkg.errors import RequestError
 if TYPE_CHECKING:
     from seapkg.runs.train import Plan
 
+ARGUMENTS = ("model", "data", "seed", "precision")  # of the command, not options of a model
+
 
 def add(commands) -> None:
     """Adds the commands."""
@@ -72,13 +74,15 @@ def settings(pairs: list[str], epochs: int | None = None) -> dict[str, str | int
     """`["a=1", "b=x"]` as a dictionary; `epochs` sets `max_epochs`.
 
     Raises:
-        RequestError: an option has no value, or two.
+        RequestError: an option has no value, or two; or it is an argument of the command.
     """
     values: dict[str, str | int] = {} if epochs is None else {"max_epochs": epochs}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise RequestError(f"--set takes key=value; it was given {pair!r}")
+        if key in ARGUMENTS:
+            raise RequestError(f"--set does not take {key}; give it as an argument of the command")
         if key in values:
             raise RequestError(f"{key} is given twice (--epochs sets max_epochs); give it once")
         values[key] = value

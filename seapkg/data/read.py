@@ -141,7 +141,7 @@ def read_table(path: Path) -> pd.DataFrame:
     characters. Rows that are too short end in empty text.
 
     Raises:
-        DataError: a row is too long, or there are no rows.
+        DataError: a row is too long, a column occurs twice, or there are no rows.
     """
     try:
         rows = pd.read_csv(
@@ -162,7 +162,12 @@ def read_table(path: Path) -> pd.DataFrame:
     rows = rows[~blank]
     if len(rows) < 2:
         raise fault(str(path), "it has no rows under a header", "Add one row for each entry")
-    return rows.iloc[1:].set_axis(rows.iloc[0].str.strip(), axis=1)
+    header = rows.iloc[0].str.strip()
+    repeated = header[header.duplicated() & (header != "")]
+    if len(repeated):
+        what = f"column {repeated.iloc[0]} occurs twice in the header"
+        raise fault(str(path), what, "Give each column another name")
+    return rows.iloc[1:].set_axis(header, axis=1)
 
 
 def as_integers(table: pd.DataFrame, columns: Sequence[str], place: Place) -> np.ndarray:
@@ -181,8 +186,8 @@ def as_integers(table: pd.DataFrame, columns: Sequence[str], place: Place) -> np
     """
     header = list(table.columns)
     for name in columns:
-        if header.count(name) != 1:
-            what = f"column {name} is missing or occurs twice in the header: {', '.join(header)}"
+        if name not in header:
+            what = f"column {name} is missing in the header: {', '.join(header)}"
             raise fault(place.file, what, f"Name one tab-separated column {name}")
     texts = table[list(columns)]
     wrong = ~texts.apply(lambda column: column.str.fullmatch(INTEGER))

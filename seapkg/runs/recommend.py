@@ -50,12 +50,12 @@ def recommend(run: Run, user: int, k: int = 10, data: Dataset | None = None) -> 
 
 def restore(run: Run, data: Dataset | None = None) -> Recommender:
     """The trained model of a run, in evaluation mode on the CPU."""
-    state = {name: torch.from_numpy(array) for name, array in run.arrays(STATE).items()}
+    arrays = run.arrays(STATE)
     config, _ = configure(run.model, dict(run.config))
     model = build(run.model, dataset_of(run, data), config, run.seed)
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    except (RuntimeError, TypeError) as error:  # other shapes, or a type that torch lacks
         raise BrokenFile(
             f"{run.folder / STATE} does not fit {run.model}; delete {run.folder} and train again"
         ) from error
@@ -63,7 +63,7 @@ def restore(run: Run, data: Dataset | None = None) -> Recommender:
 
 
 def dataset_of(run: Run, data: Dataset | None = None) -> Dataset:
-    """The dataset of a run, read again from its source; or `data`, where that has the same content.
+    """The dataset of a run: `data`, or read again from the run's source.
 
     Raises:
         DataNotFound: the source is no longer there.

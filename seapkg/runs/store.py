@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from seapkg.errors import RequestError, SeapkgError
@@ -116,15 +116,10 @@ class Store:
         marks = sorted(self.root.glob(f"{FAILED}*"))
         return {mark.name.removeprefix(FAILED): mark.read_text(encoding="utf-8") for mark in marks}
 
-    @contextmanager
-    def locked(self, spec: RunSpec) -> Iterator[None]:
-        """Lets one process at a time train `spec`; the root must exist."""
-
-        def waiting() -> None:
-            log.warning("another process is training %s; waiting for it", spec.name)
-
-        with locked(self.root / f".lock-{spec.name}", waiting):
-            yield
+    def locked(self, spec: RunSpec) -> AbstractContextManager[None]:
+        """A lock that lets one process at a time train `spec`; the root must exist."""
+        message = "another process is training %s; waiting for it"
+        return locked(self.root / f".lock-{spec.name}", lambda: log.warning(message, spec.name))
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """The checkpoint of an unfinished training of `spec`."""
