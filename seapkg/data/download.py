@@ -10,7 +10,7 @@ from seapkg.data.validate import fault
 from seapkg.errors import DataError, RequestError
 from seapkg.files import locked, remove_leftovers, replacing
 
-PARTS = {  # of each choice of features
+PARTS = {  # choice of features -> parts of the dataset
     "original": ("interactions", "original"),
     "surrogate": ("interactions", "graph"),
     "none": ("interactions",),
@@ -33,10 +33,10 @@ def get(entry: Entry, folder: Path, *, features: str = "original", offline: bool
 
     Raises:
         DataError: a file is wrong, missing, or cannot be downloaded.
-        RequestError: there are no such features.
+        RequestError: `features` is unknown, or has no files in this dataset.
     """
     if features not in PARTS:
-        raise RequestError(f"features are {', '.join(PARTS)}; not {features!r}")
+        raise RequestError(f"features must be {', '.join(PARTS)}; it is {features!r}")
     files = [file for file in entry.files if file.part in PARTS[features]]
     if features == "surrogate" and not entry.part("graph"):
         raise RequestError(

@@ -1,6 +1,6 @@
-"""Readers of the two formats in use: MMRec's (`*.inter`) and REARM's (`train.npy`, ...).
+"""Reads datasets in the format of MMRec (`*.inter`) or of REARM (`train.npy`, ...).
 
-Both hold features as `MODALITY_feat.npy`, and may have `item_knn.npz` and `items.tsv`.
+Both keep features in `MODALITY_feat.npy`, and may have `item_knn.npz` and `items.tsv`.
 """
 
 import csv
@@ -49,7 +49,7 @@ def read_folder(folder: str | Path) -> Dataset:
 
 
 def read_interactions(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Place]]:
-    """Pairs [n, 2] of each split, and their places, from the only format in the folder.
+    """Pairs [n, 2] of each split, and their places, in either format.
 
     Raises:
         DataError: the folder holds files of both formats, or of neither.
@@ -65,8 +65,8 @@ def read_interactions(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Pl
 def read_inter(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Place]]:
     """Pairs [n, 2] of each split, and their places, from MMRec's table.
 
-    Columns userID, itemID and x_label (0 train, 1 valid, 2 test) are read, others are ignored;
-    a column of differing ratings is named in a warning.
+    Only the columns userID, itemID and x_label (0 train, 1 valid, 2 test) are used; differing
+    ratings cause a warning.
     """
     table = read_table(path)
     if table.get("rating", pd.Series()).nunique() > 1:
@@ -116,7 +116,7 @@ def read_graphs(path: Path) -> dict[str, ItemGraph]:
 
 
 def read_names(path: Path) -> list[str] | None:
-    """Names of the items from `items.tsv`: its column name, else title, else None.
+    """Names of the items from the column name or title of `items.tsv`; None without either.
 
     Raises:
         DataError: the item ids are not the numbers from 0, each once.

@@ -23,9 +23,9 @@ def once(
 
     Args:
         kind: the name of the JSON file.
-        of: everything that decides the result, as JSON values.
-        make: computes the result; numbers come back from the cache to the last bit.
-        again: computes it anew and replaces the cached result.
+        of: all inputs of the result, as JSON values.
+        make: computes the result; floats are cached exactly.
+        again: recomputes and replaces the cached result.
     """
     key = json.dumps(of, sort_keys=True)
     known = {} if again else every(kind, store)
@@ -36,7 +36,7 @@ def once(
 
 
 def every(kind: str, store: Store) -> dict[str, Any]:
-    """All cached results of a kind by key; those of the store replace those of its reference."""
+    """All cached results of a kind by key; the store takes precedence over its reference."""
     results = {}
     for root in (store.reference, store.root):
         if root is not None:
@@ -45,7 +45,7 @@ def every(kind: str, store: Store) -> dict[str, Any]:
 
 
 def keep(kind: str, results: dict[str, Any], root: Path) -> None:
-    """Adds results by key to the cache under `root`; the same key is replaced."""
+    """Adds results by key to the cache under `root`, replacing those of the same key."""
     root.mkdir(parents=True, exist_ok=True)
     path = root / f"{kind}.json"
     with locked(root):

@@ -39,8 +39,8 @@ def sweep(
 ) -> list[Failure]:
     """Trains the runs that are neither in the store nor marked as failed there.
 
-    A run that fails does so alone. An interrupt ends the workers at once; the next call continues
-    from their checkpoints.
+    If a run fails, the others continue. An interrupt ends the workers at once; the next call
+    continues from their checkpoints.
 
     Args:
         plans: the runs; each key is trained once.
