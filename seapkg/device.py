@@ -1,7 +1,5 @@
 """Device, matrix precision and memory, with a clear error when memory runs out."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import gc

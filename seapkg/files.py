@@ -3,8 +3,6 @@
 Several machines may write into one folder: each writes under a random name, then renames.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

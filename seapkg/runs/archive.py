@@ -6,8 +6,6 @@ users.npz    test metrics of each user
 state.npz    the trained model; a committed summary comes without it
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

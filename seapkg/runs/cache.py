@@ -4,8 +4,6 @@ A result that depends on code has the version of that code among its inputs, suc
 `PROBES_VERSION`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Makes configurations from options by name, as the command line and notebooks give them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from seapkg.models import find

@@ -1,7 +1,5 @@
 """Exports a trained model for other programs: vectors as .npz, recommendations as CSV."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A finished run, read from its folder: metrics, curves, and the trained model."""
 
-from __future__ import annotations
-
 import json
 from functools import cached_property
 from pathlib import Path

@@ -4,8 +4,6 @@ A worker needs the package and the plan; it returns the files of the run by valu
 stores them.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import signal
 import sys

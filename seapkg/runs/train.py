@@ -1,7 +1,5 @@
 """Returns runs: reads finished ones from the store, trains and stores missing ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Trains a finished run again and compares the results with the recorded ones."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 
