@@ -109,8 +109,9 @@ def as_splits(splits: Mapping[str, object], places: Places) -> dict[str, np.ndar
     Raises:
         DataError: a pair is wrong or occurs twice.
     """
-    largest = IDS_PER_PAIR * sum(map(len, splits.values()))
-    pairs = {name: _as_pairs(values, places[name], largest) for name, values in splits.items()}
+    arrays = {name: _as_array(values, places[name]) for name, values in splits.items()}
+    largest = IDS_PER_PAIR * sum(array.size // 2 for array in arrays.values())
+    pairs = {name: _as_pairs(array, places[name], largest) for name, array in arrays.items()}
     _check_unique(pairs, places)
     return pairs
 
@@ -193,11 +194,19 @@ def as_names(names: Iterable[str] | None, n_items: int, place: Place) -> tuple[s
     return names
 
 
+def _as_array(values: object, place: Place) -> np.ndarray:
+    """`values` as an array [...]; rows of different lengths are an error."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        what = "the rows have different lengths"
+        raise fault(place.file, what, "Give one user and one item per row") from error
+
+
 def _as_pairs(
-    values: object, place: Place, largest: int, columns: Sequence[str] = ID_COLUMNS
+    array: np.ndarray, place: Place, largest: int, columns: Sequence[str] = ID_COLUMNS
 ) -> np.ndarray:
-    """Integers [n, 2] from 0 to `largest`, with at least one row."""
-    array = np.asarray(values)
+    """`array` as integers [n, 2] from 0 to `largest`, with at least one row."""
     if array.size == 0:
         remedy = "Train, valid, test (x_label 0, 1, 2 in .inter) and graphs need at least one each"
         raise fault(place.file, "there are no pairs", remedy)

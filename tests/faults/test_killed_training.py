@@ -132,7 +132,9 @@ def broken(path, how: str) -> None:
         np.savez(path, facts=np.array(["text"], dtype=object))
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "altered", "no facts", "a number", "dates", "objects"])
+@pytest.mark.parametrize(
+    "how", ["cut", "empty", "altered", "no facts", "a number", "dates", "objects"]
+)
 def test_a_broken_checkpoint_is_named_and_training_starts_anew(how, tmp_path, caplog):
     expected = finished(model_of("bpr"))
     path = tmp_path / "state.npz"
