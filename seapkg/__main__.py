@@ -1,6 +1,6 @@
 """The command line: `python -m seapkg COMMAND`; `--help` lists the commands and their options.
 
-Results go to stdout, progress and remarks to stderr. Exit codes: 0 done, 2 the request or the data
+Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 2 the request or the data
 is wrong (one clear line), 1 a fault, 130 interrupted.
 """
 

@@ -1,6 +1,4 @@
-"""The machine a run uses: its device, its precision, its memory, and help when memory runs out."""
-
-from __future__ import annotations
+"""Device, matrix precision and memory, with a clear error when memory runs out."""
 
 import contextlib
 import ctypes
@@ -80,7 +78,7 @@ def keep_freed_memory() -> None:
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Restarts the measurement of peak memory, where the system can: on CUDA and on Linux.
+    """Restarts the measurement of peak memory, on CUDA and on Linux.
 
     Freed memory that malloc holds is returned first, so that it is not counted again.
     """
@@ -97,14 +95,16 @@ def forget_peak_memory(device: torch.device) -> None:
 def peak_memory_mb(device: torch.device) -> float:
     """Peak memory in MB since `forget_peak_memory`: of CUDA allocations, else of the whole process.
 
-    On macOS it is the peak since the process began.
+    On macOS, and where /proc is incomplete, it is the peak since the process began.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    if STATUS.exists():
-        kibibytes = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
+    status = STATUS.read_text() if STATUS.exists() else ""
+    kibibytes = re.search(r"VmHWM:\s+(\d+) kB", status)  # some sandboxes do not tell
+    if kibibytes:
         return int(kibibytes[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 @contextlib.contextmanager

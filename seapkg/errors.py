@@ -22,11 +22,11 @@ class MissingRun(RequestError):
 
 
 class DataError(RequestError):
-    """The data breaks its format; names the file, the row and the remedy."""
+    """The data is wrong; names the file, the row and the remedy."""
 
 
 class DataNotFound(DataError):
-    """There is no dataset of that name or in that folder."""
+    """There is no such dataset or folder."""
 
 
 class BrokenFile(RequestError):
@@ -46,7 +46,7 @@ class OutOfMemory(SeapkgError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint at the closest known name, " (did you mean 'sea'?)"; "" where none is close."""
+    """A hint at the closest known name, " (did you mean 'sea'?)"; "" if none is close."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

@@ -1,9 +1,7 @@
-"""Files and folders that readers only ever see complete, and locks between processes.
+"""Writes files and folders in one step, and locks them between processes.
 
-Several machines may write into one folder: each writer has a random temporary name, then renames.
+Several machines may write into one folder: each writes under a random name, then renames.
 """
-
-from __future__ import annotations
 
 import os
 import secrets
@@ -16,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PREFIX = ".writing-"
-LEFTOVER_SECONDS = 24 * 3600.0  # no writer takes a day, so the writer is dead
+LEFTOVER_SECONDS = 24 * 3600.0  # no writer takes a day: an older file is of a dead one
 
 
 @contextmanager
@@ -60,9 +58,9 @@ def publish(folder: Path, target: Path) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Removes temporary files and folders in `root` that were last written a day ago."""
+    """Removes temporary files and folders in `root` that are older than a day."""
     for path in root.glob(f"{PREFIX}*"):
-        with suppress(FileNotFoundError):  # its writer has renamed it
+        with suppress(OSError):  # its writer has renamed it, or it is another user's
             if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -1,7 +1,5 @@
 """Seeds of independent random streams: the parameters, the batches and the model's own draws."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,4 +1,4 @@
-"""Puts this folder on the path, so that every test can import `tiny` and `twins`; keeps all tests on the machine."""
+"""Lets every test import `tiny` and `twins` from this folder, and keeps all tests offline."""
 
 import os
 import sys
@@ -12,4 +12,4 @@ if not hasattr(sys.modules.get("sitecustomize"), "LeftTheMachine"):
         filter(None, [LOOPBACK_ONLY, os.environ.get("PYTHONPATH")])
     )
     sys.modules.pop("sitecustomize", None)
-    import sitecustomize  # noqa: F401  from the folder above; processes that a test starts find it by themselves
+    import sitecustomize  # noqa: F401  processes that a test starts import it by themselves

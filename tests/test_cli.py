@@ -120,6 +120,7 @@ def test_a_finished_run_is_printed_again_and_said_to_be_there(folder, store, cap
         (["bpr", "--data", "synthetic", "--set", "embed_dim=wide"], "embed_dim"),
         (["bpr", "--data", "synthetic", "--set", "embed_dim=8", "--set", "embed_dim=9"], "twice"),
         (["bpr", "--data", "synthetic", "--set", "max_epochs=3", "--epochs", "2"], "--epochs"),
+        (["bpr", "--data", "synthetic", "--set", "seed=1"], "--set does not take seed"),
         (["bpr", "--data", "synthetic", "--epochs", "-1"], "max_epochs"),
         (["bpr", "--data", "synthetic", "--seed", "-1"], "seed"),
         (["bpr", "--data", "synthetic", "--precision", "double"], "precision"),
@@ -224,6 +225,15 @@ def test_recommend_reads_the_data_where_it_is_told_to(folder, store, tmp_path, c
     assert " Moved " in capsys.readouterr().out
     assert main([*ask, "synthetic"]) == 2
     assert "has changed since bpr-toy-" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("value", [np.datetime64("2020-01-01"), b"text"])
+def test_recommend_refuses_a_model_of_another_type(store, tmp_path, capsys, value):
+    copied = shutil.copytree(store, tmp_path / "store")
+    (state,) = copied.glob("*/state.npz")
+    np.savez(state, users=np.array([value]))
+    assert main(["recommend", "bpr", "--user", "2", "--store", str(copied)]) == 2
+    assert "state.npz does not fit bpr" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -341,12 +351,25 @@ def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys, mon
     assert means == sorted(means, reverse=True)
 
 
+def test_compare_of_failed_runs_is_exit_code_1_and_names_them(
+    folder, tmp_path, capsys, monkeypatch
+):
+    def sweep(plans, store, workers):
+        for plan in plans:
+            store.mark_failed(plan.spec, "the loss is not finite")
+
+    monkeypatch.setattr("seapkg.runs.sweep.sweep", sweep)
+    ask = ["compare", "--data", str(folder), "--store", str(tmp_path), "--seeds", "1"]
+    assert main([*ask, "--systems", "bpr"]) == 1
+    assert capsys.readouterr().out == ""
+
+
 def test_compare_takes_rows_and_systems_and_refuses_others(folder, tmp_path, capsys):
     from seapkg.commands.compare import _labels
 
     data = seapkg.load(folder)
     assert _labels(data, "sea,bpr") == ["sea (released)", "sea (paper)", "bpr"]
-    assert _labels(data, "sea (paper)") == ["sea (paper)"]
+    assert _labels(data, "sea (paper),sea (paper)") == ["sea (paper)"]
     assert main(["compare", "--data", str(folder), "--systems", "bprr"]) == 2
     assert "did you mean 'bpr'" in one_line(capsys.readouterr().err)
 

@@ -101,6 +101,13 @@ def test_the_peak_memory_of_the_process_is_in_megabytes():
     assert kibibytes * 1024 / 1e6 * 0.99 < peak < 50_000  # a parent's peak may be passed on
 
 
+def test_without_a_high_water_mark_the_peak_is_that_of_the_whole_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "STATUS", tmp_path / "status")
+    without_status = device.peak_memory_mb(torch.device("cpu"))
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t100 kB\n")
+    assert 10 < without_status <= device.peak_memory_mb(torch.device("cpu")) < 1e5
+
+
 @pytest.mark.skipif(not STATUS.exists(), reason="reads the memory in use where Linux shows it")
 def test_a_training_in_a_library_call_leaves_the_settings_of_malloc_as_they_were(tmp_path):
     """A freed array of 400 MB goes back to the system; a process with the settings keeps it."""

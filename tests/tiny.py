@@ -1,4 +1,4 @@
-"""Datasets and configurations small enough to check by brute force, for every test that needs one."""
+"""Datasets and configurations small enough to check by brute force."""
 
 import numpy as np
 

@@ -1,1 +1,1 @@
-"""The commands of `python -m seapkg`, a module for each group."""
+"""The commands of `python -m seapkg`, one module per group."""

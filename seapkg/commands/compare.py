@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from seapkg.commands.text import add_command, print_table, say
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
 
 def add(commands) -> None:
     """Adds the command."""
-    summary = "the main table on a dataset of your own"
+    summary = "train several systems on your dataset and print the main table"
     option = add_command(commands, "compare", _compare, summary, "--epochs", "--store").add_argument
-    option("--data", required=True, metavar="DIR|NAME", help="a folder or a name")
+    option("--data", required=True, metavar="DIR|NAME", help="a folder or a dataset's name")
     option("--systems", metavar="A,B", help="default: all that the data allows")
     option("--seeds", type=int, default=3, metavar="N", help="how many; default: 3")
     option("--tuned", action="store_true", help="use the options of runs/tuned.yaml")
     option("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
 
 
-def _compare(options) -> None:
+def _compare(options) -> int:
     from seapkg.data import load
     from seapkg.runs.store import Store
     from seapkg.runs.sweep import sweep
@@ -45,11 +46,14 @@ def _compare(options) -> None:
         table = dataclasses.replace(table, base=lambda dataset, label: {})
     sweep(table.plans(), store, workers=options.workers)
     say(f"{data.name}: {data.provenance or 'provenance unknown'}")
-    print_table(_wide(table.table(store, offline=True)))
+    results = table.runs(store, offline=True)
+    if results.all_runs:
+        print_table(_wide(results.table()))
+    return 1 if results.missing else 0
 
 
 def _labels(data: Dataset, names: str | None) -> list[str]:
-    """The rows of the table: those named, by row or by system, else all that the data allows."""
+    """The named rows, or all rows of named systems; by default all that the data allows."""
     from seapkg.models import systems
 
     known = systems()
@@ -58,7 +62,8 @@ def _labels(data: Dataset, names: str | None) -> list[str]:
     else:
         needs = {name: system.model.needs_features for name, system in known.items()}
         chosen = [name for name in known if data.features or not needs[name]]
-    return [label for name in chosen for label in (known[name].labels if name in known else [name])]
+    labels = [known[name].labels if name in known else [name] for name in chosen]
+    return list(dict.fromkeys(chain.from_iterable(labels)))  # a row named twice would count twice
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:

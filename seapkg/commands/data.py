@@ -10,18 +10,18 @@ def add(commands) -> None:
     """Adds the group `data`."""
     group = commands.add_parser("data", help="describe, download or make a dataset")
     actions = group.add_subparsers(required=True, metavar="ACTION")
-    check = add_command(actions, "check", _check, "read a folder as training would, describe it")
+    check = add_command(actions, "check", _check, "read and describe a dataset, list its problems")
     check.add_argument("data", metavar="DIR", help="a folder or a dataset's name")
     option = add_command(actions, "get", _get, "download a registered dataset").add_argument
     option("name", metavar="NAME", help="baby, sports, clothing, lfm2k or tiktok")
     option("--features", default="original", help="original (default), surrogate or none")
-    option("--folder", metavar="DIR", help="where to put it; default: data/NAME")
-    option("--offline", action="store_true", help="only check the files that are there")
+    option("--folder", metavar="DIR", help="target folder; default: data/NAME")
+    option("--offline", action="store_true", help="check the files; download nothing")
     summary = "make a dataset from raw Amazon-2014 files"
     option = add_command(actions, "prepare", _prepare, summary).add_argument
     option("raw", metavar="RAW", help="the folder with reviews_*.json.gz or ratings_*.csv")
     option("out", metavar="OUT", help="the folder to make")
-    option("--core", type=int, default=5, metavar="N", help="fewest pairs of a user; default: 5")
+    option("--core", type=int, default=5, metavar="N", help="of the k-core; default: 5")
     option("--seed", type=int, default=0, metavar="N", help="of the split; default: 0")
     option("--text-encoder", default="tfidf", help="tfidf (default), or minilm (seapkg[text])")
 

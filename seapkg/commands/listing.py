@@ -1,4 +1,4 @@
-"""`models | runs | recommend | export`: shows systems and what finished runs hold."""
+"""`models | runs | recommend | export`: lists systems and runs, and uses trained models."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ def add(commands) -> None:
     add_command(commands, "models", _models, "list the models and their options")
     add_command(commands, "runs", _runs, "list the finished runs", "--store")
     of_run = ("run", "--data", "--store")
-    best = "new items for a user of a finished run"
+    best = "recommend new items to a user with the model of a finished run"
     recommend = add_command(commands, "recommend", _recommend, best, *of_run)
     recommend.add_argument("--user", type=int, required=True, metavar="ID")
     recommend.add_argument("-k", type=int, default=10, metavar="N", help="how many; default: 10")
-    files = "write vectors (.npz) and the best items of every user (CSV) of a run"
+    files = "write the vectors (.npz) of a run and the best items of all users (CSV)"
     export = add_command(commands, "export", _export, files, *of_run)
-    export.add_argument("--out", default=".", metavar="DIR", help="where to; default: here")
-    export.add_argument("-k", type=int, default=20, metavar="N", help="items a user; default: 20")
+    export.add_argument("--out", default=".", metavar="DIR", help="output folder; default: here")
+    export.add_argument("-k", type=int, default=20, metavar="N", help="items per user; default: 20")
 
 
 def _models(options) -> None:
@@ -37,7 +37,7 @@ def _models(options) -> None:
 
 
 def _print_options(config_class: type) -> None:
-    """Prints a line per option: name, default, type with bounds, meaning."""
+    """Prints one line per option: name, default, type with bounds, meaning."""
     from seapkg.options import describe_options
 
     config = config_class()
@@ -50,7 +50,7 @@ def _print_options(config_class: type) -> None:
 
 
 def _bounds(constraints: list) -> str:
-    """ ", >= 0, < 1" from pydantic's constraints of a field."""
+    """Pydantic's constraints of a field as text, such as ", >= 0, < 1"."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     return "".join(
         f", {sign} {getattr(constraint, name)}"
@@ -101,7 +101,7 @@ def _export(options) -> None:
 
 
 def run_and_data(options) -> tuple:
-    """The run of a command, and its data: None where it is read from the run's source."""
+    """The run that a command names, and the dataset given with --data or None."""
     from seapkg.data import load
     from seapkg.runs.store import Store
 

@@ -1,4 +1,4 @@
-"""What commands share: options, tables to stdout, remarks to stderr."""
+"""Shared by all commands: options, tables on stdout, messages on stderr."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Options that several commands have.
+#: Options of several commands.
 SHARED = {
-    "run": {"metavar": "RUN", "help": "its name, its key, or the beginning of either"},
-    "--data": {"metavar": "DIR|NAME", "help": "default: where the run read its data"},
-    "--epochs": {"type": int, "metavar": "N", "help": "the most epochs of a run"},
+    "run": {"metavar": "RUN", "help": "its name, its key, or the start of either"},
+    "--data": {"metavar": "DIR|NAME", "help": "default: the source of the run's data"},
+    "--epochs": {"type": int, "metavar": "N", "help": "the maximal number of epochs"},
     "--device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N; default: auto"},
     "--store": {
         "metavar": "DIR",
-        "help": "where runs live; default: $SEAPKG_STORE or results/runs",
+        "help": "the folder of runs; default: $SEAPKG_STORE or results/runs",
     },
 }
 

@@ -1,4 +1,4 @@
-"""Data: what a model may see, how it is read, and a built-in world whose truth is known."""
+"""Datasets: reading and checking files, downloads, and a built-in synthetic dataset."""
 
 from seapkg.data.catalogue import load
 from seapkg.data.dataset import Dataset, ItemGraph

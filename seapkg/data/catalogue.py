@@ -70,9 +70,9 @@ KNOWN = {
     ),
 }
 
-# What is real in a dataset, by its content: other features under the same name get no false label.
-# A key is a `Dataset.fingerprint`, or `content_hash(dataset.features[modality])`: the latter marks
-# surrogates beside other pairs or without their graphs.
+# Provenance by content, so that other features under the same name get no false label. A key is
+# a `Dataset.fingerprint` or, for surrogate features beside other pairs or without their graphs,
+# `content_hash(dataset.features[modality])`.
 PROVENANCE: dict[str, str] = {
     **{known.fingerprint: known.provenance for known in KNOWN.values()},
     # image and text features of baby
@@ -90,9 +90,9 @@ class RemoteFile:
     Args:
         part: interactions, original (features) or graph (a published item graph).
         url, mirrors: addresses, tried in this order.
-        bytes, sha256: None where not known.
-        n_rows: of the array in a .npy file without a known sum.
-        modality: of a graph.
+        bytes, sha256: None where unknown.
+        n_rows: of the array in a .npy file whose sha256 is unknown.
+        modality: of a graph; "" for other files.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Entry:
 
     Args:
         by_hand: how to get its features with a browser; `{folder}` stands for the folder.
-        not_original: file name -> sha256 of published features that are no originals.
+        not_original: file name -> sha256 of published features that are surrogates.
     """
 
     about: str
@@ -130,13 +130,13 @@ def entry(name: str) -> Entry:
     """The registered dataset of that name.
 
     Raises:
-        RequestError: there is none; lists the known names.
+        RequestError: the name is unknown; lists the known names.
     """
     entries = read_registry(REGISTRY)
     if name not in entries:
         raise RequestError(
             f"unknown dataset {name!r}{did_you_mean(name, entries)}; `data get` knows "
-            f"{', '.join(entries)}; for others see data/README.md; synthetic is built in"
+            f"{', '.join(entries)}; see data/README.md for others; synthetic is built in"
         )
     return entries[name]
 
@@ -151,7 +151,7 @@ def read_registry(path: Path) -> dict[str, Entry]:
 
 
 def load_or_known(name_or_folder: str | Path) -> Dataset | Known:
-    """As `load`; if the files are missing, the catalogue entry of a public dataset.
+    """As `load`, or the entry in `KNOWN` if the files of a public dataset are missing.
 
     Raises:
         DataError: there is no such dataset, or its files are wrong.
@@ -165,13 +165,13 @@ def load_or_known(name_or_folder: str | Path) -> Dataset | Known:
 
 
 def load(name_or_folder: str | Path) -> Dataset:
-    """The dataset of that name, or in that folder (MMRec's or REARM's format).
+    """Loads a dataset by its name, or from a folder in MMRec's or REARM's format.
 
     A name is the built-in `synthetic`, or a folder in `$SEAPKG_DATA`, in `data/` here, or in
     `data/` beside the package.
 
     Raises:
-        DataError: there is none, or its files are wrong.
+        DataError: there is no such dataset, or its files are wrong.
     """
     if str(name_or_folder) == BUILT_IN:
         return synthetic()
@@ -179,7 +179,7 @@ def load(name_or_folder: str | Path) -> Dataset:
     dataset = read_folder(folder)
     keys = [dataset.fingerprint, *map(content_hash, dataset.features.values())]
     labels = [PROVENANCE[key] for key in keys if key in PROVENANCE]
-    if any(map(is_surrogate, folder.glob("*_feat.npy"))):  # made here: their last bits may differ
+    if any(map(is_surrogate, folder.glob("*_feat.npy"))):  # their last bits vary
         labels.append(SURROGATE_FEATURES)
     return dataset.labelled(labels[0] if labels else "")
 
@@ -198,7 +198,7 @@ def find(name_or_folder: str | Path) -> Path:
 
 
 def _names() -> list[str]:
-    """The folders in all roots that look like data."""
+    """The names of all datasets in the data folders."""
     kinds = ("*/train.npy", "*/*.inter")
     files = [path for root in _roots() for kind in kinds for path in root.glob(kind)]
     return sorted({path.parent.name for path in files})

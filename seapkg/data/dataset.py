@@ -1,4 +1,4 @@
-"""What a model may see: interactions in three splits, item features, and given item graphs."""
+"""A dataset: interactions in three splits, item features, and given item graphs."""
 
 import copy
 import hashlib
@@ -25,29 +25,29 @@ from seapkg.errors import DataError
 __all__ = ["Dataset", "ItemGraph", "SPLITS", "content_hash"]
 
 SPLITS = ("train", "valid", "test")
-FEW_UNTRAINED_ITEMS = 0.01  # a share of items that every split leaves without a training pair
+FEW_UNTRAINED_ITEMS = 0.01  # share of items without a training pair that needs no warning
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Interactions, features and graphs, checked once and read-only from then on.
+    """Interactions, features and graphs: checked when built, then read-only.
 
     Build one from arrays with `Dataset.from_arrays`, from files with `seapkg.load`.
 
     Args:
         train, valid, test: int64 [n, 2], columns user and item, ids from 0, no pair twice.
         features: modality -> float32 [n_items, width]; image first, text second, then by name.
-        item_graphs: modality -> given `ItemGraph`; without one it is made from the features.
-        item_names: what to show for an item, or None.
-        factors: known ground truth, only in synthetic data: part -> [n_items, k].
-        provenance: what is real in the data; "" where nothing is known.
+        item_graphs: modality -> `ItemGraph`; models compute a missing one from the features.
+        item_names: titles in the order of item ids, or None.
+        factors: ground truth of synthetic data: part -> [n_items, k].
+        provenance: which parts of the data are real; "" where unknown.
         source: the built-in name, or the folder the dataset was read from.
-        places: where the arrays were read, for error messages.
+        places: the file of each array, for error messages.
 
     Attributes:
-        fingerprint: sha256 of everything a model may see or be measured on, without the names.
+        fingerprint: sha256 of interactions, features and graphs.
 
     Raises:
         DataError: something is wrong; names the file, the row and the remedy.
@@ -83,7 +83,7 @@ class Dataset:
         """A dataset from arrays or lists of (user, item), each [n, 2].
 
         Args:
-            n_users, n_items: counted where not given.
+            n_users, n_items: by default the largest id + 1.
             optional: any other field, such as `features={"image": [n_items, width]}`.
         """
         dataset = cls(name, n_users, n_items, train, valid, test, **optional)
@@ -121,7 +121,7 @@ class Dataset:
 
     @property
     def n_interactions(self) -> int:
-        """Number of pairs of all splits."""
+        """The number of pairs in all splits."""
         return sum(len(getattr(self, split)) for split in SPLITS)
 
     @property
@@ -141,7 +141,7 @@ class Dataset:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence each on users, and on more than 1 % of items, without a training pair."""
+        """Warnings about users, and about more than 1 % of items, without a training pair."""
         users = self.n_users - len(self.train_users)
         items = self.n_items - len(self.train_items)
         warnings = []
@@ -154,12 +154,12 @@ class Dataset:
         return tuple(warnings)
 
     def require_features(self, model: str) -> None:
-        """Raises `DataError` where there are no features; `model` needs them."""
+        """Raises `DataError` if there are no features, which `model` needs."""
         if not self.features:
             raise DataError(
                 f"{model} needs item features; {self.source or self.name} has none. Add a "
-                "MODALITY_feat.npy such as image_feat.npy, with a row per item, or choose a model "
-                "that needs none (bpr, lightgcn)."
+                "MODALITY_feat.npy such as image_feat.npy, with one row per item, or choose a "
+                "model that needs none (bpr, lightgcn)."
             )
 
     def labelled(self, provenance: str) -> "Dataset":

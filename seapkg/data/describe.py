@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from seapkg.data.dataset import SPLITS, Dataset
 from seapkg.data.read import FEATURES, GRAPHS
 
-BLOCK = 256  # columns of features that are handled at a time
-MOST_DUPLICATES = 0.01
+BLOCK = 256  # feature columns per step
+MOST_DUPLICATES = 0.01  # share of rows
 LARGEST_NORM = 100  # times the median
 
 
@@ -34,10 +34,10 @@ def describe(dataset: Dataset) -> pd.DataFrame:
 
 
 def feature_similarity(dataset: Dataset) -> pd.DataFrame:
-    """Do items that share a user in training have similar features? Mean cosines by modality.
+    """Tells whether items of the same user have similar features: mean cosines by modality.
 
-    `co-interacted` is the mean over training pairs, each with the other items of its user;
-    `random` is the mean over two training pairs of different items, which are as popular.
+    `co-interacted` is the mean cosine of two items of the same user, `random` that of two
+    different items drawn in proportion to their popularity.
 
     Returns:
         One row per modality; empty where no user has two items.
@@ -113,12 +113,12 @@ def _feature_problems(x: np.ndarray) -> list[str]:
     n_rows, width = x.shape
     problems = []
     if constant := (x == x[:, :1]).all(axis=1).sum() * (width > 1):
-        problems.append(f"{constant} of {n_rows} rows are constant; they say nothing")
+        problems.append(f"{constant} of {n_rows} rows are constant; they carry no information")
     if constant := (x == x[:1]).all(axis=0).sum():
         problems.append(f"{constant} of {width} columns are constant; leave them out")
     repeated = n_rows - len({row.tobytes() for row in x})
     if repeated > MOST_DUPLICATES * n_rows:
-        what = "rows equal another; scores cannot tell them apart"
+        what = "rows equal another row; models cannot tell these items apart"
         problems.append(f"{repeated} of {n_rows} {what}")
     norms = np.linalg.norm(x, axis=1)
     largest, median = norms.max(), np.median(norms)

@@ -8,17 +8,17 @@ from seapkg.data.catalogue import Entry, RemoteFile
 from seapkg.data.records import is_surrogate, sha256
 from seapkg.data.validate import fault
 from seapkg.errors import DataError, RequestError
-from seapkg.files import locked, replacing
+from seapkg.files import locked, remove_leftovers, replacing
 
-PARTS = {  # of each choice of features
+PARTS = {  # choice of features -> parts of the dataset
     "original": ("interactions", "original"),
     "surrogate": ("interactions", "graph"),
     "none": ("interactions",),
 }
-MEASURES = {  # of the facts that are registered of a file
-    "bytes": lambda path: path.stat().st_size,
-    "sha256": sha256,
-    "n_rows": lambda path: len(read_npy(path)),
+MEASURES = {  # field of `RemoteFile` -> what it is called, and how it is measured
+    "bytes": ("size in bytes", lambda path: path.stat().st_size),
+    "sha256": ("sha256", sha256),
+    "n_rows": ("number of rows", lambda path: len(read_npy(path))),
 }
 
 
@@ -33,10 +33,10 @@ def get(entry: Entry, folder: Path, *, features: str = "original", offline: bool
 
     Raises:
         DataError: a file is wrong, missing, or cannot be downloaded.
-        RequestError: there are no such features.
+        RequestError: `features` is unknown, or has no files in this dataset.
     """
     if features not in PARTS:
-        raise RequestError(f"features are {', '.join(PARTS)}; not {features!r}")
+        raise RequestError(f"features must be {', '.join(PARTS)}; it is {features!r}")
     files = [file for file in entry.files if file.part in PARTS[features]]
     if features == "surrogate" and not entry.part("graph"):
         raise RequestError(
@@ -51,6 +51,7 @@ def get(entry: Entry, folder: Path, *, features: str = "original", offline: bool
         return
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
+        remove_leftovers(folder)
         for file in files:
             if not _is_there(file, entry, folder):
                 _download(file, entry, folder)
@@ -69,7 +70,8 @@ def _is_there(file: RemoteFile, entry: Entry, folder: Path) -> bool:
     if file.part == "original" and known_surrogate(path, entry):
         what = "it is not the original but a surrogate"
         raise fault(str(path), what, "Move it and item_knn.npz away, or use --features surrogate")
-    _check_content(path, file)
+    if what := _difference(path, file):
+        raise fault(str(path), what, "Remove the file and get it again")
     return True
 
 
@@ -83,7 +85,8 @@ def _download(file: RemoteFile, entry: Entry, folder: Path) -> None:
         try:
             with replacing(folder / file.name) as temporary:
                 download(url, str(temporary), None)
-                _check_content(temporary, file)
+                if what := _difference(temporary, file):
+                    raise ValueError(what)
             return
         except (OSError, ValueError, DataError) as error:  # of pooch, requests and the checks
             reasons.append(f"{url}: {' '.join(str(error).split())}")
@@ -93,10 +96,10 @@ def _download(file: RemoteFile, entry: Entry, folder: Path) -> None:
     )
 
 
-def _check_content(path: Path, file: RemoteFile) -> None:
-    """Raises `DataError` if a file does not have the registered sum, size or number of rows."""
-    for quantity, measure in MEASURES.items():
-        expected = getattr(file, quantity)
+def _difference(path: Path, file: RemoteFile) -> str:
+    """How a file differs from the registered size, sha256 or number of rows; "" if it does not."""
+    for field, (quantity, measure) in MEASURES.items():
+        expected = getattr(file, field)
         if expected is not None and (value := measure(path)) != expected:
-            what = f"its {quantity} is {value}, not {expected}"
-            raise fault(str(path), what, "Remove the file and get it again")
+            return f"its {quantity} is {value}, not {expected}"
+    return ""

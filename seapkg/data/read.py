@@ -1,6 +1,6 @@
-"""Readers of the two formats in use: MMRec's (`*.inter`) and REARM's (`train.npy`, ...).
+"""Reads datasets in the format of MMRec (`*.inter`) or of REARM (`train.npy`, ...).
 
-Both hold features as `MODALITY_feat.npy`, and may have `item_knn.npz` and `items.tsv`.
+Both keep features in `MODALITY_feat.npy`, and may have `item_knn.npz` and `items.tsv`.
 """
 
 import csv
@@ -49,7 +49,7 @@ def read_folder(folder: str | Path) -> Dataset:
 
 
 def read_interactions(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Place]]:
-    """Pairs [n, 2] of each split, and their places, from the only format in the folder.
+    """Pairs [n, 2] of each split, and their places, in either format.
 
     Raises:
         DataError: the folder holds files of both formats, or of neither.
@@ -65,8 +65,8 @@ def read_interactions(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Pl
 def read_inter(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Place]]:
     """Pairs [n, 2] of each split, and their places, from MMRec's table.
 
-    Columns userID, itemID and x_label (0 train, 1 valid, 2 test) are read, others are ignored;
-    a column of differing ratings is named in a warning.
+    Only the columns userID, itemID and x_label (0 train, 1 valid, 2 test) are used; differing
+    ratings cause a warning.
     """
     table = read_table(path)
     if table.get("rating", pd.Series()).nunique() > 1:
@@ -116,7 +116,7 @@ def read_graphs(path: Path) -> dict[str, ItemGraph]:
 
 
 def read_names(path: Path) -> list[str] | None:
-    """Names of the items from `items.tsv`: its column name, else title, else None.
+    """Names of the items from the column name or title of `items.tsv`; None without either.
 
     Raises:
         DataError: the item ids are not the numbers from 0, each once.
@@ -141,7 +141,7 @@ def read_table(path: Path) -> pd.DataFrame:
     characters. Rows that are too short end in empty text.
 
     Raises:
-        DataError: a row is too long, or there are no rows.
+        DataError: a row is too long, a column occurs twice, or there are no rows.
     """
     try:
         rows = pd.read_csv(
@@ -162,7 +162,12 @@ def read_table(path: Path) -> pd.DataFrame:
     rows = rows[~blank]
     if len(rows) < 2:
         raise fault(str(path), "it has no rows under a header", "Add one row for each entry")
-    return rows.iloc[1:].set_axis(rows.iloc[0].str.strip(), axis=1)
+    header = rows.iloc[0].str.strip()
+    repeated = header[header.duplicated() & (header != "")]
+    if len(repeated):
+        what = f"column {repeated.iloc[0]} occurs twice in the header"
+        raise fault(str(path), what, "Give each column another name")
+    return rows.iloc[1:].set_axis(header, axis=1)
 
 
 def as_integers(table: pd.DataFrame, columns: Sequence[str], place: Place) -> np.ndarray:
@@ -181,8 +186,8 @@ def as_integers(table: pd.DataFrame, columns: Sequence[str], place: Place) -> np
     """
     header = list(table.columns)
     for name in columns:
-        if header.count(name) != 1:
-            what = f"column {name} is missing or occurs twice in the header: {', '.join(header)}"
+        if name not in header:
+            what = f"column {name} is missing in the header: {', '.join(header)}"
             raise fault(place.file, what, f"Name one tab-separated column {name}")
     texts = table[list(columns)]
     wrong = ~texts.apply(lambda column: column.str.fullmatch(INTEGER))

@@ -1,4 +1,4 @@
-"""`downloads.json`: the sums of the surrogates that were made in a folder; reading JSON."""
+"""Reads JSON files, and `downloads.json`: the sha256 of surrogates made in a folder."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ def read_record(folder: Path) -> dict[str, dict]:
 
 
 def read_json(path: Path, form: Any, remedy: str) -> Any:
-    """The content of a JSON file, which must have the form of a type or dataclass.
+    """The content of a JSON file, validated as a type or dataclass.
 
     Raises:
-        DataError: it cannot be read as such.
+        DataError: the file is damaged, or does not fit the type.
     """
     from pydantic import TypeAdapter
 
@@ -43,7 +43,7 @@ def record_surrogate(target: Path, path: Path) -> None:
 
 
 def is_surrogate(path: Path) -> bool:
-    """Whether the file is a surrogate that was made in its folder, unchanged since."""
+    """Whether the file is recorded as a surrogate and unchanged since."""
     record = read_record(path.parent).get(path.name, {})
     return record.get("origin") == MADE and record.get("sha256") == sha256(path)
 

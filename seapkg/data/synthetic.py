@@ -1,4 +1,4 @@
-"""The built-in dataset: drawn from known generic and unique factors, so that the truth is known."""
+"""The built-in dataset, drawn from known generic and unique factors."""
 
 import numpy as np
 
@@ -13,21 +13,21 @@ TASTE = 3.0
 POPULARITY_EXPONENT, POPULARITY_OFFSET = 1.1, 5.0
 FEWEST_ITEMS, LOG_MEAN, LOG_DEVIATION = 6, 1.3, 0.9  # of a user's history
 DECIMALS = 4
-WORLD = 0x5EA  # beside the seed: other draws from the same seed are independent
+WORLD = 0x5EA  # with the seed: draws independent of others from the same seed
 
 
 def synthetic(
     *, seed: int = 0, n_users: int = 1000, n_items: int = 600, shared: float = 0.5
 ) -> Dataset:
-    """A small world whose factors are known; the same arguments give the same bits.
+    """A small dataset with known factors; the same arguments give the same bits.
 
-    Each item has a generic factor, seen by every modality, and a unique one for each modality,
+    Each item has one generic factor, shared by all modalities, and one unique factor per modality,
     all standard normal [n_items, 4] and returned as `Dataset.factors`. A modality's features are
     a random two-layer tanh network of both, plus noise. A user's taste depends on all factors, an
     item's popularity has a long tail.
 
     Args:
-        shared: the generic part of the variance of a modality and of taste, from 0 to 1.
+        shared: the share of the generic factor in the variance of features and taste, from 0 to 1.
     """
     if seed < 0 or n_users < 1 or n_items < 50 or not 0 <= shared <= 1:
         what = f"{seed=}, {n_users=}, {n_items=}, {shared=} is out of range"
@@ -40,10 +40,10 @@ def synthetic(
         for name, width in WIDTHS.items()
     }
     taste = TASTE * _taste(factors, n_users, shared, rng)
-    taste -= np.log(np.exp(taste).mean(axis=0))  # so that only the next line makes items popular
+    taste -= np.log(np.exp(taste).mean(axis=0))  # all items are equally popular until the next line
     rank = rng.permutation(n_items)
     appeal = taste - POPULARITY_EXPONENT * np.log(rank + POPULARITY_OFFSET)
-    return Dataset(  # without the warning of `from_arrays`: its unpopular items are meant
+    return Dataset(  # not `from_arrays`, which warns of unpopular items
         "synthetic",
         n_users,
         n_items,
@@ -70,7 +70,7 @@ def _features(
 def _taste(
     factors: dict[str, np.ndarray], n_users: int, shared: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """How much each user likes each item, variance about 1: [n_users, n_items]."""
+    """How much each user likes each item, with variance about 1: [n_users, n_items]."""
     part = {"generic": shared} | {name: (1 - shared) / len(WIDTHS) for name in WIDTHS}
     return sum(
         np.sqrt(part[name] / N_FACTORS) * rng.standard_normal((n_users, N_FACTORS)) @ x.T

@@ -1,4 +1,4 @@
-"""Checks of everything that a `Dataset` holds; an error names the file, the row and the remedy."""
+"""Checks the content of a `Dataset`; errors name the file, the row and the remedy."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +16,11 @@ NUMBERING = "Number users and items from 0 without gaps; ids are row numbers, no
 
 @dataclass(frozen=True)
 class Place:
-    """Where the rows of an array were read, so that an error can point at one of them.
+    """The origin of an array's rows, so that an error can name one of them.
 
     Args:
         file: the file, or the name of the argument.
-        unit: what a row is called there.
+        unit: the word for a row in the file, such as line or edge.
         numbers: the number of each row in the file, [n]; None counts from 0.
     """
 
@@ -35,7 +35,7 @@ class Place:
 
 
 class Places(dict):
-    """The place of each array by its name; an array without a file is called by its name."""
+    """Name of an array -> its place; by default a place called like the array."""
 
     def __missing__(self, name: str) -> Place:
         return Place(name)
@@ -59,8 +59,8 @@ def fault(where: str, what: str, remedy: str) -> DataError:
 
     Args:
         where: the file, and the row if there is one.
-        what: what is wrong there.
-        remedy: what to do about it, a sentence without its full stop.
+        what: what is wrong.
+        remedy: what to do about it, without a full stop.
     """
     return DataError(f"{where}: {what}. {remedy}.")
 
@@ -79,7 +79,7 @@ def refuse(
         wrong: bool [n, width].
         values: the entries [n, width].
         place: where the rows were read.
-        columns: what an entry of each column is called, `width` names.
+        columns: the names of the columns, `width` in number.
         what: what is wrong with the entry.
         remedy: what to do about it.
     """
@@ -100,7 +100,7 @@ def read_only(values: np.ndarray, dtype: type) -> np.ndarray:
 def as_splits(splits: Mapping[str, object], places: Places) -> dict[str, np.ndarray]:
     """Each split as int64 [n, 2], columns user and item, with ids from 0 and no pair twice.
 
-    Tables are as long as the largest id, so an id is at most 100 times the number of pairs.
+    Tables are as long as the largest id, so ids above 100 times the number of pairs are refused.
 
     Args:
         splits: split -> array or list of pairs [n, 2].
@@ -109,8 +109,9 @@ def as_splits(splits: Mapping[str, object], places: Places) -> dict[str, np.ndar
     Raises:
         DataError: a pair is wrong or occurs twice.
     """
-    largest = IDS_PER_PAIR * sum(map(len, splits.values()))
-    pairs = {name: _as_pairs(values, places[name], largest) for name, values in splits.items()}
+    arrays = {name: _as_array(values, places[name]) for name, values in splits.items()}
+    largest = IDS_PER_PAIR * sum(array.size // 2 for array in arrays.values())
+    pairs = {name: _as_pairs(array, places[name], largest) for name, array in arrays.items()}
     _check_unique(pairs, places)
     return pairs
 
@@ -121,7 +122,7 @@ def count_ids(splits: Mapping[str, np.ndarray], column: int, given: int | None) 
     Args:
         splits: split -> pairs, int64 [n, 2].
         column: of the pairs.
-        given: the number that the caller states, or None.
+        given: the number given by the caller, or None.
 
     Returns:
         `given`, or the largest id plus one.
@@ -162,7 +163,7 @@ def as_graphs(
 
     Args:
         graphs: modality -> graph.
-        features: modality -> [n_items, width]; unless empty, each graph needs one.
+        features: modality -> [n_items, width]; unless empty, each graph needs features.
         n_items: ids are below it.
         places: where each graph was read.
     """
@@ -193,11 +194,19 @@ def as_names(names: Iterable[str] | None, n_items: int, place: Place) -> tuple[s
     return names
 
 
+def _as_array(values: object, place: Place) -> np.ndarray:
+    """`values` as an array [...]; rows of different lengths are an error."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        what = "the rows have different lengths"
+        raise fault(place.file, what, "Give one user and one item per row") from error
+
+
 def _as_pairs(
-    values: object, place: Place, largest: int, columns: Sequence[str] = ID_COLUMNS
+    array: np.ndarray, place: Place, largest: int, columns: Sequence[str] = ID_COLUMNS
 ) -> np.ndarray:
-    """Integers [n, 2] from 0 to `largest`, with at least one row."""
-    array = np.asarray(values)
+    """`array` as integers [n, 2] from 0 to `largest`, with at least one row."""
     if array.size == 0:
         remedy = "Train, valid, test (x_label 0, 1, 2 in .inter) and graphs need at least one each"
         raise fault(place.file, "there are no pairs", remedy)
@@ -231,7 +240,7 @@ def _modality_order(names: Iterable[str]) -> list[str]:
 
 def _as_feature(name: str, values: object, n_items: int, place: Place) -> np.ndarray:
     """One modality's features as float32 [n_items, width]."""
-    if not re.fullmatch(r"[\w-]+", name):  # it also names parts of models
+    if not re.fullmatch(r"[\w-]+", name):  # models use it in names of their parts
         what = f"{name!r} is not a name for a modality"
         raise fault(place.file, what, "Use letters, digits, - and _, as in image or audio_2")
     array = np.asarray(values)

@@ -1,1 +1,1 @@
-"""Preparation: raw files to a dataset, and surrogate features. Used once per dataset."""
+"""Makes datasets from raw files, and surrogate features."""

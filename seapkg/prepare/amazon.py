@@ -1,4 +1,4 @@
-"""A dataset from raw Amazon-2014 files: the k-core, the split, and features in item order."""
+"""Makes a dataset from raw Amazon-2014 files: the k-core, the split and the features."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ RECORD = "prepared.json"
 def prepare(
     raw: str | Path, out: str | Path, *, core: int = 5, seed: int = 0, text_encoder: str = "tfidf"
 ) -> dict[str, object]:
-    """Makes the folder `out`, in REARM's format, from raw files; it appears whole or not at all.
+    """Makes the folder `out`, in REARM's format, from raw files, in one step.
 
     Ids follow the sorted ids of the raw files. The same files and options give the same bytes on
     the same machine.
@@ -31,7 +31,7 @@ def prepare(
     Args:
         raw: a folder with one `reviews_*.json[.gz]` or `ratings_*.csv[.gz]`, and optional
             `meta_*.json[.gz]` and `image_features_*.b`.
-        core: the fewest interactions of a user or item; others are left out until none has fewer.
+        core: the least number of interactions of a user or item in the k-core.
         seed: of the split.
         text_encoder: tfidf or minilm.
 
@@ -44,10 +44,11 @@ def prepare(
     """
     raw, out = Path(raw), Path(out).resolve()
     if core < SMALLEST_CORE or seed < 0:
-        raise RequestError(f"core is {core}, seed is {seed}; they are at least {SMALLEST_CORE}, 0")
+        what = f"core must be at least {SMALLEST_CORE} and seed at least 0"
+        raise RequestError(f"{what}; they are {core} and {seed}")
     require_encoder(text_encoder)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RequestError(f"{out} exists and is not empty: name a new folder")
+        raise RequestError(f"{out} exists and is not empty; name a new folder")
     sources = find_sources(raw)
     out.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(out.parent) as folder:
@@ -62,7 +63,7 @@ def prepare(
             "counts": counts,
             "items without an image": without_image,
             "items without a text": without_text,
-            "fingerprint": read_folder(folder).fingerprint,  # so all files have been checked
+            "fingerprint": read_folder(folder).fingerprint,  # checks all files
         }
         content = json.dumps(record, indent=1) + "\n"
         (folder / RECORD).write_text(content, encoding="utf-8")

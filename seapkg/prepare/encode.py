@@ -1,4 +1,4 @@
-"""Texts as vectors: TF-IDF, which needs no download, or an installed sentence encoder."""
+"""Encodes texts as vectors: by TF-IDF, or by a sentence encoder that is installed separately."""
 
 from importlib.util import find_spec
 
@@ -14,13 +14,13 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def require_encoder(encoder: str) -> None:
-    """Raises `RequestError` unless there is such an encoder and its package is installed."""
+    """Raises `RequestError` if the encoder is unknown or its package is not installed."""
     if encoder not in ENCODERS:
-        raise RequestError(f"no text encoder {encoder!r}; there are {', '.join(ENCODERS)}")
+        raise RequestError(f"unknown text encoder {encoder!r}; choose {' or '.join(ENCODERS)}")
     if encoder == "minilm" and find_spec("sentence_transformers") is None:
         raise RequestError(
             "the text encoder minilm needs sentence-transformers: pip install 'seapkg[text]', "
-            "or use --text-encoder tfidf, which needs nothing else"
+            "or use --text-encoder tfidf"
         )
 
 
@@ -50,14 +50,14 @@ def encode(texts: list[str], encoder: str, where: str) -> tuple[np.ndarray, np.n
 
 
 def _sentences(texts: list[str]) -> np.ndarray:
-    from sentence_transformers import SentenceTransformer  # heavy, and optional
+    from sentence_transformers import SentenceTransformer  # optional
 
     model = SentenceTransformer(MINILM, device="cpu")
     return np.asarray(model.encode(texts, batch_size=64, show_progress_bar=False), dtype=np.float64)
 
 
 def _tfidf(texts: list[str]) -> np.ndarray:
-    """Leading singular coordinates of TF-IDF weights, the same for the same texts."""
+    """Coordinates of the TF-IDF weights along the leading singular vectors."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -23,11 +23,11 @@ PATTERNS = {
 }
 CSV_HEADER = "user,item,rating,timestamp"
 LEADING_ID = re.compile(r"""\{\s*['"]asin['"]\s*:\s*['"](\w+)['"]""")
-DOWNLOAD = "Download the file again, or take the line out"
+DOWNLOAD = "Download the file again, or remove the line"
 
 
 def find_sources(folder: Path) -> dict[str, Path]:
-    """The raw files in a folder: `interactions`, and, if there are any, `metadata`, `images`.
+    """The raw files in a folder by kind: `interactions`, and optional `metadata` and `images`.
 
     Raises:
         DataError: there are no interactions, or several files of one kind.
@@ -39,7 +39,7 @@ def find_sources(folder: Path) -> dict[str, Path]:
         paths = sorted(path for pattern in patterns for path in folder.glob(pattern))
         if len(paths) > 1 or (kind == "interactions" and not paths):
             what = f"it holds {len(paths)} files of {kind}, {', '.join(patterns)}"
-            raise fault(str(folder), what, "Put one of them there")
+            raise fault(str(folder), what, "Put exactly one there")
         if paths:
             sources[kind] = paths[0]
     return sources

@@ -17,10 +17,10 @@ TEXT_FIELDS = ("title", "brand", "categories", "description")
 def write_images(path: Path, products: Sequence[str], target: Path) -> list[str]:
     """Writes the image vectors of products into a new .npy file, float32 [n_items, 4096].
 
-    A product without a vector gets the mean of the others; of several vectors the first counts.
+    A product without a vector gets the mean of the others; of several vectors the first is used.
 
     Args:
-        path: records of a product id (10 bytes) and 4096 little-endian float32.
+        path: a file of records, each a product id (10 bytes) and 4096 little-endian float32.
         products: product ids in the order of items.
         target: the new file.
 
@@ -53,7 +53,7 @@ def write_images(path: Path, products: Sequence[str], target: Path) -> list[str]
 def read_texts(path: Path, products: Sequence[str]) -> tuple[list[str], list[str]]:
     """Titles and texts (title, brand, categories, description) of products; "" where unknown.
 
-    Of several lines on a product the first counts.
+    Of several lines on a product the first is used.
 
     Args:
         path: a file of metadata.

@@ -5,15 +5,15 @@ import pandas as pd
 
 from seapkg.data.dataset import SPLITS
 
-SMALLEST_CORE = 3  # with fewer pairs a user has none left to train on
+SMALLEST_CORE = 3  # each user needs a pair in training, validation and test
 
 
 def k_core(pairs: pd.DataFrame, core: int) -> pd.DataFrame:
-    """The pairs that stay when users and items with fewer than `core` pairs go, until none has.
+    """The k-core: users and items with fewer than `core` pairs are removed, repeatedly.
 
     Args:
         pairs: columns `user` and `item`, no pair twice.
-        core: the fewest pairs.
+        core: the least number of pairs of a user or item.
     """
     while True:
         user_degrees = pairs.groupby("user")["item"].transform("size")
@@ -25,10 +25,10 @@ def k_core(pairs: pd.DataFrame, core: int) -> pd.DataFrame:
 
 
 def split_counts(n_pairs: np.ndarray) -> np.ndarray:
-    """How many pairs of each user go to train, valid and test.
+    """The number of pairs of each user in train, valid and test.
 
-    Of fewer than 10 pairs, one is for valid and one for test. Else a fifth is held out, half of
-    it for valid, both rounded down.
+    Of fewer than 10 pairs, valid and test get one each. Of more, a fifth is held out, and valid
+    gets half of it, both rounded down.
 
     Args:
         n_pairs: [n_users].
@@ -55,7 +55,7 @@ def random_split(users: np.ndarray, items: np.ndarray, seed: int) -> dict[str, n
     """
     pairs = np.stack([users, items])[:, np.lexsort((items, users))]  # [2, n]
     draws = pd.Series(np.random.default_rng(seed).random(pairs.shape[1]))
-    position = draws.groupby(pairs[0]).rank(method="first").to_numpy()  # from 1, of each user
+    position = draws.groupby(pairs[0]).rank(method="first").to_numpy()  # from 1, within each user
     ends = np.cumsum(split_counts(np.bincount(users)), axis=1)  # [n_users, 3]
     part = (position[:, None] > ends[pairs[0]]).sum(axis=1)
     return {split: pairs[:, part == number] for number, split in enumerate(SPLITS)}

@@ -1,7 +1,7 @@
-"""Surrogate features: coordinates of a published item graph, where the features are not to be had.
+"""Surrogate features: coordinates of a published item graph, for features that are unavailable.
 
-The graphs are top-10 cosine graphs, symmetrically normalised. They are decoded to cosines, written
-to `item_knn.npz`, and laid out in space: the features have the real neighbourhoods.
+The graphs are top-10 cosine graphs, symmetrically normalised. They are decoded to cosines, which
+are written to `item_knn.npz`; spectral coordinates of the graph then serve as features.
 """
 
 from pathlib import Path
@@ -22,15 +22,15 @@ WIDTH = 384
 
 
 def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
-    """Writes `item_knn.npz` and, of each modality, the features that are not there yet.
+    """Writes `item_knn.npz` and, for each modality, the missing features.
 
     Args:
-        entry: the registered dataset.
+        entry: of the registry.
         folder: holds the published graphs of the dataset; `seapkg.data.download.get` fetches them.
         width: of the features.
 
     Raises:
-        DataError: a graph is damaged, or other features are there already.
+        DataError: a graph is damaged, or the folder has other features already.
     """
     with locked(folder):
         arrays = {}
@@ -41,7 +41,8 @@ def make_surrogates(entry: Entry, folder: Path, width: int = WIDTH) -> None:
             if not path.exists():
                 _save_features(path, surrogate_features(index, cosine, entry.n_items, width))
             elif not known_surrogate(path, entry):
-                raise fault(str(path), "it is there already and is no surrogate", "Move it away")
+                remedy = "Move it away, or use --features original"
+                raise fault(str(path), "it is not a surrogate", remedy)
         if not (folder / GRAPHS).exists():
             with replacing(folder / GRAPHS) as temporary, temporary.open("wb") as stream:
                 np.savez_compressed(stream, **arrays)
@@ -74,12 +75,12 @@ def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
         edges = tensor._indices().numpy()  # checked before coalesce, which trusts them
         if tuple(tensor.shape) != (n_items, n_items) or not np.isin(edges, range(n_items)).all():
-            raise ValueError("another number of items")
+            raise ValueError("wrong number of items")
         tensor = tensor.coalesce()
         index, values = tensor.indices().numpy(), tensor.values().numpy()
         if not np.isfinite(values).all() or (values[index[0] == index[1]] <= 0).any():
-            raise ValueError("no cosines")
-    except Exception as error:  # torch raises nearly anything where a byte is wrong
+            raise ValueError("values are not cosines")
+    except Exception as error:  # damaged bytes make torch raise nearly anything
         what = f"it is not a sparse tensor with the cosine graph of {n_items} items"
         raise fault(str(path), what, "Remove the file and get it again") from error
     return index.astype(np.int32), decode_graph(index, values, n_items)
@@ -88,8 +89,8 @@ def read_graph(path: Path, n_items: int) -> tuple[np.ndarray, np.ndarray]:
 def decode_graph(index: np.ndarray, values: np.ndarray, n_items: int) -> np.ndarray:
     """Cosines behind the normalised values v_ij = cos_ij / sqrt(d_i d_j), d their row sums.
 
-    A row's own entry is 1 / d_i, since cos_ii = 1; so cos_ij = v_ij sqrt(d_i d_j). A row without
-    its own entry belongs to an item that shares its vector with many: its cosines are all 1.
+    The diagonal entry is 1 / d_i, since cos_ii = 1, so cos_ij = v_ij sqrt(d_i d_j). A row without
+    one belongs to an item whose vector equals that of many others: its cosines are all 1.
 
     Args:
         index: [2, n_edges].

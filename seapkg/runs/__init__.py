@@ -1,1 +1,1 @@
-"""Runs: what a run is, where finished runs live, and how missing ones are trained."""
+"""Runs: their specification, the store of finished runs, and the training of missing ones."""

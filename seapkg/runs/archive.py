@@ -1,12 +1,10 @@
 """The files of a finished run: JSON, CSV and arrays, written and read without pickle.
 
-run.json     what the run is (its spec), metrics, costs, data, environment
+run.json     the spec, metrics, costs, data and environment of the run
 curves.csv   one row per epoch: seconds, loss terms, valid metrics
 users.npz    test metrics of each user
 state.npz    the trained model; a committed summary comes without it
 """
-
-from __future__ import annotations
 
 import io
 import json
@@ -23,7 +21,7 @@ from seapkg.runs.environment import environment
 from seapkg.runs.spec import RunSpec, plain
 
 RECORD, CURVES, USERS, STATE = "run.json", "curves.csv", "users.npz", "state.npz"
-# Measures of the model's item parts; the number rises when what is measured changes.
+# Measures of the model's item parts; their number is the version of the measurement.
 PARTS, PARTS_SAMPLE = "parts-1.csv", "parts-1.npz"
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 #: The fields of a `Fit` in the record.
@@ -36,7 +34,7 @@ MEASURED = (
 def pack(spec: RunSpec, fit: Any, *, model: Any, dataset: Any) -> dict[str, bytes]:
     """The files of a run by name, from its `Fit`.
 
-    So a run is a value that any process or machine can send and store.
+    Any process or machine can send and store them.
     """
     empty = ["epoch", "seconds", "loss", *(f"valid/{name}" for name in METRICS)]
     curves = pd.DataFrame(fit.curves, columns=None if fit.curves else empty)
@@ -55,18 +53,14 @@ def public_record(record: Mapping[str, Any]) -> bytes:
 
 
 def _record(spec: RunSpec, fit: Any, dataset: Any) -> dict[str, Any]:
-    source = str(dataset.source)  # "" where the data was never a file
+    source = str(dataset.source)  # "" for data from arrays
     folder = str(Path(source).resolve()) if source and Path(source).is_dir() else None
     measured = {name: getattr(fit, name) for name in MEASURED}
     return {
         "run": spec.name,
         "spec": plain(spec),
         **measured | {"valid": _finite(fit.valid), "test": _finite(fit.test)},
-        "data": {
-            "source": source,
-            "path": folder,
-            "provenance": dataset.provenance,
-        },
+        "data": {"source": source, "path": folder, "provenance": dataset.provenance},
         "environment": environment(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -4,8 +4,6 @@ A result that depends on code has the version of that code among its inputs, suc
 `PROBES_VERSION`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +21,9 @@ def once(
 
     Args:
         kind: the name of the JSON file.
-        of: everything that decides the result, as JSON values.
-        make: computes the result; numbers come back from the cache to the last bit.
-        again: computes it anew and replaces the cached result.
+        of: all inputs of the result, as JSON values.
+        make: computes the result; floats are cached exactly.
+        again: recomputes and replaces the cached result.
     """
     key = json.dumps(of, sort_keys=True)
     known = {} if again else every(kind, store)
@@ -36,7 +34,7 @@ def once(
 
 
 def every(kind: str, store: Store) -> dict[str, Any]:
-    """All cached results of a kind by key; those of the store replace those of its reference."""
+    """All cached results of a kind by key; the store takes precedence over its reference."""
     results = {}
     for root in (store.reference, store.root):
         if root is not None:
@@ -45,7 +43,7 @@ def every(kind: str, store: Store) -> dict[str, Any]:
 
 
 def keep(kind: str, results: dict[str, Any], root: Path) -> None:
-    """Adds results by key to the cache under `root`; the same key is replaced."""
+    """Adds results by key to the cache under `root`, replacing those of the same key."""
     root.mkdir(parents=True, exist_ok=True)
     path = root / f"{kind}.json"
     with locked(root):

@@ -1,6 +1,4 @@
-"""Options by name, as a command line or a notebook gives them, become configurations."""
-
-from __future__ import annotations
+"""Makes configurations from options by name, as the command line and notebooks give them."""
 
 from typing import Any
 
@@ -15,7 +13,7 @@ def configure(name: str, options: dict[str, object]) -> tuple[Any, TrainingConfi
     Args:
         name: the model.
         options: value by option name; text is converted to the option's type, and "none" means
-            None where the option admits None and has no choice "none".
+            None unless "none" is one of its choices.
 
     Raises:
         RequestError: an option is unknown, or its value is of the wrong type or out of bounds.
@@ -30,7 +28,7 @@ def configure(name: str, options: dict[str, object]) -> tuple[Any, TrainingConfi
 
 
 def _values(known: dict[str, Described], options: dict[str, object]) -> dict[str, object]:
-    """Those of `options` that are known; "none" becomes None, pydantic converts other text."""
+    """The known ones of `options`, with "none" as None; pydantic converts other text."""
     values = {name: value for name, value in options.items() if name in known}
     for name, value in values.items():
         takes_none = type(None) in known[name].kinds and "none" not in known[name].choices

@@ -1,6 +1,4 @@
-"""Writes what a trained model knows for other programs: vectors as .npz, recommendations as CSV."""
-
-from __future__ import annotations
+"""Exports a trained model for other programs: vectors as .npz, recommendations as CSV."""
 
 from pathlib import Path
 
@@ -20,17 +18,17 @@ def export(run: Run, folder: Path, k: int = 20, data: Dataset | None = None) -> 
     """Writes `RUN-vectors.npz` and `RUN-top-K.csv` into `folder`. Returns their paths.
 
     The vectors are "users" float32 [n_users, dim] and "items" float32 [n_items, dim], whose dot
-    products are the scores. A model with another score has no vectors, only the table, whose
-    columns are user, rank, item, score; training items are left out.
+    products are the scores; a model with other scores has none. The table has the columns user,
+    rank, item, score and leaves training items out.
 
     Args:
         run: with its model.
-        folder: created where it is missing.
+        folder: created if missing.
         k: how many items each user gets.
-        data: the run's dataset; read again from its source where not given.
+        data: the run's dataset; by default read again from its source.
 
     Raises:
-        RequestError: where the run is a committed summary without its model.
+        RequestError: the run is a committed summary without its model, or `k` is below 1.
     """
     run.require(STATE)
     dataset = dataset_of(run, data)

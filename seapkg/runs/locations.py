@@ -1,10 +1,10 @@
-"""Where results live: in the repository around the working directory, else under that directory."""
+"""The folders of runs, figures and data, in the project folder unless the environment says else."""
 
 import os
 from pathlib import Path
 
 
-def workplace() -> Path:
+def project_root() -> Path:
     """The project folder: the repository around the working directory, else that directory."""
     here = Path.cwd()
     for folder in (here, *here.parents):
@@ -19,8 +19,8 @@ def store_root() -> Path:
 
 
 def reference_root() -> Path:
-    """Committed summaries of runs; read, and written only when they are published."""
-    return workplace() / "results" / "reference"
+    """Committed summaries of runs; only `seapkg.studies.publish` writes there."""
+    return project_root() / "results" / "reference"
 
 
 def figures_root() -> Path:
@@ -35,4 +35,4 @@ def data_root() -> Path:
 
 def _root(variable: str, default: str) -> Path:
     value = os.environ.get(variable)
-    return Path(value) if value else workplace() / default
+    return Path(value) if value else project_root() / default

@@ -1,4 +1,4 @@
-"""From a finished run back to a model that recommends."""
+"""Restores the model of a finished run and recommends items with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seapkg.runs.configure import configure
 if TYPE_CHECKING:
     from seapkg.runs.run import Run
 
-BLOCK_BYTES = 64 << 20  # of scores at a time
+BLOCK_BYTES = 64 << 20  # scores per block of users
 
 
 def recommend(run: Run, user: int, k: int = 10, data: Dataset | None = None) -> pd.DataFrame:
@@ -28,14 +28,14 @@ def recommend(run: Run, user: int, k: int = 10, data: Dataset | None = None) -> 
         run: with its model.
         user: its id.
         k: how many items.
-        data: the run's dataset; read again from its source where not given.
+        data: the run's dataset; by default read again from its source.
 
     Returns:
         A table with the columns rank, item, name, score; `name` is "" where the dataset has no
             names.
 
     Raises:
-        RequestError: for an unknown user, a run without its model, or data with another content.
+        RequestError: the user is unknown, the run has no model, or the data has changed.
     """
     run.require(STATE)
     dataset = dataset_of(run, data)
@@ -50,12 +50,12 @@ def recommend(run: Run, user: int, k: int = 10, data: Dataset | None = None) -> 
 
 def restore(run: Run, data: Dataset | None = None) -> Recommender:
     """The trained model of a run, in evaluation mode on the CPU."""
-    state = {name: torch.from_numpy(array) for name, array in run.arrays(STATE).items()}
+    arrays = run.arrays(STATE)
     config, _ = configure(run.model, dict(run.config))
     model = build(run.model, dataset_of(run, data), config, run.seed)
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    except (RuntimeError, TypeError) as error:  # other shapes, or a type that torch lacks
         raise BrokenFile(
             f"{run.folder / STATE} does not fit {run.model}; delete {run.folder} and train again"
         ) from error
@@ -63,7 +63,7 @@ def restore(run: Run, data: Dataset | None = None) -> Recommender:
 
 
 def dataset_of(run: Run, data: Dataset | None = None) -> Dataset:
-    """The dataset of a run, read again from its source; or `data`, where that has the same content.
+    """The dataset of a run: `data`, or read again from the run's source.
 
     Raises:
         DataNotFound: the source is no longer there.
@@ -84,7 +84,7 @@ def dataset_of(run: Run, data: Dataset | None = None) -> Dataset:
 def top_items(
     model: Recommender, dataset: Dataset, k: int, users: range | None = None
 ) -> Iterator[pd.DataFrame]:
-    """The `k` best items of each user outside training.
+    """The `k` items with the highest scores for each user, without its training items.
 
     Equal scores go to the lower item id. A user with fewer than `k` other items gets fewer rows.
 
@@ -92,10 +92,10 @@ def top_items(
         model: trained.
         dataset: of the model.
         k: how many items.
-        users: consecutive ids; all users where not given.
+        users: consecutive ids; by default all users.
 
     Yields:
-        Tables with the columns user, rank, item, score, for a block of users each.
+        One table per block of users, with the columns user, rank, item, score.
     """
     if k < 1:
         raise RequestError(f"k must be at least 1; it is {k}")

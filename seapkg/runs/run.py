@@ -1,7 +1,5 @@
 """A finished run, read from its folder: metrics, curves, and the trained model."""
 
-from __future__ import annotations
-
 import json
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +34,7 @@ class Spec(TypedDict):
 
 
 class Source(TypedDict):
-    """The data of a run: where it was read, and which parts of it are real."""
+    """The data of a run: where it was read, and its provenance."""
 
     source: str
     path: str | None
@@ -68,12 +66,12 @@ class Run:
     """A finished run.
 
     Args:
-        folder: named as the run. A committed summary lacks the model.
+        folder: has the name of the run. A committed summary lacks the model.
 
     Attributes:
         record: the content of `run.json`.
-        spec: what the run is.
-        name: MODEL-DATASET-KEY, as when the run was made.
+        spec: its specification.
+        name: MODEL-DATASET-KEY.
         model, dataset, seed, config, training: those of the spec.
         valid, test: metrics by name at the best validation epoch.
         provenance: which parts of the data are real, in words; "" where unknown.
@@ -100,14 +98,14 @@ class Run:
         """One row per epoch: epoch, seconds, loss, loss/TERM, valid/METRIC."""
         path = self.require(CURVES)
         try:
-            text = pd.read_csv(path, dtype=str)  # floats of every digit
+            text = pd.read_csv(path, dtype=str)  # pandas would round some floats
             return text.astype(float).astype({"epoch": int})
         except (ValueError, KeyError) as error:
             raise self._broken(CURVES, error) from error
 
     @cached_property
     def per_user(self) -> dict[str, np.ndarray]:
-        """Test metrics of each user: "users" int64 [n], and every metric float32 [n]."""
+        """Test metrics of each user: "users" int64 [n], and each metric float32 [n]."""
         return self.arrays(USERS)
 
     def require(self, name: str) -> Path:
@@ -143,12 +141,12 @@ class Run:
         }
 
     def recommend(self, user: int, k: int = 10, *, data: Dataset | None = None) -> pd.DataFrame:
-        """The `k` best new items of `user`: rank, item, name, score.
+        """The `k` best new items of `user`, as `seapkg.runs.recommend.recommend`.
 
         Args:
             user: its id.
             k: how many items.
-            data: the run's dataset; read again from its source where not given.
+            data: the run's dataset; by default read again from its source.
         """
         return recommend(self, user, k, data)
 

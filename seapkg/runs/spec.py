@@ -1,4 +1,4 @@
-"""What a run is: everything that can change its metrics, hashed into a short key.
+"""The specification of a run: everything that can change its metrics, hashed into a short key.
 
 Two runs with the same key are the same experiment, on any machine and under any release of the
 package.
@@ -27,13 +27,13 @@ class RunSpec:
 
     Attributes:
         model: the system's name.
-        config, training: every option of the model and of its training; made plain.
+        config, training: every option of the model and of its training, as JSON types.
         dataset, dataset_fingerprint: the dataset's name, and the hash of its content.
         seed: an integer from 0 to 2^63 - 1.
         precision: "exact" or "fast".
-        results_version: that of the system, raised where a change of its code moves a metric by
-            more than rounding. The package's version is not part of a run, so a release that
-            changes no result keeps every run. None: the system's version today.
+        results_version: by default the system's current one, which rises when a change of its
+            code moves a metric by more than rounding. The package's version is not part of a run,
+            so a release that changes no result keeps all runs.
     """
 
     model: str
@@ -60,8 +60,8 @@ class RunSpec:
     def key(self) -> str:
         """First 12 hexadecimal digits of the SHA-256 of every field as canonical JSON.
 
-        Options at their default are left out, so a new option whose default changes nothing keeps
-        every finished run. `differs_from` guards the other case, a changed default.
+        Options at their default are left out, so a new option whose default changes no result
+        keeps all finished runs. `differs_from` detects a changed default.
         """
         fields = plain(self)
         for part, defaults in _defaults(self.model).items():
@@ -77,13 +77,13 @@ class RunSpec:
         return f"{self.model}-{dataset}-{self.key}"
 
     def differs_from(self, other: RunSpec) -> list[str]:
-        """Options that both specs know and on which they disagree."""
+        """Names of the options in both specs whose values differ."""
         mine, theirs = ({**spec.config, **spec.training} for spec in (self, other))
         return sorted(name for name in mine if theirs.get(name, mine[name]) != mine[name])
 
 
 def results_version(model: str) -> int:
-    """The results version of a system today; 1 for a system that this release does not know."""
+    """The current results version of a system; 1 for one unknown to this release."""
     known = systems()
     return known[model].version if model in known else 1
 
@@ -92,7 +92,7 @@ def plain(value: Any) -> Any:
     """`value` as JSON types: 1.0 becomes 1, a tuple a list, a dataclass a dictionary.
 
     Raises:
-        ValueError: for a number that is not finite.
+        ValueError: a number is not finite.
     """
     text = json.dumps(value, default=asdict, allow_nan=False)
     return json.loads(text, parse_float=_as_number)
@@ -104,7 +104,7 @@ def _as_number(text: str) -> int | float:
 
 
 def _defaults(model: str) -> dict[str, dict[str, Any]]:
-    """Default options of a system and of its training; {} for a system that this release lacks."""
+    """Default options of a system and of its training; {} for one unknown to this release."""
     if model not in systems():
         return {}
     known = systems()[model].model

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from seapkg.errors import RequestError, SeapkgError
@@ -39,10 +39,10 @@ class Store:
         return f"Store({str(self.root)!r})"
 
     def find(self, spec: RunSpec) -> Run | None:
-        """The finished run of `spec`, from the store, else from the reference; None without one.
+        """The finished run of `spec`, from the store, else from the reference; None if missing.
 
         Raises:
-            SeapkgError: where the run was made when an option had another default.
+            SeapkgError: the default of an option has changed since the run was made.
         """
         for root in self._roots:
             if (root / spec.name).is_dir():
@@ -50,7 +50,7 @@ class Store:
         return None
 
     def list(self) -> list[Run]:
-        """Every finished run by name; a broken one is left out with a warning."""
+        """All finished runs, sorted by name; a broken one is left out with a warning."""
         runs = []
         for folder in self._folders().values():
             try:
@@ -63,13 +63,13 @@ class Store:
         """The run called `name`: its full name, its key, or the beginning of either.
 
         Raises:
-            RequestError: no run is called so, or several begin so.
+            RequestError: no run matches, or several do.
         """
         folders = self._folders()
         fitting = [full for full in folders if name and f"-{name}" in f"-{full}"]
         if len(fitting) > 1:
             raise RequestError(
-                f"several runs are called {name!r}: {', '.join(fitting)}; give more of the name"
+                f"several runs match {name!r}: {', '.join(fitting)}; give more of the name"
             )
         if not fitting:
             raise RequestError(
@@ -78,7 +78,7 @@ class Store:
         return Run(folders[fitting[0]])
 
     def prepare(self) -> None:
-        """Creates the root and checks that it can be written, before a long training."""
+        """Creates the root and checks that it is writable, before a long training."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.root)
@@ -88,10 +88,10 @@ class Store:
             raise RequestError(f"the store {self.root} cannot be written: {error}") from error
 
     def save(self, spec: RunSpec, files: Mapping[str, bytes]) -> Run:
-        """Writes a finished run as one step; where another process saved it first, that one stays.
+        """Writes a finished run in one step; if another process saved it first, that one stays.
 
         Args:
-            spec: what the run is.
+            spec: of the run.
             files: name -> content, from `archive.pack` in this process or in another.
         """
         self.root.mkdir(parents=True, exist_ok=True)
@@ -103,28 +103,23 @@ class Store:
         return Run(self.root / spec.name)
 
     def mark_failed(self, spec: RunSpec, reason: str) -> None:
-        """Notes why `spec` could not be trained, until it is saved; tables leave the run out."""
+        """Records why `spec` could not be trained; `save` removes the mark."""
         write_text(self._mark(spec), reason)
 
     def failure(self, spec: RunSpec) -> str | None:
-        """Why `spec` failed when it was last trained; None where it did not."""
+        """Why the last training of `spec` failed; None if it did not."""
         mark = self._mark(spec)
         return mark.read_text(encoding="utf-8") if mark.is_file() else None
 
     def failures(self) -> dict[str, str]:
-        """Names of the failed runs, with the reason of each."""
+        """Name -> reason of each failed run."""
         marks = sorted(self.root.glob(f"{FAILED}*"))
         return {mark.name.removeprefix(FAILED): mark.read_text(encoding="utf-8") for mark in marks}
 
-    @contextmanager
-    def locked(self, spec: RunSpec) -> Iterator[None]:
-        """Lets one process at a time train `spec`; the root must exist."""
-
-        def waiting() -> None:
-            log.warning("another process is training %s; waiting for it", spec.name)
-
-        with locked(self.root / f".lock-{spec.name}", waiting):
-            yield
+    def locked(self, spec: RunSpec) -> AbstractContextManager[None]:
+        """A lock that lets one process at a time train `spec`; the root must exist."""
+        message = "another process is training %s; waiting for it"
+        return locked(self.root / f".lock-{spec.name}", lambda: log.warning(message, spec.name))
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """The checkpoint of an unfinished training of `spec`."""
@@ -151,7 +146,7 @@ class Store:
         return (self.root, self.reference) if self.reference else (self.root,)
 
     def _folders(self) -> dict[str, Path]:
-        """Name -> folder of every run; the store comes before its reference."""
+        """Name -> folder of each run; the store takes precedence over its reference."""
         folders: dict[str, Path] = {}
         for root in reversed(self._roots):
             folders |= {path.name: path for path in root.glob("[!.]*") if path.is_dir()}

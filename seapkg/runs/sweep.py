@@ -4,8 +4,6 @@ A worker needs the package and the plan; it returns the files of the run by valu
 stores them.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import signal
 import sys
@@ -39,8 +37,8 @@ def sweep(
 ) -> list[Failure]:
     """Trains the runs that are neither in the store nor marked as failed there.
 
-    A run that fails does so alone. An interrupt ends the workers at once; the next call continues
-    from their checkpoints.
+    If a run fails, the others continue. An interrupt ends the workers at once; the next call
+    continues from their checkpoints.
 
     Args:
         plans: the runs; each key is trained once.

@@ -1,6 +1,4 @@
-"""Asks for a run: reads a finished one from the store, trains a missing one and stores it."""
-
-from __future__ import annotations
+"""Returns runs: reads finished ones from the store, trains and stores missing ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from seapkg.training.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that could be trained: its spec, and what training it takes."""
+    """A run to train: its spec, and the data and configurations that training needs."""
 
     spec: RunSpec
     dataset: Dataset | Known
@@ -39,9 +37,9 @@ def plan(
     precision: str = "exact",
     **options: Any,
 ) -> Plan:
-    """Resolves every option and reads the data; trains nothing.
+    """Resolves all options and reads the data; trains nothing.
 
-    A catalogued dataset whose files are missing suffices to look up its finished runs.
+    If the files of a public dataset are missing, the plan still finds its finished runs.
     """
     config, training = configure(model, options)
     dataset = data if isinstance(data, Dataset | Known) else load_or_known(data)
@@ -62,18 +60,20 @@ def train(
     retry: bool = False,
     **options: Any,
 ) -> Run:
-    """The run of `model` on `data`: read where it is finished, else trained and stored.
+    """The run of `model` on `data`: read from the store, else trained and stored.
+
+    The key of a run depends on the model, the data, the seed, the precision and the options.
 
     Args:
         model: the system's name.
         data: a `Dataset`, a dataset's name or a folder.
         seed: of parameters, batches and negatives.
-        store: a `Store`, or its folder; it does not change the run's key, nor do the next four.
+        store: a `Store`, or its folder.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        progress: show progress on stderr.
-        offline: trains nothing; a missing run is an error.
-        retry: trains a run that failed before.
         precision: "exact" or "fast".
+        progress: show progress on stderr.
+        offline: train nothing; a missing run is an error.
+        retry: train a run that failed before.
         options: of the model or of its training, such as `embed_dim=32` or `max_epochs=5`.
     """
     store = store if isinstance(store, Store) else Store(store)
@@ -85,18 +85,18 @@ def train(
 def get_or_train(
     planned: Plan, store: Store, *, offline: bool = False, retry: bool = False, **how: Any
 ) -> Run:
-    """The run of a plan: read where it is finished, else trained.
+    """The run of a plan: read from the store, else trained and stored.
 
     Args:
         planned: the run.
         store: where it is read and written.
-        offline: trains nothing.
-        retry: trains a run that failed before.
+        offline: train nothing.
+        retry: train a run that failed before.
         how: device and progress, as in `train_files`.
 
     Raises:
         FailedRun: it failed before, and `retry` is not set.
-        MissingRun: with `offline`, where it is not in the store.
+        MissingRun: `offline` is set, and it is not in the store.
     """
     spec = planned.spec
     run = store.find(spec)
@@ -149,12 +149,12 @@ def carry_out(
 ) -> Run:
     """Trains a plan and stores its run; after an interrupt, resumes from the last checkpoint.
 
-    Where another process trains the same run, waits for it and reads the run.
+    If another process trains the same run, waits for it, then reads the run.
 
     Args:
         planned: the run; also one that failed before.
         store: where it is written.
-        trainer: trains elsewhere, such as in a worker process; called as `train_files`.
+        trainer: trains, for example in a worker process; has the signature of `train_files`.
         how: device and progress, as in `train_files`.
 
     Raises:
@@ -167,7 +167,7 @@ def carry_out(
     spec = planned.spec
     store.prepare()
     with store.locked(spec):
-        run = Store(store.root).find(spec)  # a reference has no model
+        run = Store(store.root).find(spec)  # a committed summary has no model
         if run is not None:
             return run
         checkpoint = store.checkpoint(spec)

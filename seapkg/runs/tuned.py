@@ -1,7 +1,5 @@
 """Options chosen on the validation split, by dataset and main-table label: `tuned.yaml`."""
 
-from __future__ import annotations
-
 from importlib import resources
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""Trains a finished run again and compares: does this code give the recorded numbers?"""
-
-from __future__ import annotations
+"""Trains a finished run again and compares the results with the recorded ones."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -16,8 +14,8 @@ from seapkg.runs.recommend import dataset_of
 from seapkg.runs.run import Run
 from seapkg.training import fit
 
-#: Of the largest value of a loss term. Sums in another order move a loss by some 1e-6 of itself in
-#: the first epochs, and by more in later ones.
+#: Relative to the largest value of a loss term. Another summation order changes a loss by about
+#: 1e-6 in the first epochs, and by more in later ones.
 LOSS_TOLERANCE = 1e-3
 #: A metric is a step function: one swapped pair of items moves a user's recall by a whole step.
 METRIC_TOLERANCE = 5e-3
@@ -36,18 +34,18 @@ def verify(
 
     Args:
         run: from a store, or a committed summary.
-        epochs: trains and compares only the first so many epochs; test metrics are then left out.
-        data: the run's dataset; read again from its source where not given.
+        epochs: train and compare only the first ones, without test metrics; by default all.
+        data: the run's dataset; by default read again from its source.
         device: "auto", "cpu", "cuda" or "cuda:N".
         progress: show progress on stderr.
 
     Returns:
-        A table with a row per loss term and metric, largest deviation first: quantity, deviation
+        A table with one row per loss term and metric, largest deviation first: quantity, deviation
             (the largest over epochs) and tolerance; and the verdict: "equal to the last bit",
             "equal to rounding" (within the tolerance) or "different".
 
     Raises:
-        RequestError: where the data is not here, or `epochs` is below 1.
+        RequestError: the data is missing or has changed, or `epochs` is below 1.
     """
     if epochs is not None and epochs < 1:
         raise RequestError(f"epochs must be at least 1; it is {epochs}")
@@ -72,7 +70,7 @@ def verify(
 
 
 def _values(curves: Iterable, test: Mapping[str, float]) -> pd.DataFrame:
-    """The curves, a row per epoch, and a last row with the test metrics."""
+    """The curves, one row per epoch, and a last row with the test metrics."""
     last = pd.DataFrame([test], dtype=float).add_prefix("test/")
     table = pd.concat([pd.DataFrame(curves), last], ignore_index=True)
     return table.drop(columns=["epoch", "seconds"], errors="ignore")

@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 def jobs(profile: str, *, only: list[str] | None = None, offline: bool = False) -> list[Job]:
     """The notebooks with their parameters; raises RequestError for an unknown name."""
     settings = profiles.parameters(profile)
-    folder = locations.workplace() / "notebooks"
+    folder = locations.project_root() / "notebooks"
     paths = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not paths:
         raise RequestError(f"{folder} has no notebook called NN_*.ipynb")
@@ -112,7 +112,7 @@ def run(
         train: with several workers, trains the missing runs of all notebooks first.
         write_back: copies the outputs into the notebooks that did not fail.
     """
-    copies = locations.workplace() / "results" / "notebooks" / profile
+    copies = locations.project_root() / "results" / "notebooks" / profile
     copies.mkdir(parents=True, exist_ok=True)
     run_one = partial(_run_one, copies=copies, write_back=write_back)
     missing = _trainable(todo) if train and workers > 1 else {}
@@ -142,7 +142,7 @@ def execute(job: Job, copy: Path) -> str:
             job.given,
             kernel_name="python3",  # Jupyter starts it with this interpreter
             extra_arguments=["--log-level=ERROR"],
-            cwd=locations.workplace(),
+            cwd=locations.project_root(),
             progress_bar=False,
         )
     except Exception as error:  # a dead kernel or a bad file must not stop the other notebooks

@@ -15,7 +15,7 @@ BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "notebooks" / "profiles"
 
 def profiles() -> dict[str, Path]:
     """Name -> file of each profile, in the project folder or else beside the package."""
-    folder = locations.workplace() / "notebooks" / "profiles"
+    folder = locations.project_root() / "notebooks" / "profiles"
     folder = folder if folder.is_dir() else BESIDE_PACKAGE
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 

@@ -40,7 +40,7 @@ def main() -> int:
             cached = cache.every(kind, store).items()
             chosen = {key: value for key, value in cached if json.loads(key)[item] in published}
             cache.keep(kind, chosen, reference)
-        page = locations.workplace() / "README.md"
+        page = locations.project_root() / "README.md"
         table = results_table(results_of("laptop", store)["main_table"])
         page.write_text(with_table(page.read_text(encoding="utf-8"), table), encoding="utf-8")
     except SeapkgError as error:

@@ -88,7 +88,7 @@ class Checkpoint:
             facts = json.loads(arrays[FACTS].tobytes(), object_hook=restore)
             if facts.pop("of") != [self.identity, FORM, device]:
                 raise ValueError("it belongs to another training, release or device")
-        except (DataError, KeyError, TypeError, ValueError) as error:
+        except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
             log.warning("ignoring the checkpoint %s (%s): training starts anew", self.path, error)
             return None
         return facts

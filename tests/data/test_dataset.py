@@ -269,3 +269,12 @@ def test_the_text_of_a_dataset_is_one_short_line():
         repr(dataset(name="shop"))
         == "Dataset(shop: 3 users, 4 items, 6 / 3 / 3 pairs, no features)"
     )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [([(0, 0), (1,)], "rows have different lengths"), (5, "the pairs have shape")],
+)
+def test_what_is_no_list_of_pairs_is_refused(pairs, message):
+    with pytest.raises(DataError, match=message):
+        Dataset.from_arrays(pairs, [(0, 1)], [(0, 2)])

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -154,7 +155,7 @@ def test_a_truncated_body_is_never_taken_for_the_file(server, tmp_path):
     ("body", "reason"),
     [
         (b"<!DOCTYPE html><html>Please log in</html>", "cannot be read as numpy arrays"),
-        (npy(np.ones((5, 2))), "its n_rows is 5, not 4"),
+        (npy(np.ones((5, 2))), "its number of rows is 5, not 4"),
     ],
 )
 def test_without_a_sum_what_is_no_array_of_the_registered_rows_is_refused(
@@ -170,11 +171,19 @@ def test_offline_downloads_nothing_and_says_what_is_missing(server, tmp_path):
     assert server.requests == [] and names(tmp_path) == set()
 
 
+def test_what_a_killed_download_left_behind_is_removed(server, tmp_path):
+    leftover = tmp_path / ".writing-0123"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    get(shop(server), tmp_path)
+    assert not leftover.exists()
+
+
 def test_a_file_that_changed_in_the_folder_is_refused_and_left_alone(server, tmp_path):
     dataset = shop(server)
     get(dataset, tmp_path)
     (tmp_path / "image_feat.npy").write_bytes(npy(np.ones((4, 2))))
-    with pytest.raises(DataError, match="image_feat.npy: its bytes is .* Remove the file"):
+    with pytest.raises(DataError, match="image_feat.npy: its size in bytes is .* Remove the file"):
         get(dataset, tmp_path)
     assert np.load(tmp_path / "image_feat.npy").shape == (4, 2)
 
@@ -190,7 +199,7 @@ def test_a_file_placed_by_hand_is_checked_against_its_registered_sum(server, tmp
 
 def test_a_file_placed_by_hand_without_a_registered_sum_is_checked_by_its_rows(server, tmp_path):
     (tmp_path / "image_feat.npy").write_bytes(npy(np.ones((5, 2))))
-    with pytest.raises(DataError, match="image_feat.npy: its n_rows is 5, not 4"):
+    with pytest.raises(DataError, match="image_feat.npy: its number of rows is 5, not 4"):
         get(shop(server, **UNKNOWN), tmp_path)
     (tmp_path / "image_feat.npy").write_bytes(FEATURES)
     get(shop(server, **UNKNOWN), tmp_path)

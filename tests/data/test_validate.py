@@ -174,7 +174,7 @@ TABLE = {
     ),
     "no label column": (
         table(header="userID\titemID\trating\tlabel"),
-        ["column x_label is missing or occurs twice", "rating"],
+        ["column x_label is missing", "rating"],
     ),
     "no user column": (
         table(header="user_id\titemID\trating\tx_label"),
@@ -182,7 +182,7 @@ TABLE = {
     ),
     "column twice": (
         table(header="userID\titemID\titemID\tx_label"),
-        ["column itemID is missing or occurs twice", "Name one"],
+        ["column itemID occurs twice", "another name"],
     ),
     "commas": (
         table("0,0,0", header="userID,itemID,x_label"),

@@ -122,11 +122,19 @@ def broken(path, how: str) -> None:
         path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
     elif how == "no facts":
         np.savez(path, other=np.zeros(3))
+    elif how == "a number":
+        np.savez(path, facts=np.frombuffer(b"5", dtype=np.uint8))
+    elif how == "dates":
+        facts = b'{"of": {"tensor": "0"}}'
+        dates = np.array(["2020-01-01"], dtype="datetime64[D]")
+        np.savez(path, **{"facts": np.frombuffer(facts, dtype=np.uint8), "0": dates})
     else:
         np.savez(path, facts=np.array(["text"], dtype=object))
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "altered", "no facts", "objects"])
+@pytest.mark.parametrize(
+    "how", ["cut", "empty", "altered", "no facts", "a number", "dates", "objects"]
+)
 def test_a_broken_checkpoint_is_named_and_training_starts_anew(how, tmp_path, caplog):
     expected = finished(model_of("bpr"))
     path = tmp_path / "state.npz"

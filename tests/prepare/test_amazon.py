@@ -229,9 +229,9 @@ def test_the_command_makes_the_folder_and_prints_its_counts(raw, out, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--core", "2"], "core is 2"),
-        (["--seed", "-1"], "seed is -1"),
-        (["--text-encoder", "bert"], "there are tfidf, minilm"),
+        (["--core", "2"], "they are 2 and 0"),
+        (["--seed", "-1"], "they are 5 and -1"),
+        (["--text-encoder", "bert"], "choose tfidf or minilm"),
     ],
 )
 def test_a_wrong_option_is_exit_code_2(options, said, raw, out, capsys):

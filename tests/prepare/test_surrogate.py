@@ -191,6 +191,6 @@ def test_surrogates_are_not_taken_for_originals_nor_mixed_with_them(ring):
     with pytest.raises(DataError, match="image_feat.npy: it is not the original but a surrogate"):
         get(entry, folder)
     np.save(folder / "image_feat.npy", np.ones((40, 16)))
-    with pytest.raises(DataError, match="image_feat.npy: it is there already and is no surrogate"):
+    with pytest.raises(DataError, match="image_feat.npy: it is not a surrogate"):
         make_surrogates(entry, folder, width=16)
     assert load(folder).provenance == ""

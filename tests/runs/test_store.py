@@ -254,7 +254,7 @@ def test_the_store_comes_before_the_reference(store, spec, tmp_path):
     assert len(both.list()) == 1
 
 
-def test_the_default_store_is_the_workplaces_with_its_reference(tmp_path, monkeypatch):
+def test_the_default_store_is_the_project_s_with_its_reference(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEAPKG_STORE", raising=False)
     assert (Store().root, Store().reference) == (
@@ -266,7 +266,7 @@ def test_the_default_store_is_the_workplaces_with_its_reference(tmp_path, monkey
     assert Store(tmp_path / "his").reference is None
 
 
-def test_the_workplace_is_the_repository_around_the_working_directory(tmp_path, monkeypatch):
+def test_the_project_folder_is_the_repository_around_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "seapkg").mkdir()
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "notebooks").mkdir()

@@ -25,7 +25,7 @@ METADATA = {
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A workplace with an empty folder of notebooks."""
+    """A project folder with an empty folder of notebooks."""
     (tmp_path / "seapkg").mkdir()
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "notebooks").mkdir()
@@ -53,7 +53,7 @@ def test_parameters_are_the_values_assigned_in_the_tagged_cell(place):
 
 
 def profile(place, name, text="{}"):
-    """Writes a profile of the workplace."""
+    """Writes a profile of the project folder."""
     folder = place / "notebooks" / "profiles"
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.yaml").write_text(text)
@@ -134,7 +134,7 @@ def test_a_failed_notebook_stops_no_other_and_is_told_with_cell_and_traceback(ra
     assert "01_broken failed: " in out and "# that fails" in out
     assert "ValueError: no such luck" in out
     copies = place / "results" / "notebooks" / "smoke"
-    # the kernel is this Python, works in the workplace, and has the profile's parameters
+    # the kernel is this Python, works in the project folder, and has the profile's parameters
     text = nbformat.read(copies / "00_first.ipynb", 4).cells[-1].outputs[0].text
     assert text.splitlines() == [sys.executable, str(place), "smoke"]
     # copies hold outputs and neither clocks nor kernel names

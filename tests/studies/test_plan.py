@@ -14,7 +14,8 @@ from seapkg.studies import ablation, plan, studies, studies_of
 from seapkg.studies.notebook_files import declared
 
 SMOKE = {"datasets": ["synthetic"], "seeds": [0], "max_epochs": 1}
-NOTEBOOKS = {file.stem: file for file in locations.workplace().glob("notebooks/[0-9][0-9]_*.ipynb")}
+FOLDER = locations.project_root() / "notebooks"
+NOTEBOOKS = {file.stem: file for file in FOLDER.glob("[0-9][0-9]_*.ipynb")}
 ASKING = [name for name in NOTEBOOKS if studies_of(name, declared(NOTEBOOKS[name]))]
 
 
