@@ -5,6 +5,7 @@ stores them.
 """
 
 import multiprocessing
+import os
 import signal
 import sys
 from collections import deque
@@ -103,6 +104,7 @@ class _Worker:
 def _work(connection: Connection) -> None:
     """What a worker process does: trains what is sent, and returns the files or the error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     keep_freed_memory()
     with suppress(EOFError, BrokenPipeError):  # the parent has ended
@@ -113,6 +115,12 @@ def _work(connection: Connection) -> None:
             except Exception as error:  # raised again in the parent
                 answer = error
             connection.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the parent is gone, killed or not."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _serve(

@@ -73,18 +73,18 @@ def without_time(fitted):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_up_to_eight_kills_at_random_moments_change_nothing(case, tmp_path):
+def test_kills_at_random_moments_change_nothing(case, tmp_path):
     whole = model_of(case)
     expected = finished(whole)
     moments, kills = random.Random(case), 0
     while True:
-        model = mortal(model_of(case), moments.randrange(2, 7) if kills < 8 else 10**6)
+        model = mortal(model_of(case), moments.randrange(2, 7) if kills < 4 else 10**6)
         try:
             fitted = finished(model, Checkpoint(tmp_path / "state.npz", case, every=0))
             break
         except Killed:
             kills += 1
-    assert kills > 5
+    assert kills > 2
     assert model.seen < len(DATASET.train) // TRAINING.batch_size * len(fitted.curves), (
         "it began anew"
     )

@@ -88,7 +88,8 @@ def living(group):
     return [row for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
 
 
-def test_an_interrupt_ends_the_workers(tmp_path):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_the_workers_end_with_their_parent(end, tmp_path):
     script, store = tmp_path / "many.py", tmp_path / "store"
     script.write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -102,7 +103,10 @@ def test_an_interrupt_ends_the_workers(tmp_path):
     while len(list(store.glob(".lock-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(3)  # by now both workers train
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert living(process.pid) == []
-    assert not list(store.glob(".lock-*")) and Store(store).list() == []
+    process.send_signal(end)
+    process.communicate(timeout=30)  # returns when the last process has closed stderr
+    deadline = time.monotonic() + 10
+    while living(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert living(process.pid) == [] and Store(store).list() == []
+    assert end == signal.SIGKILL or not list(store.glob(".lock-*"))
