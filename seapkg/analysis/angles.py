@@ -27,7 +27,7 @@ def angle_density(theta: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def angle_cdf(theta: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """The probability of an angle up to `theta` (SEA Eq. 23), any shape.
+    """The probability of an angle up to `theta` (SEA Eq. 23); `theta` and `n` [n_angles].
 
     In closed form: sin²(θ/2) = (1 - cos θ)/2 has the distribution Beta((n-1)/2, (n-1)/2).
     """
@@ -36,7 +36,7 @@ def angle_cdf(theta: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def angle_variance(n: np.ndarray) -> np.ndarray:
-    """The exact variance of the angle (the integral of SEA Eq. 2 = Eq. 26), in radians².
+    """The exact variance of the angle (SEA Eq. 2 = Eq. 26), in radians²; `n` is [n_dims].
 
     ½ ψ₁(n/2) = Σ_r 2/(n+2r)² = 1/n + 1/n² + 2/(3n³) + …, with ψ₁ the trigamma function. The paper
     does not have the closed form; the tests compare it with the paper's integral.
@@ -45,7 +45,7 @@ def angle_variance(n: np.ndarray) -> np.ndarray:
 
 
 def simple_variances(n: np.ndarray) -> dict[str, np.ndarray]:
-    """Simple approximations of `angle_variance`, by name.
+    """Simple approximations of `angle_variance` by name; `n` and each value are [n_dims].
 
     The paper has 1/(n-2) (Eq. 3 = Eq. 28) and, for large n, 1/n. Their relative errors are about
     1/n, of opposite sign; that of 1/(n-1) is only 1/(3n²). At n = 2 the form 1/(n-2) is infinite.
@@ -56,7 +56,7 @@ def simple_variances(n: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def cosine_variance(n: np.ndarray) -> np.ndarray:
-    """The exact variance of cos θ, 1/n for every n; the mean of cos θ is 0."""
+    """The exact variance of cos θ, 1/n for every n [n_dims]; the mean of cos θ is 0."""
     return 1 / _checked_dimension(n)
 
 

@@ -49,7 +49,7 @@ def _compare(options) -> int:
     results = table.runs(store, offline=True)
     if results.all_runs:
         print_table(_wide(results.table()))
-    return 1 if results.missing else 0
+    return 1 if results.lacks() else 0
 
 
 def _labels(data: Dataset, names: str | None) -> list[str]:

@@ -65,6 +65,7 @@ class BPR(Recommender):
         return self.users, self.items
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
+        """The terms "bpr" and "regularisation" for index tensors [batch]."""
         batch = batch_rows(self.users, self.items, users, positives, negatives)  # [batch, d]
         return {
             "bpr": ranking_loss(*batch),

@@ -113,6 +113,10 @@ class FREEDOM(PrunedRecommender, Separating):
         return self._propagate(self.graph, content)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
+        """The terms "bpr", "content" and the terms of separate learning.
+
+        Arguments are int64 [batch].
+        """
         config = self.config
         content = self.content() if config.needs_all_content else None
         nodes = self._propagate(self.pruned, content)

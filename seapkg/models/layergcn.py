@@ -92,6 +92,7 @@ class LayerGCN(PrunedRecommender):
         return self._propagate(self.graph)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
+        """The terms "bpr" and "regularisation" for index tensors [batch]."""
         final = batch_rows(*self._propagate(self.pruned), users, positives, negatives)
         user_rows, positive_rows, negative_rows = final  # [batch, d] each
         gaps = (user_rows * (positive_rows - negative_rows)).sum(dim=1)  # [batch]

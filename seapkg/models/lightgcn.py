@@ -70,6 +70,7 @@ class LightGCN(Recommender):
         return propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
+        """The terms "bpr" and "regularisation" for index tensors [batch]."""
         layer_0 = batch_rows(self.users, self.items, users, positives, negatives)
         final = batch_rows(*self.embed(), users, positives, negatives)  # [batch, d] each
         return {

@@ -129,6 +129,7 @@ class MICRO(Recommender):
         return self._nodes(self._fuse(self._current_views()))
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
+        """The terms "bpr", "regularisation" and "contrast" for index tensors [batch]."""
         config, graphs = self.config, self._epoch_graphs
         if not graphs:
             graphs = self._learn_graphs()

@@ -71,6 +71,10 @@ class VBPR(Separating):
         return self.users, torch.cat([self.items, content], dim=1)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
+        """The terms "bpr", "regularisation" and the terms of separate learning.
+
+        Arguments are int64 [batch].
+        """
         items = torch.cat([positives, negatives])
         if self.config.separates:
             by_modality = self.content()  # separation reads all items: modality -> [n_items, d]

@@ -216,7 +216,7 @@ def test_features_in_circulation_that_are_no_originals_are_refused(server, tmp_p
 def test_features_that_there_are_not_are_refused(server, tmp_path):
     with pytest.raises(RequestError, match="no surrogate features"):
         get(shop(server), tmp_path, features="surrogate")
-    with pytest.raises(RequestError, match="original, surrogate, none; not 'orignal'"):
+    with pytest.raises(RequestError, match="original, surrogate, none; it is 'orignal'"):
         get(shop(server), tmp_path, features="orignal")
 
 

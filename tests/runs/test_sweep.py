@@ -97,6 +97,8 @@ def test_the_workers_end_with_their_parent(end, tmp_path):
         [sys.executable, str(script), str(store)],
         env=environment,
         start_new_session=True,
+        # a job in the background ignores the signal unless it is told not to
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
