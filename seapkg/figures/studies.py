@@ -81,7 +81,8 @@ def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
     label = "each seed, 95 % over seeds"
     axes.plot(-seeds["by_seed"], seeds["row"] + 0.25, ".", color=VERMILLION, label=label)
     axes.axvline(0, color="0.7", linewidth=1, zorder=0)
-    axes.locator_params(axis="x", nbins=3)  # more labels would overlap
+    axes.locator_params(axis="x", nbins=3)
+    axes.xaxis.set_major_formatter("{x:g}")  # longer or more labels would overlap
     reach = costs.filter(regex="^(difference|low|high)").abs().max(axis=1)
     span = 1.1 * reach[reach <= FAR * median_low(reach)].max()
     axes.set_xlim(-span, span)
