@@ -1,28 +1,19 @@
 """LayerGCN against reference vectors of the published code, and its pruning against its law."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference_vectors import arrays_of, assert_equal, batch_of, every_file, sparse
 from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import SparseGraph, normalised_adjacency
+from seapkg.graph import normalised_adjacency
 from seapkg.models import build
 from seapkg.models.layergcn import LayerGCNConfig
 
-FOLDER = Path(os.environ.get("SEAPKG_GOLDEN", Path(__file__).parents[1] / "golden"))
-FILES = sorted(FOLDER.glob("layergcn*.npz"))
 DATASET = tiny()
-every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+every_file = every_file("layergcn")
 every_graph = pytest.mark.parametrize("kind", ["degree", "uniform", "full"])
-
-
-def arrays_of(file) -> dict[str, torch.Tensor]:
-    with np.load(file, allow_pickle=False) as archive:
-        return {name: torch.from_numpy(archive[name]) for name in archive.files}
 
 
 def published(file):
@@ -43,29 +34,10 @@ def published(file):
     return model, golden
 
 
-def sparse(matrix: torch.Tensor) -> SparseGraph:
-    rows, columns = indices = matrix.nonzero().T
-    return SparseGraph(indices, matrix[rows, columns], matrix.shape)
-
-
 def inject(model, golden, kind: str) -> None:
     """Trains on the graph that the published code drew."""
     name = "out/full_graph" if kind == "full" else f"out/{kind}/pruned_graph"
     model.pruned = sparse(golden[name])
-
-
-def batch_of(golden, name="batch"):
-    return [golden[f"{name}/{part}"] for part in ("users", "positives", "negatives")]
-
-
-def assert_equal(ours, theirs) -> None:
-    """To 1e-9 of the largest entry."""
-    error = (ours.detach() - theirs).abs().max() / theirs.abs().max()
-    assert ours.shape == theirs.shape and error < 1e-9
-
-
-def test_there_are_golden_files():
-    assert FILES, f"no layergcn*.npz in {FOLDER}"
 
 
 @every_file
