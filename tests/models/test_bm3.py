@@ -1,0 +1,123 @@
+"""BM3 against reference vectors of the published code, and its dropout against its law."""
+
+import numpy as np
+import pytest
+import torch
+from reference_vectors import arrays_of, assert_equal, described, every_file, sparse
+from tiny import small, tiny
+
+from seapkg.data.dataset import Dataset
+from seapkg.models import bm3, build
+
+DATASET = tiny("image", "text")
+every_file = every_file("bm3")
+
+
+def published(file):
+    """The published model's parameters in ours, in float64, and the reference arrays."""
+    golden, hyper = arrays_of(file), described(file)["hyper"]
+    names = modalities_of(golden)
+    config = bm3.BM3Config(
+        embed_dim=hyper["embedding_size"],
+        n_layers=hyper["n_layers"],
+        dropout=hyper["dropout"],
+        regularisation=hyper["reg_weight"],
+        contrast_weight=hyper["cl_weight"],
+    )
+    model = build("bm3", dataset_of(golden), config, seed=0)
+    model.double().load_state_dict(
+        {ours: golden[f"param/{theirs}"] for ours, theirs in parameter_names(names).items()}
+    )
+    model.graph = sparse(golden["graph/adjacency"])
+    return model, golden, described(file)["total"]["loss/total"]
+
+
+def dataset_of(golden) -> Dataset:
+    return Dataset.from_arrays(
+        *(golden[f"data/{split}"].numpy() for split in ("train", "valid", "test")),
+        n_users=golden["data/n_users"].item(),
+        n_items=golden["data/n_items"].item(),
+        features={name: golden[f"data/{name}"].numpy() for name in modalities_of(golden)},
+    )
+
+
+def modalities_of(golden) -> list[str]:
+    tables = (name.removeprefix("param/") for name in golden if name.startswith("param/"))
+    return [name.removesuffix("_features") for name in tables if name.endswith("_features")]
+
+
+def parameter_names(modalities) -> dict[str, str]:
+    """Our name -> theirs."""
+    names = {"users": "user_embedding", "items": "item_embedding"}
+    names |= {f"features.{name}": f"{name}_features" for name in modalities}
+    for part in ("weight", "bias"):
+        names[f"predictor.{part}"] = f"predictor/{part}"
+        for name in modalities:
+            names[f"projections.{name}.{part}"] = f"{name}_projection/{part}"
+    return names
+
+
+@pytest.fixture
+def inject(monkeypatch):
+    """Replaces the drawn masks by the golden ones, in the order of the draws."""
+
+    def replace(model, golden):
+        users, items = golden["batch/users"].unique(), golden["batch/positives"].unique()
+        kept = [golden["draw/keep/user_target"][users]]
+        for name in ("item", *model.projections):
+            kept.append(golden[f"draw/keep/{name}_target"][items])
+        masks = iter(kept)
+        rate = model.config.dropout
+        monkeypatch.setattr(bm3, "keep_mask", lambda *_: (next(masks), 1 - rate))
+
+    return replace
+
+
+def batch_of(golden):
+    nothing = torch.empty(0, dtype=torch.int64)
+    return golden["batch/users"], golden["batch/positives"], nothing
+
+
+@every_file
+def test_losses_and_gradients_are_the_golden_ones(file, inject):
+    model, golden, factors = published(file)
+    inject(model, golden)
+    terms = model.losses(*batch_of(golden))
+    total = sum(terms.values())
+    total.backward()
+    weighted = {name.removeprefix("loss/"): factor * golden[name] for factor, name in factors}
+    names = list(model.projections)
+    expected = {
+        "reconstruction": weighted.pop("user_item") + weighted.pop("item_user"),
+        "inter_modality": sum(weighted.pop(f"{name}_item") for name in names),
+        "intra_modality": sum(weighted.pop(f"{name}_{name}") for name in names),
+        "regularisation": weighted.pop("regularisation"),
+    }
+    assert not weighted and terms.keys() == expected.keys()
+    for name, term in terms.items():
+        assert_equal(term, expected[name])
+    assert_equal(total, golden["loss/total"])
+    parameters, known = dict(model.named_parameters()), parameter_names(names)
+    assert parameters.keys() == known.keys()
+    for ours, theirs in known.items():
+        assert_equal(parameters[ours].grad, golden[f"grad/{theirs}"])
+
+
+@every_file
+def test_vectors_before_and_behind_the_predictor_are_the_golden_ones(file):
+    model, golden, _ = published(file)
+    for kind, tables in ("train", model._online()), ("eval", model.embed()):
+        assert_equal(tables[0], golden[f"{kind}/users"])
+        assert_equal(tables[1], golden[f"{kind}/items"])
+    assert_equal(model.score(torch.arange(model.n_users)), golden["eval/scores"])
+    for name, whole in model.parts().items():
+        assert_equal(whole, golden[f"mid/{name.removesuffix('/whole')}_projected"])
+
+
+@every_file
+def test_the_graph_is_the_golden_one(file):
+    """But for the 1e-7 that the published code adds to degrees."""
+    golden = arrays_of(file)
+    graph = bm3.training_graph(dataset_of(golden))
+    expected = golden["graph/adjacency"].float()
+    torch.testing.assert_close(graph.matrix().to_dense(), expected, rtol=1e-6, atol=0)
