@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -97,26 +96,17 @@ class BM3(Recommender):
         """
         config, tables = self.config, self._online()
         users, user_places = users.unique(return_inverse=True)
-        items, item_places, counts = positives.unique(return_inverse=True, return_counts=True)
-        shares = counts.to(tables[1].dtype) / len(positives)  # of the batch, [n distinct items]
-        user_rows, item_rows = rows(tables[0], users), rows(tables[1], items)
-        user_targets, item_targets = self._dropped(user_rows), self._dropped(item_rows)
-
-        user_cosines = F.cosine_similarity(
-            rows(self.predictor(user_rows), user_places), rows(item_targets, item_places)
-        )  # [batch]
-        item_cosines = F.cosine_similarity(
-            rows(self.predictor(item_rows), item_places), rows(user_targets, user_places)
-        )
+        items, item_places = positives.unique(return_inverse=True)
+        user, user_target = self._pair(rows(tables[0], users), user_places)
+        item, item_target = self._pair(rows(tables[1], items), item_places)
         inter = intra = 0.0
         for name, project in self.projections.items():
             projected = project(rows(self.features[name], items))  # [n distinct items, d]
-            predicted = self.predictor(projected)
-            targets = self._dropped(projected)
-            inter += 1 - (shares * F.cosine_similarity(predicted, item_targets)).sum()
-            intra += 1 - (shares * F.cosine_similarity(predicted, targets)).sum()
+            view, view_target = self._pair(projected, item_places)
+            inter = inter + _distance(view, item_target)
+            intra = intra + _distance(view, view_target)
         return {
-            "reconstruction": 2 - user_cosines.mean() - item_cosines.mean(),
+            "reconstruction": _distance(user, item_target) + _distance(item, user_target),
             "inter_modality": config.contrast_weight * inter,
             "intra_modality": config.contrast_weight * intra,
             "regularisation": config.regularisation * embedding_norm(*tables),
@@ -134,11 +124,20 @@ class BM3(Recommender):
         users, items = propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
         return users, items + self.items
 
-    def _dropped(self, x):
-        """Dropout of `x` [n, d] without a gradient."""
-        x, rate = x.detach(), self.config.dropout
+    def _pair(self, x, places):
+        """Prediction and target of the batch, [batch, d] each.
+
+        Batch row b is row `places[b]` of `x` [n, d], the distinct rows, each with one mask.
+        """
+        constant, rate = x.detach(), self.config.dropout
         keep, share = keep_mask(x.shape, rate, self.generator, x.device)
-        return x * keep / share
+        target = constant * keep / share
+        return rows(self.predictor(x), places), rows(target, places)
+
+
+def _distance(predictions, targets):
+    """ℓ: 1 minus the mean cosine of the rows [batch, d]."""
+    return 1 - F.cosine_similarity(predictions, targets).mean()
 
 
 def _linear(width, dim):

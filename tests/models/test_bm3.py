@@ -1,6 +1,5 @@
 """BM3 against reference vectors of the published code, and its dropout against its law."""
 
-import numpy as np
 import pytest
 import torch
 from reference_vectors import arrays_of, assert_equal, described, every_file, sparse
@@ -121,3 +120,52 @@ def test_the_graph_is_the_golden_one(file):
     graph = bm3.training_graph(dataset_of(golden))
     expected = golden["graph/adjacency"].float()
     torch.testing.assert_close(graph.matrix().to_dense(), expected, rtol=1e-6, atol=0)
+
+
+def bm3_model(**options):
+    model = build("bm3", DATASET, small("bm3", **options), seed=0)
+    model.begin_epoch(torch.Generator().manual_seed(1))
+    return model
+
+
+def test_rows_that_repeat_in_a_batch_share_one_mask():
+    x = torch.arange(1.0, 25).view(3, 8)
+    places = torch.tensor([2, 0, 2, 1, 2])
+    predictions, targets = bm3_model()._pair(x, places)
+    assert torch.equal(targets[0], targets[2]) and torch.equal(targets[0], targets[4])
+    assert torch.equal(predictions[0], predictions[2])
+    kept = targets[[1, 3, 0]] != 0
+    torch.testing.assert_close(targets[[1, 3, 0]], 2 * x * kept)
+    assert not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
+
+
+def test_the_targets_expectation_is_the_vector_itself():
+    x = torch.ones(500, 40)
+    for rate in (0.3, 0.5):
+        _, targets = bm3_model(embed_dim=40, dropout=rate)._pair(x, torch.arange(500))
+        assert targets.mean() == pytest.approx(1, abs=0.03)  # four standard deviations
+        assert (targets == 0).float().mean() == pytest.approx(rate, abs=0.02)
+
+
+def test_without_dropout_a_modality_that_equals_the_item_has_no_intra_modality_loss():
+    model = bm3_model(dropout=0.0)
+    with torch.no_grad():
+        model.predictor.weight.copy_(torch.eye(8))
+        model.predictor.bias.zero_()
+    batch = torch.tensor([0, 3]), torch.tensor([1, 4]), torch.tensor([])
+    assert model.losses(*batch)["intra_modality"].abs() < 1e-6
+
+
+def test_targets_have_no_gradient():
+    model = bm3_model(regularisation=0.0)
+    model.predictor.requires_grad_(False)
+    model.predictor.weight.zero_()  # so that no prediction depends on its input
+    sum(model.losses(torch.tensor([0]), torch.tensor([1]), None).values()).backward()
+    assert not model.users.grad.any() and not model.features["text"].grad.any()
+
+
+def test_the_negatives_are_ignored():
+    users, positives = torch.tensor([[0, 3, 3], [1, 4, 1]])
+    one = bm3_model().losses(users, positives, torch.tensor([5, 6, 7]))
+    two = bm3_model().losses(users, positives, torch.tensor([8, 9, 10]))
+    assert one == two
