@@ -34,18 +34,22 @@ def embedding_norm(*rows: Tensor) -> Tensor:
     return sum(torch.linalg.vector_norm(part) for part in rows) / rows[-1].shape[0]
 
 
-def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+def solosim(a: Tensor, b: Tensor, temperature: float, partners: Tensor | None = None) -> Tensor:
     """Solosim alignment (SEA Eq. 16): the mean over i of -log softmax_j(a_i·b_j / τ) at j = i.
 
     This is InfoNCE in one direction, with all other items as negatives. The published code has text
     in `a` and image in `b`.
 
     Args:
-        a, b: [n, dim], rows of unit norm.
+        a: [n, dim], rows of unit norm.
+        b: [m, dim], likewise.
         temperature: τ.
+        partners: int64 [n], the row j of `b` that belongs to row i; by default m = n and j = i.
     """
-    logits = a @ b.T / temperature  # [n, n]
-    return F.cross_entropy(logits, torch.arange(len(a), device=a.device))
+    logits = a @ b.T / temperature  # [n, m]
+    if partners is None:
+        partners = torch.arange(len(a), device=a.device)
+    return F.cross_entropy(logits, partners)
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:

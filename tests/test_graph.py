@@ -501,3 +501,16 @@ def test_the_mean_graph_averages_items_and_the_row_normalised_one_a_node_and_its
     for user, item in pairs.tolist():
         adjacency[user, 3 + item] = adjacency[3 + item, user] = 1
     torch.testing.assert_close(matrix, adjacency / adjacency.sum(dim=1, keepdim=True))
+
+
+def test_a_graph_of_some_rows_has_these_rows_and_their_gradient():
+    pairs = torch.tensor([[0, 1], [0, 3], [1, 0], [3, 2], [3, 3], [3, 0]])  # row 2 is empty
+    matrix = graph.SparseGraph(pairs.T, torch.arange(1.0, 7), (4, 5))
+    index = torch.tensor([3, 0, 2, 3])
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    ours, theirs = matrix.of_rows(index)(x), matrix(x)[index]
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.arange(12.0).view(4, 3)
+    gradients = [torch.autograd.grad((part * weights).sum(), x)[0] for part in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+    assert matrix.of_rows(index[:0])(x).shape == (0, 3)

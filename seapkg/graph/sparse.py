@@ -47,6 +47,16 @@ class SparseGraph(nn.Module):
         entries = slice(starts[0], starts[-1])
         return _product(starts - starts[0], csr.columns[entries], csr.values[entries], x)
 
+    def of_rows(self, rows: Tensor) -> SparseGraph:
+        """The graph of some rows, repeats allowed: [len(rows), n_columns]. `rows`: int64 [n]."""
+        starts = self.csr.starts[rows]
+        counts = self.csr.starts[rows + 1] - starts
+        new_rows = torch.arange(len(rows), device=rows.device).repeat_interleave(counts)
+        firsts = starts - (counts.cumsum(0) - counts)  # of a row's entries, less their new place
+        entries = torch.arange(len(new_rows), device=rows.device) + firsts[new_rows]
+        indices = torch.stack([new_rows, self.csr.columns[entries]])
+        return SparseGraph(indices, self.csr.values[entries], (len(rows), self.shape[1]))
+
 
 class CompressedRows(nn.Module):
     """The buffers of a sparse matrix in CSR form; the arguments are those of `SparseGraph`."""

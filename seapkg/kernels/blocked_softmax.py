@@ -13,9 +13,9 @@ LOW_TEMPERATURE = 1 / 30
 BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}
 
 
-def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """As `seapkg.losses.solosim` (SEA Eq. 16). `a, b`: [n, dim], rows of unit norm."""
-    return _blocked_softmax(a, b, temperature)
+def solosim(a: Tensor, b: Tensor, temperature: float, partners: Tensor | None = None) -> Tensor:
+    """As `seapkg.losses.solosim` (SEA Eq. 16). Products of rows of `a` and `b` are from -1 to 1."""
+    return _blocked_softmax(a, b, temperature, partners)
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
@@ -28,17 +28,19 @@ def grace(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     return _blocked_softmax(a, torch.cat([b, a]), temperature)
 
 
-def _blocked_softmax(a: Tensor, candidates: Tensor, temperature: float) -> Tensor:
+def _blocked_softmax(
+    a: Tensor, candidates: Tensor, temperature: float, partners: Tensor | None = None
+) -> Tensor:
     row_bytes = a.element_size() * candidates.shape[0]
     block_rows = max(64, BLOCK_BYTES[a.device.type] // row_bytes)
-    return _BlockedSoftmax.apply(a, candidates, temperature, block_rows)
+    return _BlockedSoftmax.apply(a, candidates, temperature, block_rows, partners)
 
 
 class _BlockedSoftmax(torch.autograd.Function):
     """Softmax cross-entropy of the rows of `a` [n, dim] with `candidates` [m, dim].
 
-    The first n candidates are the partners b. If m = 2 n, the others are the rows of `a` again, and
-    no row is its own candidate (`grace`).
+    The candidates in rows `partners` are the partners b, by default the first n. In that case, if
+    m = 2 n, the others are the rows of `a` again, and no row is its own candidate (`grace`).
 
     With P the softmax and c the candidates, the gradients are (P c - b) / (n τ) and
     (Pᵀ a - a) / (n τ). Both are computed in the forward pass, while a block of P is in the cache;
@@ -47,9 +49,17 @@ class _BlockedSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, a: Tensor, candidates: Tensor, temperature: float, block_rows: int) -> Tensor:
+    def forward(
+        ctx,
+        a: Tensor,
+        candidates: Tensor,
+        temperature: float,
+        block_rows: int,
+        partners: Tensor | None = None,
+    ) -> Tensor:
         n, m = len(a), len(candidates)
-        b, scaled = candidates[:n], candidates / temperature
+        b = candidates[:n] if partners is None else candidates[partners]
+        scaled = candidates / temperature
         with_ones = F.pad(candidates, (0, 1), value=1.0).T.contiguous()  # [dim + 1, m]
         to_a, to_candidates = torch.empty_like(a), torch.zeros_like(candidates)
         buffer = a.new_empty(m * min(block_rows, n))
@@ -59,7 +69,7 @@ class _BlockedSoftmax(torch.autograd.Function):
             rows = a[block]
             weights = buffer[: m * len(rows)].view(m, -1)  # [m, block]
             torch.mm(scaled, rows.T, out=weights)  # logits
-            if m > n:
+            if partners is None and m > n:
                 weights[n:][block].fill_diagonal_(-torch.inf)
             if temperature < LOW_TEMPERATURE:
                 highest = weights.amax(dim=0)  # [block]
@@ -71,7 +81,10 @@ class _BlockedSoftmax(torch.autograd.Function):
             total += sums.log().sum()
             torch.div(products[:, :-1], sums, out=to_a[block])
             to_candidates.addmm_(weights, rows / sums)
-        to_candidates[:n] -= a
+        if partners is None:
+            to_candidates[:n] -= a
+        else:
+            to_candidates.index_add_(0, partners, a, alpha=-1)
         scale = n * temperature
         ctx.save_for_backward((to_a - b) / scale, to_candidates.div_(scale))
         return total / n
@@ -80,4 +93,4 @@ class _BlockedSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor):
         to_a, to_candidates = ctx.saved_tensors
-        return gradient * to_a, gradient * to_candidates, None, None
+        return gradient * to_a, gradient * to_candidates, None, None, None

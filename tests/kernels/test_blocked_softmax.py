@@ -47,6 +47,16 @@ def test_the_block_size_changes_nothing(block_rows, temperature):
     assert_equal(ours, losses.grace(a, b, temperature), (a, b))
 
 
+@pytest.mark.parametrize("n_candidates", [7, 12])
+@pytest.mark.parametrize("temperature", [0.02, 0.2])
+def test_partners_may_be_any_rows_and_repeat(n_candidates, temperature):
+    (a, _), (_, b) = views(n=6), views(n=n_candidates)
+    partners = torch.tensor([4, 0, 6, 4, 4, 1])
+    blocks_of_4 = blocked_softmax._BlockedSoftmax.apply(a, b, temperature, 4, partners)
+    for ours in (blocked_softmax.solosim(a, b, temperature, partners), blocks_of_4):
+        assert_equal(ours, losses.solosim(a, b, temperature, partners), (a, b))
+
+
 def test_gradcheck_in_float64(pair):
     fast, inputs = pair[0], views(n=5, dim=3)
     assert torch.autograd.gradcheck(lambda a, b: fast(a, b, 0.3), inputs)

@@ -22,6 +22,8 @@ VARIANTS = {
     "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, PAIR),
     "freedom, content": ("freedom", {"content_loss_weight": 0.1}, ("image", "audio")),
     "micro, fixed features": ("micro", {"train_features": False}, ("image", "audio")),
+    "lgmrec, wide": ("lgmrec", {"n_hyperedges": 8, "n_hyper_layers": 2}, ("image", "audio")),
+    "mgcn, fixed features": ("mgcn", {"train_features": False}, ("image", "audio")),
     "rearm, no graphs": ("rearm", {"n_layers": 0, "n_user_layers": 0, "n_item_layers": 0}, PAIR),
     "sea b": ("sea", {"variant": "b"}, ("image", "audio")),
 }  # fmt: skip
