@@ -21,6 +21,7 @@ VARIANTS = {
     "vbpr + sea": ("vbpr", {"alignment": "solosim", "distancing": "negative_l2"}, PAIR),
     "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, PAIR),
     "freedom, content": ("freedom", {"content_loss_weight": 0.1}, ("image", "audio")),
+    "lattice, drift": ("lattice", {"idle_parameters": "drift", "train_features": False}, PAIR),
     "micro, fixed features": ("micro", {"train_features": False}, ("image", "audio")),
     "rearm, no graphs": ("rearm", {"n_layers": 0, "n_user_layers": 0, "n_item_layers": 0}, PAIR),
     "sea b": ("sea", {"variant": "b"}, ("image", "audio")),
