@@ -5,8 +5,11 @@ LATTICE, MICRO and MGCN mix such a graph with the fixed graph of the raw feature
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,31 +37,36 @@ class LearnedGraph:
 
 @dataclass(frozen=True)
 class MixedGraph:
-    """λ times a fixed graph plus 1 - λ times a learned one (LATTICE, MICRO)."""
+    """A learned graph and fixed graphs, each times its share (LATTICE, MICRO).
 
-    fixed: SparseGraph
+    Attributes:
+        learned: the learned graph.
+        fixed: fixed graphs of the same shape.
+        shares: [1 + len(fixed)], the first one of the learned graph; they may have a gradient.
+    """
+
     learned: LearnedGraph
-    fixed_share: float
+    fixed: Sequence[SparseGraph]
+    shares: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         """`x`: [n, dim]. Returns [n, dim]."""
-        learned = self.learned(x)
-        return self.fixed_share * self.fixed(x) + (1 - self.fixed_share) * learned
+        graphs = [self.learned, *self.fixed]
+        terms = [share * graph(x) for share, graph in zip(self.shares, graphs, strict=True)]
+        return reduce(torch.add, terms)
 
     def settled(self) -> SparseGraph:
         """The same graph without a gradient, as one sparse matrix."""
         indices = neighbour_indices(self.learned.neighbours)
         weights = self.learned.weights.detach().flatten()
-        learned = SparseGraph(indices, weights, self.fixed.shape)
-        shares = weights.new_tensor([self.fixed_share, 1 - self.fixed_share])
-        return weighted_sum([self.fixed, learned], shares)
+        learned = SparseGraph(indices, weights, self.fixed[0].shape)
+        return weighted_sum([learned, *self.fixed], self.shares.detach())
 
 
-def learned_graph(features: Tensor, k: int) -> LearnedGraph:
-    """D^-1/2 S D^-1/2, S the cosines of each row with its `k` nearest (LATTICE, MICRO).
+def nearest_graph(features: Tensor, k: int) -> LearnedGraph:
+    """The cosines of each row with its `k` nearest rows.
 
-    The choice of neighbours has no gradient, the cosines have one. D are the row sums, on both
-    sides. A row whose cosines do not sum to a positive number is empty.
+    The choice of neighbours has no gradient, the cosines have one.
 
     Args:
         features: [n, dim].
@@ -66,7 +74,40 @@ def learned_graph(features: Tensor, k: int) -> LearnedGraph:
     """
     (_, columns), _ = nearest_edges(features.detach(), k)
     neighbours = columns.view(-1, k)
-    cosines = edge_cosines(features, neighbours)  # [n, k]
-    sums = cosines.sum(dim=1)
+    return LearnedGraph(neighbours, edge_cosines(features, neighbours))
+
+
+def mixed_before_scaling(graphs: Sequence[LearnedGraph], shares: Tensor) -> LearnedGraph:
+    """Σ_m α_m S_m as one graph; a neighbour in several graphs stands several times (LATTICE).
+
+    Args:
+        graphs: of k neighbours each.
+        shares: [len(graphs)].
+
+    Returns:
+        A graph of k len(graphs) neighbours.
+    """
+    weights = [share * graph.weights for share, graph in zip(shares, graphs, strict=True)]
+    neighbours = [graph.neighbours for graph in graphs]
+    return LearnedGraph(torch.cat(neighbours, dim=1), torch.cat(weights, dim=1))
+
+
+def scaled(graph: LearnedGraph) -> LearnedGraph:
+    """D^-1/2 S D^-1/2, D the row sums of S, on both sides (LATTICE, MICRO).
+
+    The row sums have a gradient. A row whose weights do not sum to a positive number is empty.
+    """
+    sums = graph.weights.sum(dim=1)
     scale = inverse_root(sums.clamp(min=1e-8)) * (sums > 1e-8)
-    return LearnedGraph(neighbours, scale[:, None] * cosines * scale[neighbours])
+    weights = scale[:, None] * graph.weights * scale[graph.neighbours]
+    return LearnedGraph(graph.neighbours, weights)
+
+
+def learned_graph(features: Tensor, k: int) -> LearnedGraph:
+    """The scaled graph of each row's `k` nearest rows by cosine (MICRO).
+
+    Args:
+        features: [n, dim].
+        k: number of neighbours of a row, itself included.
+    """
+    return scaled(nearest_graph(features, k))

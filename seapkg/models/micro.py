@@ -7,39 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import item_graph, row_normalised_adjacency
 from seapkg.graph.learned import MixedGraph, learned_graph
 from seapkg.kernels.blocked_softmax import grace
-from seapkg.models.base import (
-    NamedTensors,
-    Recommender,
-    UsersAndItems,
-    batch_rows,
-    embedding_table,
-    propagate,
-    propagate_mean,
-    ranking_loss,
-    training_pairs,
-)
-from seapkg.models.features import FeatureTables
+from seapkg.models.base import NamedTensors, UsersAndItems, batch_rows, propagate, ranking_loss
 from seapkg.models.registry import system
+from seapkg.models.structure import StructureConfig, StructureLearner
 from seapkg.options import Range, configuration, option
 
 
 @configuration
-class MICROConfig:
+class MICROConfig(StructureConfig):
     """Options of MICRO."""
 
-    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
-    n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
-    n_item_layers: int = option(1, "Layers on the item graphs.", ge=0)
-    n_neighbours: int = option(10, "Neighbours of an item in the item graphs.", ge=1)
-    feature_graph_share: float = option(
-        0.9,
-        "Share of the raw features' graph; the rest is the graph of the projected features.",
-        ge=0,
-        le=1,
-    )
     contrast_weight: float = option(
         0.03,
         "Weight of the contrast between each modality and the fused items.",
@@ -53,10 +32,6 @@ class MICROConfig:
         ge=0,
         search=[1e-5, 1e-4, 1e-3, 1e-2],
     )
-    train_features: bool = option(True, "Train the features themselves, as published.")
-    learning_rate_decay: float = option(
-        1.0, "Factor on the learning rate in 50 epochs; published is 0.96.", gt=0, le=1
-    )
 
 
 @system(
@@ -68,7 +43,7 @@ class MICROConfig:
     colour="sky",
     marker="P",
 )
-class MICRO(Recommender):
+class MICRO(StructureLearner):
     r"""Item graphs learned from features, fused by attention and contrast.
 
     Equations:
@@ -95,46 +70,19 @@ class MICRO(Recommender):
 
     config_class = MICROConfig
     training_defaults = {"learning_rate": 5e-4}
-    needs_features = True
 
     def __init__(self, dataset: Dataset, config: MICROConfig) -> None:
-        super().__init__(dataset, config)
+        super().__init__(dataset, config, config.embed_dim)
         dim = config.embed_dim
-        self.users = embedding_table(dataset.n_users, dim)
-        self.items = embedding_table(dataset.n_items, dim)
-        features = FeatureTables(dataset, trained=config.train_features)
-        self.projections = nn.ModuleDict()
-        for name, width in features.widths_by_name.items():
-            self.projections[name] = nn.Linear(width, dim)
         self.query = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
-        self.features = features
-        pairs = training_pairs(dataset)
-        self.graph = row_normalised_adjacency(pairs, dataset.n_users, dataset.n_items)
-        self.feature_graphs = nn.ModuleDict()
-        for name in features:
-            graph = item_graph(dataset, name, config.n_neighbours, weighted=True)
-            self.feature_graphs[name] = graph
-        self._epoch_graphs = {}
-
-    def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
-        """Lets the first batch of the epoch learn the graphs again."""
-        super().begin_epoch(generator, epoch)
-        self._epoch_graphs = {}
-
-    def learning_rate(self, base: float, epoch: int) -> float:
-        return base * self.config.learning_rate_decay ** (epoch / 50)
 
     def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d], with graphs built from the current parameters."""
-        return self._nodes(self._fuse(self._current_views()))
+        return self._nodes(self._fuse(self._propagate(self._current_graphs())))
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr", "regularisation" and "contrast" for index tensors [batch]."""
-        config, graphs = self.config, self._epoch_graphs
-        if not graphs:
-            graphs = self._learn_graphs()
-            self._epoch_graphs = {name: graph.settled() for name, graph in graphs.items()}
-        views = self._propagate(graphs)  # modality -> [n_items, d]
+        config, views = self.config, self._propagate(self._batch_graphs())
         fused = self._fuse(views)
         batch = batch_rows(*self._nodes(fused), users, positives, negatives)  # [batch, d] each
         squares = sum(part.square().sum() for part in batch) / (2 * len(users))
@@ -145,22 +93,18 @@ class MICRO(Recommender):
 
     def parts(self) -> NamedTensors:
         """Per modality "whole", the items h_m of its graph: [n_items, d]."""
-        return {f"{name}/whole": view for name, view in self._current_views().items()}
+        views = self._propagate(self._current_graphs())
+        return {f"{name}/whole": view for name, view in views.items()}
 
     def _learn_graphs(self):
         """S_m with a gradient, by modality."""
         share, k = self.config.feature_graph_share, self.config.n_neighbours
+        shares = self.items.new_tensor([1 - share, share])
         graphs = {}
         for name, project in self.projections.items():
             learned = learned_graph(project(self.features[name]), k)
-            graphs[name] = MixedGraph(self.feature_graphs[name], learned, share)
+            graphs[name] = MixedGraph(learned, [self.feature_graphs[name]], shares)
         return graphs
-
-    def _current_views(self):
-        """h_m by modality, of graphs without a gradient."""
-        with torch.no_grad():
-            graphs = {name: graph.settled() for name, graph in self._learn_graphs().items()}
-        return self._propagate(graphs)
 
     def _propagate(self, graphs):
         """h_m = S_m^L E_I: modality -> [n_items, d]."""
@@ -172,12 +116,6 @@ class MICRO(Recommender):
         stacked = torch.stack(list(views.values()), dim=1)  # [n_items, n_modalities, d]
         shares = self.query(stacked).softmax(dim=1)
         return (shares * stacked).sum(dim=1)
-
-    def _nodes(self, fused):
-        """Users and items on the user-item graph, items plus their fused content."""
-        n_layers = self.config.n_layers
-        users, items = propagate_mean(self.graph, self.users, self.items, n_layers)
-        return users, items + F.normalize(fused, dim=1)
 
     def _contrast(self, views, fused):
         fused = F.normalize(fused, dim=1)

@@ -21,6 +21,7 @@ VARIANTS = {
     "vbpr + sea": ("vbpr", {"alignment": "solosim", "distancing": "negative_l2"}, PAIR),
     "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, PAIR),
     "freedom, content": ("freedom", {"content_loss_weight": 0.1}, ("image", "audio")),
+    "lattice, drift": ("lattice", {"idle_parameters": "drift", "train_features": False}, PAIR),
     "micro, fixed features": ("micro", {"train_features": False}, ("image", "audio")),
     "lgmrec, wide": ("lgmrec", {"n_hyperedges": 8, "n_hyper_layers": 2}, ("image", "audio")),
     "mgcn, fixed features": ("mgcn", {"train_features": False}, ("image", "audio")),
