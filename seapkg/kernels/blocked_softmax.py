@@ -7,16 +7,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-#: Below this temperature, and for rows of any norm, the row maximum is subtracted: e^(1/τ)
-#: overflows float32 at τ = 1/88.
+#: Below this temperature the row maximum is subtracted; e^(1/τ) overflows float32 at τ = 1/88.
 LOW_TEMPERATURE = 1 / 30
 #: Size of a block, 64 rows at least: on a CPU it stays in the cache, a GPU prefers few large ones.
 BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}
 
 
-def solosim(a: Tensor, b: Tensor, temperature: float, *, unit: bool = True) -> Tensor:
-    """As `seapkg.losses.solosim` (SEA Eq. 16). `a, b`: [n, dim], rows of unit norm if `unit`."""
-    return _blocked_softmax(a, b, temperature, unit)
+def solosim(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """As `seapkg.losses.solosim` (SEA Eq. 16). `a, b`: [n, dim], rows of unit norm."""
+    return _blocked_softmax(a, b, temperature)
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
@@ -29,13 +28,10 @@ def grace(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     return _blocked_softmax(a, torch.cat([b, a]), temperature)
 
 
-def _blocked_softmax(
-    a: Tensor, candidates: Tensor, temperature: float, unit: bool = True
-) -> Tensor:
+def _blocked_softmax(a: Tensor, candidates: Tensor, temperature: float) -> Tensor:
     row_bytes = a.element_size() * candidates.shape[0]
     block_rows = max(64, BLOCK_BYTES[a.device.type] // row_bytes)
-    is_bounded = unit and temperature >= LOW_TEMPERATURE
-    return _BlockedSoftmax.apply(a, candidates, temperature, block_rows, is_bounded)
+    return _BlockedSoftmax.apply(a, candidates, temperature, block_rows)
 
 
 class _BlockedSoftmax(torch.autograd.Function):
@@ -51,14 +47,7 @@ class _BlockedSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx,
-        a: Tensor,
-        candidates: Tensor,
-        temperature: float,
-        block_rows: int,
-        is_bounded: bool,
-    ) -> Tensor:
+    def forward(ctx, a: Tensor, candidates: Tensor, temperature: float, block_rows: int) -> Tensor:
         n, m = len(a), len(candidates)
         b, scaled = candidates[:n], candidates / temperature
         with_ones = F.pad(candidates, (0, 1), value=1.0).T.contiguous()  # [dim + 1, m]
@@ -72,7 +61,7 @@ class _BlockedSoftmax(torch.autograd.Function):
             torch.mm(scaled, rows.T, out=weights)  # logits
             if m > n:
                 weights[n:][block].fill_diagonal_(-torch.inf)
-            if not is_bounded:
+            if temperature < LOW_TEMPERATURE:
                 highest = weights.amax(dim=0)  # [block]
                 total += highest.sum()
                 weights.sub_(highest)
@@ -91,4 +80,4 @@ class _BlockedSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor):
         to_a, to_candidates = ctx.saved_tensors
-        return gradient * to_a, gradient * to_candidates, None, None, None
+        return gradient * to_a, gradient * to_candidates, None, None

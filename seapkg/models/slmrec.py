@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
 from seapkg.graph import mean_of_layers
-from seapkg.kernels.blocked_softmax import solosim
+from seapkg.kernels.repeated_softmax import solosim_of_repeats
 from seapkg.models.base import (
     NamedTensors,
     Recommender,
@@ -49,7 +47,7 @@ class SLMRecConfig:
     year=2022,
     source="doi:10.1109/TMM.2022.3187556",
     colour="purple",
-    marker="s",
+    marker="d",
 )
 class SLMRec(Recommender):
     r"""LightGCN on embeddings and on each modality, fused; views are aligned from fine to coarse.
@@ -94,19 +92,22 @@ class SLMRec(Recommender):
         for name, width in self.features.widths_by_name.items():
             is_coarse = self.joints and name == dataset.modalities[-1]
             head_width = dim // 2 if is_coarse else dim
+            between = [_linear(dim, dim)] if self.joints else []
             self.projections[name] = _linear(width, dim)
-            joint = nn.Sequential(_linear(dim, dim))
-            if self.joints:
-                joint.append(_linear(dim, head_width))
-            self.joints[name] = joint
+            self.joints[name] = nn.Sequential(*between, _linear(dim, head_width))
             self.heads[name] = _linear(dim, head_width, bias=False)
         self.user_fusion = _linear(n_views * dim, dim)
         self.item_fusion = _linear(n_views * dim, dim)
         self.graph = training_graph(dataset)
+        self.register_buffer("reach", torch.ones(dataset.n_items, 1), persistent=False)
+        self.propagate_constants()
+
+    def propagate_constants(self) -> None:
+        """Replaces features and ones x [n_items, width] by LGN [0; x] [n_nodes, width]."""
+        self.reach = self._from_items(self.reach)
         for name in self.features:
-            self.propagate_features(name)
-        ones = torch.ones(dataset.n_items, 1)
-        self.register_buffer("reach", self._from_items(ones), persistent=False)  # LGN [0; 1]
+            unit = F.normalize(self.features[name], dim=1)
+            setattr(self.features, name, self._from_items(unit))
 
     def optimiser(
         self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
@@ -116,36 +117,28 @@ class SLMRec(Recommender):
 
     def embed(self) -> UsersAndItems:
         """The fused vectors: [n_users, d] and [n_items, d]."""
-        views = torch.cat(self._views(lambda table: table), dim=1)
-        users, items = views.split([self.n_users, self.n_items])
-        return self.user_fusion(users), self.item_fusion(items)
+        layers = self._layers()
+        user_views, item_views = self._views(layers, 0), self._views(layers, 1)
+        return self.user_fusion(user_views), self.item_fusion(item_views)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "contrast" and "alignment" for int64 [batch]; the negatives are ignored."""
-        config = self.config
-        nodes = torch.cat([users, positives + self.n_users])
-        nodes, places = nodes.unique(return_inverse=True)  # distinct rows are projected once
-        views = [rows(view, places) for view in self._views(lambda table: rows(table, nodes))]
-        user_views, item_views = zip(*(view.chunk(2) for view in views), strict=True)
-        fused_users = unit_rows(self.user_fusion(torch.cat(user_views, dim=1)))  # [batch, d]
-        fused_items = unit_rows(self.item_fusion(torch.cat(item_views, dim=1)))
+        config, layers = self.config, self._layers()
+        users, user_places = users.unique(return_inverse=True)
+        items, item_places = positives.unique(return_inverse=True)
+        views = self._views(layers, 1, items)  # [n distinct items, n_views d]
+        fused_users = unit_rows(self.user_fusion(self._views(layers, 0, users)))
+        fused_items = unit_rows(self.item_fusion(views))
+        places = user_places, item_places
         return {
-            "contrast": solosim(fused_users, fused_items, config.temperature),
-            "alignment": config.alignment_weight * self._alignment(*item_views),
+            "contrast": solosim_of_repeats(fused_users, fused_items, *places, config.temperature),
+            "alignment": config.alignment_weight * self._alignment(views, item_places),
         }
 
     def parts(self) -> NamedTensors:
         """Per modality "whole", the items of its view Z_m: [n_items, d]."""
-        _, *views = self._views(lambda table: table)
-        return {
-            f"{name}/whole": view[self.n_users :]
-            for name, view in zip(self.features, views, strict=True)
-        }
-
-    def propagate_features(self, name: str) -> None:
-        """Replaces a modality's features [n_items, width] by LGN [0; x] [n_nodes, width]."""
-        unit = F.normalize(self.features[name], dim=1)
-        setattr(self.features, name, self._from_items(unit))
+        _, *views = self._views(self._layers(), 1).split(self.config.embed_dim, dim=1)
+        return {f"{name}/whole": view for name, view in zip(self.features, views, strict=True)}
 
     def _from_items(self, x):
         """LGN [0; x] [n_nodes, width] of constants `x` [n_items, width]."""
@@ -156,34 +149,39 @@ class SLMRec(Recommender):
             target.copy_(mean_of_layers(self.graph, nodes, self.config.n_layers))
         return propagated
 
-    def _views(self, select: Callable[[Tensor], Tensor]):
-        """Z_0, Z_1, ...: [n, d] each, of the nodes that `select` takes from a table [n_nodes, d]."""
-        embedded, from_users = (select(table) for table in self._propagate())
-        views, reach = [embedded], select(self.reach)
-        for name, layer in self.projections.items():
-            from_items = select(self.features[name]) @ layer.weight.T + reach * layer.bias
-            views.append(from_users + from_items)
-        return views
-
-    def _propagate(self):
-        """LGN [E_U; E_I] and LGN [E_U; 0], [n_nodes, d] each.
-
-        What starts at a user is at users in even layers and at items in odd ones.
-        """
+    def _layers(self):
+        """The layers 0 to L of [E_U; E_I]: users [n_users, d] and items [n_items, d] each."""
         layers = [torch.cat([self.users, self.items])]
         for _ in range(self.config.n_layers):
             layers.append(self.graph(layers[-1]))
-        users = sum(layer[: self.n_users] for layer in layers[::2])
-        items = sum(layer[self.n_users :] for layer in layers[1::2])
-        return sum(layers) / len(layers), torch.cat([users, items]) / len(layers)
+        return [self._sides(layer) for layer in layers]
 
-    def _alignment(self, embedded, *views):
-        """Σ_m CE(p_m, q_m; τ_s) for the batch's items, [batch, d] each view."""
-        total, joint_view = 0.0, embedded
-        for view, joint, head in zip(views, self.joints.values(), self.heads.values(), strict=True):
-            joint_view = joint(joint_view)
-            temperature = self.config.alignment_temperature
-            total = total + solosim(joint_view, head(view), temperature, unit=False)
+    def _sides(self, nodes):
+        return nodes.split([self.n_users, self.n_items])
+
+    def _views(self, layers, side, index=None):
+        """[Z_0 ‖ Z_1 ‖ ...] of users (side 0) or items (1), rows `index` or all: [n, n_views d]."""
+
+        def select(table):
+            return table if index is None else rows(table, index)
+
+        parts = [select(layer[side]) for layer in layers]
+        # Users hold what started at users in even layers, items in odd ones.
+        from_users = sum(parts[side::2]) / len(parts)  # LGN [E_U; 0]
+        reach = select(self._sides(self.reach)[side])
+        views = [sum(parts) / len(parts)]
+        for name, layer in self.projections.items():
+            features = select(self._sides(self.features[name])[side])
+            views.append(from_users + features @ layer.weight.T + reach * layer.bias)
+        return torch.cat(views, dim=1)
+
+    def _alignment(self, views, places):
+        """Σ_m CE(p_m, q_m; τ_s) of the rows `places` [batch] of the views [n, n_views d]."""
+        joint, *views = views.split(self.config.embed_dim, dim=1)
+        total, temperature = 0.0, self.config.alignment_temperature
+        for name, view in zip(self.features, views, strict=True):
+            joint, head = self.joints[name](joint), self.heads[name](view)
+            total = total + solosim_of_repeats(joint, head, places, places, temperature)
         return total
 
 

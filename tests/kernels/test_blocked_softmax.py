@@ -38,26 +38,13 @@ def test_values_and_gradients_are_those_of_the_twin(pair, temperature):
 
 @pytest.mark.parametrize("block_rows", [1, 2, 4, 8, 9, 50])
 @pytest.mark.parametrize("temperature", [0.02, 0.2])
-@pytest.mark.parametrize("is_bounded", [False, True])
-def test_the_block_size_changes_nothing(block_rows, temperature, is_bounded):
+def test_the_block_size_changes_nothing(block_rows, temperature):
     a, b = views()
     apply = blocked_softmax._BlockedSoftmax.apply
-    ours = apply(a, b, temperature, block_rows, is_bounded)
+    ours = apply(a, b, temperature, block_rows)
     assert_equal(ours, losses.solosim(a, b, temperature), (a, b))
-    ours = apply(a, torch.cat([b, a]), temperature, block_rows, is_bounded)
+    ours = apply(a, torch.cat([b, a]), temperature, block_rows)
     assert_equal(ours, losses.grace(a, b, temperature), (a, b))
-
-
-def test_rows_of_any_norm_do_not_overflow():
-    a, b = (1000 * view.detach().float() for view in views())
-    a.requires_grad_(), b.requires_grad_()
-    ours = blocked_softmax.solosim(a, b, 0.2, unit=False)
-    theirs = losses.solosim(a, b, 0.2)
-    torch.testing.assert_close(ours, theirs)
-    for mine, oracle in zip(
-        torch.autograd.grad(ours, (a, b)), torch.autograd.grad(theirs, (a, b)), strict=True
-    ):
-        torch.testing.assert_close(mine, oracle)
 
 
 def test_gradcheck_in_float64(pair):
