@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import mean_of_layers
+from seapkg.kernels.propagated_linear import PropagatedLinear
 from seapkg.kernels.repeated_softmax import solosim_of_repeats
 from seapkg.models.base import (
     NamedTensors,
@@ -17,12 +17,9 @@ from seapkg.models.base import (
     training_graph,
     unit_rows,
 )
-from seapkg.models.features import FeatureTables, rows
+from seapkg.models.features import feature_table, rows
 from seapkg.models.registry import system
 from seapkg.options import configuration, option
-
-#: Features are propagated this many columns at a time.
-BLOCK_WIDTH = 256
 
 
 @configuration
@@ -84,30 +81,24 @@ class SLMRec(Recommender):
 
     def __init__(self, dataset: Dataset, config: SLMRecConfig) -> None:
         super().__init__(dataset, config)
-        dim, n_views = config.embed_dim, 1 + len(dataset.modalities)
+        dim, n_layers = config.embed_dim, config.n_layers
         self.users = embedding_table(dataset.n_users, dim)
         self.items = embedding_table(dataset.n_items, dim)
-        self.features = FeatureTables(dataset)  # LGN [0; x], [n_users + n_items, width]
-        self.projections, self.joints, self.heads = (nn.ModuleDict() for _ in range(3))
-        for name, width in self.features.widths_by_name.items():
-            is_coarse = self.joints and name == dataset.modalities[-1]
-            head_width = dim // 2 if is_coarse else dim
-            between = [_linear(dim, dim)] if self.joints else []
-            self.projections[name] = _linear(width, dim)
-            self.joints[name] = nn.Sequential(*between, _linear(dim, head_width))
-            self.heads[name] = _linear(dim, head_width, bias=False)
-        self.user_fusion = _linear(n_views * dim, dim)
-        self.item_fusion = _linear(n_views * dim, dim)
         self.graph = training_graph(dataset)
-        self.register_buffer("reach", torch.ones(dataset.n_items, 1), persistent=False)
-        self.propagate_constants()
-
-    def propagate_constants(self) -> None:
-        """Replaces features and ones x [n_items, width] by LGN [0; x] [n_nodes, width]."""
-        self.reach = self._from_items(self.reach)
-        for name in self.features:
-            unit = F.normalize(self.features[name], dim=1)
-            setattr(self.features, name, self._from_items(unit))
+        self.contents, self.joints, self.heads = (nn.ModuleDict() for _ in range(3))
+        for name in dataset.modalities:
+            unit = F.normalize(feature_table(dataset, name), dim=1)
+            self.contents[name] = _xavier(PropagatedLinear(dim, unit, self.graph, n_layers))
+            is_first, is_last = (name == dataset.modalities[place] for place in (0, -1))
+            head_width = dim // 2 if is_last and not is_first else dim
+            between = [] if is_first else [_xavier(nn.Linear(dim, dim))]
+            self.joints[name] = nn.Sequential(*between, _xavier(nn.Linear(dim, head_width)))
+            self.heads[name] = _xavier(nn.Linear(dim, head_width, bias=False))
+        fused_width = dim * (1 + len(dataset.modalities))
+        self.user_fusion = _xavier(nn.Linear(fused_width, dim))
+        self.item_fusion = _xavier(nn.Linear(fused_width, dim))
+        is_user = torch.arange(dataset.n_users + dataset.n_items) < dataset.n_users
+        self.register_buffer("is_user", is_user[:, None].float(), persistent=False)
 
     def optimiser(
         self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
@@ -117,76 +108,53 @@ class SLMRec(Recommender):
 
     def embed(self) -> UsersAndItems:
         """The fused vectors: [n_users, d] and [n_items, d]."""
-        layers = self._layers()
-        user_views, item_views = self._views(layers, 0), self._views(layers, 1)
-        return self.user_fusion(user_views), self.item_fusion(item_views)
+        return self._fuse(self._views(), self.n_users)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "contrast" and "alignment" for int64 [batch]; the negatives are ignored."""
-        config, layers = self.config, self._layers()
+        config = self.config
         users, user_places = users.unique(return_inverse=True)
         items, item_places = positives.unique(return_inverse=True)
-        views = self._views(layers, 1, items)  # [n distinct items, n_views d]
-        fused_users = unit_rows(self.user_fusion(self._views(layers, 0, users)))
-        fused_items = unit_rows(self.item_fusion(views))
-        places = user_places, item_places
-        return {
-            "contrast": solosim_of_repeats(fused_users, fused_items, *places, config.temperature),
-            "alignment": config.alignment_weight * self._alignment(views, item_places),
-        }
+        views = self._views(torch.cat([users, items + self.n_users]))  # of distinct nodes
+        unit = [unit_rows(fused) for fused in self._fuse(views, len(users))]
+        contrast = solosim_of_repeats(*unit, user_places, item_places, config.temperature)
+        alignment = self._alignment([view[len(users) :] for view in views], item_places)
+        return {"contrast": contrast, "alignment": config.alignment_weight * alignment}
 
     def parts(self) -> NamedTensors:
         """Per modality "whole", the items of its view Z_m: [n_items, d]."""
-        _, *views = self._views(self._layers(), 1).split(self.config.embed_dim, dim=1)
-        return {f"{name}/whole": view for name, view in zip(self.features, views, strict=True)}
+        named = zip(self.contents, self._views()[1:], strict=True)
+        return {f"{name}/whole": view[self.n_users :] for name, view in named}
 
-    def _from_items(self, x):
-        """LGN [0; x] [n_nodes, width] of constants `x` [n_items, width]."""
-        propagated = x.new_empty(self.n_users + self.n_items, x.shape[1])
-        blocks = zip(propagated.split(BLOCK_WIDTH, 1), x.split(BLOCK_WIDTH, 1), strict=True)
-        for target, block in blocks:
-            nodes = F.pad(block, (0, 0, self.n_users, 0))  # zeros for users
-            target.copy_(mean_of_layers(self.graph, nodes, self.config.n_layers))
-        return propagated
-
-    def _layers(self):
-        """The layers 0 to L of [E_U; E_I]: users [n_users, d] and items [n_items, d] each."""
-        layers = [torch.cat([self.users, self.items])]
+    def _views(self, nodes=None):
+        """Z_0, Z_1, ... at `nodes`, int64 [n], or at all nodes: [n, d] each."""
+        layer = torch.cat([self.users, self.items])
+        layers = [rows(layer, nodes)]
         for _ in range(self.config.n_layers):
-            layers.append(self.graph(layers[-1]))
-        return [self._sides(layer) for layer in layers]
+            layer = self.graph(layer)
+            layers.append(rows(layer, nodes))
+        even, odd = sum(layers[::2]), sum(layers[1::2])
+        # What started at the users is at users in even layers and at items in odd ones.
+        from_users = torch.where(rows(self.is_user, nodes) > 0, even, odd) / len(layers)
+        views = [from_users + content(nodes) for content in self.contents.values()]
+        return [(even + odd) / len(layers), *views]
 
-    def _sides(self, nodes):
-        return nodes.split([self.n_users, self.n_items])
-
-    def _views(self, layers, side, index=None):
-        """[Z_0 ‖ Z_1 ‖ ...] of users (side 0) or items (1), rows `index` or all: [n, n_views d]."""
-
-        def select(table):
-            return table if index is None else rows(table, index)
-
-        parts = [select(layer[side]) for layer in layers]
-        # Users hold what started at users in even layers, items in odd ones.
-        from_users = sum(parts[side::2]) / len(parts)  # LGN [E_U; 0]
-        reach = select(self._sides(self.reach)[side])
-        views = [sum(parts) / len(parts)]
-        for name, layer in self.projections.items():
-            features = select(self._sides(self.features[name])[side])
-            views.append(from_users + features @ layer.weight.T + reach * layer.bias)
-        return torch.cat(views, dim=1)
+    def _fuse(self, views, n_users):
+        """e_u [n_users, d] and e_i [n - n_users, d] of views [n, d] with the users first."""
+        views = torch.cat(views, dim=1)
+        return self.user_fusion(views[:n_users]), self.item_fusion(views[n_users:])
 
     def _alignment(self, views, places):
-        """Σ_m CE(p_m, q_m; τ_s) of the rows `places` [batch] of the views [n, n_views d]."""
-        joint, *views = views.split(self.config.embed_dim, dim=1)
+        """Σ_m CE(p_m, q_m; τ_s) of the rows `places` [batch] of the items' views [n, d]."""
+        joint, *views = views
         total, temperature = 0.0, self.config.alignment_temperature
-        for name, view in zip(self.features, views, strict=True):
+        for name, view in zip(self.contents, views, strict=True):
             joint, head = self.joints[name](joint), self.heads[name](view)
             total = total + solosim_of_repeats(joint, head, places, places, temperature)
         return total
 
 
-def _linear(width, dim, *, bias=True):
-    """A linear layer with Xavier-uniform weights."""
-    layer = nn.Linear(width, dim, bias=bias)
+def _xavier(layer):
+    """The layer with Xavier-uniform weights."""
     nn.init.xavier_uniform_(layer.weight)
     return layer

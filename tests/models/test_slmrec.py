@@ -3,6 +3,7 @@
 import torch
 from reference_vectors import arrays_of, assert_equal, batch_of, every_file, sparse
 from tiny import tiny
+from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
 from seapkg.models import build, slmrec
@@ -26,10 +27,9 @@ def published(file):
     known = parameter_names(modalities_of(golden))
     model.load_state_dict({ours: golden[f"param/{theirs}"] for ours, theirs in known.items()})
     model.graph = sparse(golden["out/graph"])
-    model.reach = torch.ones(model.n_items, 1, dtype=torch.float64)
-    for name in model.features:
-        setattr(model.features, name, golden[f"data/{name}_features"])
-    model.propagate_constants()
+    for name, content in model.contents.items():
+        unit = F.normalize(golden[f"data/{name}_features"], dim=1)
+        content.propagate(unit, model.graph, config.n_layers)
     return model, golden
 
 
@@ -54,7 +54,7 @@ def parameter_names(modalities) -> dict[str, str]:
     names = {"users": "user_embedding", "items": "item_embedding"}
     for part in ("weight", "bias"):
         for name in modalities:
-            names[f"projections.{name}.{part}"] = f"{name}/projection/{part}"
+            names[f"contents.{name}.{part}"] = f"{name}/projection/{part}"
         names[f"joints.{first}.0.{part}"] = f"head_id/{part}"
         names[f"joints.{second}.0.{part}"] = f"head_joint/{part}"
         names[f"joints.{second}.1.{part}"] = f"head_joint_{second}/{part}"
@@ -80,11 +80,11 @@ def test_losses_and_gradients_are_the_golden_ones(file):
     total = sum(terms.values())
     total.backward()
     assert_equal(terms["contrast"], golden["loss/main"])
-    alignment = sum(golden[f"loss/fac_{name}"] for name in model.features)
+    alignment = sum(golden[f"loss/fac_{name}"] for name in model.contents)
     assert_equal(terms["alignment"], model.config.alignment_weight * alignment)
     assert_equal(total, golden["loss/total"])
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    assert_parameters_equal(gradients, golden, "grad/", list(model.features))
+    assert_parameters_equal(gradients, golden, "grad/", list(model.contents))
 
 
 @every_file
@@ -97,9 +97,8 @@ def test_the_golden_gradients_of_the_biases_that_are_left_out_are_zero(file):
 @every_file
 def test_views_and_final_vectors_are_the_golden_ones(file):
     model, golden = published(file)
-    views = torch.cat([model._views(model._layers(), side) for side in (0, 1)])
-    expected = [golden[f"out/{name}/propagated"] for name in ("id", *model.features)]
-    assert_equal(views, torch.cat(expected, dim=1))
+    for name, view in zip(("id", *model.contents), model._views(), strict=True):
+        assert_equal(view, golden[f"out/{name}/propagated"])
     for name, part in model.parts().items():
         view = golden[f"out/{name.removesuffix('/whole')}/propagated"]
         assert_equal(part, view[model.n_users :])
@@ -125,7 +124,7 @@ def test_three_steps_of_adam_are_the_golden_ones_and_evaluation_is_not_stale(fil
         totals.append(total.detach())
     assert_equal(torch.stack(totals), golden["adam/losses"])
     after = dict(model.named_parameters())
-    assert_parameters_equal(after, golden, "adam/after_3/", list(model.features))
+    assert_parameters_equal(after, golden, "adam/after_3/", list(model.contents))
     scores = model.score(torch.arange(model.n_users))
     assert_equal(scores.sigmoid(), golden["out/eval/fresh_scores"])
 
