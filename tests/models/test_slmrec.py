@@ -1,15 +1,17 @@
 """SLMRec against reference vectors of the published code, and its shortcuts."""
 
+import pytest
 import torch
 from reference_vectors import arrays_of, assert_equal, batch_of, every_file, sparse
-from tiny import tiny
+from tiny import small, tiny
 from torch.nn import functional as F
 
+from seapkg import losses
 from seapkg.data.dataset import Dataset
+from seapkg.graph import mean_of_layers
 from seapkg.models import build, slmrec
 
 DATASET = tiny("image", "text")
-BATCH = torch.tensor([[0, 3, 3, 7, 11, 5], [1, 4, 0, 9, 4, 2]])
 every_file = every_file("slmrec")
 
 
@@ -135,3 +137,47 @@ def test_the_graph_is_the_golden_one(file):
     golden = arrays_of(file)
     graph = slmrec.training_graph(dataset_of(golden)).matrix().to_dense()
     torch.testing.assert_close(graph, golden["out/graph"].float(), rtol=1e-6, atol=0)
+
+
+def slmrec_model(*modalities, **options):
+    return build("slmrec", tiny(*modalities), small("slmrec", **options), seed=0)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
+def test_each_view_starts_with_the_users_and_its_own_items(n_layers):
+    model = slmrec_model("image", "text", n_layers=n_layers)
+    views = model._views()
+    starts = [model.items]
+    for name, content in model.contents.items():
+        unit = F.normalize(torch.from_numpy(DATASET.features[name].copy()), dim=1)
+        starts.append(F.linear(unit, content.weight, content.bias))
+    for view, start in zip(views, starts, strict=True):
+        nodes = torch.cat([model.users, start])
+        torch.testing.assert_close(view, mean_of_layers(model.graph, nodes, n_layers))
+
+
+def test_the_last_of_several_modalities_is_aligned_in_half_the_width():
+    for modalities in (("image",), ("image", "text"), ("image", "text", "audio")):
+        model = slmrec_model(*modalities, embed_dim=6)
+        widths = [head.out_features for head in model.heads.values()]
+        assert widths == [6, 6, 3][: len(modalities) - 1] + [3 if modalities[1:] else 6]
+        n_linear = [len(joint) for joint in model.joints.values()]
+        assert n_linear == [1, 2, 2][: len(modalities)]
+
+
+def test_a_repeated_pair_counts_as_often_as_it_occurs():
+    """Against the losses of the batch written out row by row."""
+    model = slmrec_model("image", "text")
+    users, positives = torch.tensor([[0, 3, 3, 7, 3], [1, 4, 0, 1, 4]])
+    user_table, item_table = (F.normalize(table, dim=1) for table in model.embed())
+    expected = losses.solosim(user_table[users], item_table[positives], model.config.temperature)
+    terms = model.losses(users, positives, None)
+    torch.testing.assert_close(terms["contrast"], expected)
+
+
+def test_weights_decay_by_default_and_the_decay_is_part_of_the_gradient():
+    model = slmrec_model("image", "text")
+    decay = model.training_options(model.config)["weight_decay"]
+    optimiser = model.optimiser(model.main_parameters(), 1e-3, decay)
+    assert decay == 1e-4 and optimiser.defaults["weight_decay"] == decay
+    assert not isinstance(optimiser, torch.optim.AdamW)
