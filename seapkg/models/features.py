@@ -20,17 +20,17 @@ def feature_table(dataset: Dataset, modality: str) -> Tensor:
         return torch.from_numpy(dataset.features[modality])
 
 
-def rows(table: Tensor, index: Tensor) -> Tensor:
+def rows(table: Tensor, index: Tensor | None) -> Tensor:
     """`table[index]` with the fast, deterministic backward pass of an embedding.
 
     Args:
         table: [n, dim].
-        index: int64 [m].
+        index: int64 [m]; None stands for all rows.
 
     Returns:
         [m, dim].
     """
-    return F.embedding(index, table)
+    return table if index is None else F.embedding(index, table)
 
 
 class FeatureTables(nn.Module):
@@ -97,9 +97,7 @@ class LinearContent(nn.Module):
         """
         projected = {}
         for name, weight in self.weights.items():
-            table = self.tables[name]
-            features = table if items is None else rows(table, items)
-            projected[name] = F.linear(features, weight)
+            projected[name] = F.linear(rows(self.tables[name], items), weight)
         return projected
 
     def fused(self, by_modality: dict[str, Tensor]) -> Tensor:
