@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from seapkg.data.dataset import Dataset
 from seapkg.graph import SparseGraph, mean_graph
 from seapkg.kernels.blocked_softmax import solosim
+from seapkg.kernels.cosine_factors import cosine_factors
 from seapkg.kernels.keep_mask import HIGHEST_RATE, keep_mask
 from seapkg.losses import embedding_norm
 from seapkg.models.base import (
@@ -113,8 +114,8 @@ class LGMRec(Recommender):
         self.features = FeatureTables(dataset)
         self.projections, self.hyperedges = nn.ParameterDict(), nn.ParameterDict()
         for name, width in self.features.widths_by_name.items():
-            self.projections[name] = embedding_table(width, config.embed_dim)  # W
-            self.hyperedges[name] = embedding_table(width, config.n_hyperedges)  # U
+            self.projections[name] = embedding_table(config.embed_dim, width)  # W
+            self.hyperedges[name] = embedding_table(config.n_hyperedges, width)  # U
         self.graph = training_graph(dataset)
         self.user_means = mean_graph(pairs, *shape)
         self.user_sums = SparseGraph(pairs.T, torch.ones(len(pairs)), shape)
@@ -130,8 +131,8 @@ class LGMRec(Recommender):
         """[n_users, d] and [n_items, d]."""
         content, features, logits = self._nodes()
         if self.config.formulation == "released":
-            generator = torch.Generator().manual_seed(int(self.noise_seed))
-            logits = logits + self._noise(logits.cpu(), generator).to(logits)
+            generator = torch.Generator(logits.device).manual_seed(int(self.noise_seed))
+            logits = logits + self._noise(logits, generator)
         weights = self._softmax(logits)
         views = self._views(weights, self._edge_vectors(weights, content))
         return self._final(content, features, views).split([self.n_users, self.n_items])
@@ -161,15 +162,12 @@ class LGMRec(Recommender):
     def _nodes(self):
         """Of users, then items: C [n, d], the F_m side by side [n, n_modalities d], and the logits
         side by side [n, n_modalities n_hyperedges]."""
-        config = self.config
-        projected, logits = [], []
+        config, both = self.config, []
         for name, weight in self.projections.items():
-            both = self.features[name] @ torch.cat([weight, self.hyperedges[name]], dim=1)
-            for part, parts in zip(
-                both.split([weight.shape[1], config.n_hyperedges], dim=1), (projected, logits)
-            ):
-                parts.append(part)
-        projected, logits = torch.cat(projected, dim=1), torch.cat(logits, dim=1)
+            weight = torch.cat([weight, self.hyperedges[name]])  # [d + n_hyperedges, width]
+            widths = config.embed_dim, config.n_hyperedges
+            both.append(F.linear(self.features[name], weight).split(widths, dim=1))
+        projected, logits = (torch.cat(parts, dim=1) for parts in zip(*both, strict=True))
         content = propagate_mean(self.graph, self.users, self.items, config.n_layers)
         features = torch.cat([self.user_means(projected), projected])
         features = propagate(self.graph, features, config.n_modality_layers)
@@ -213,21 +211,12 @@ class LGMRec(Recommender):
         return local + self.config.hyper_weight * unit_rows(views.sum(dim=0))
 
     def _contrast(self, views, weights, edges, index):
-        """Σ_{m<n} L_C of h_m [n_modalities, batch, d] of the nodes `index`, against all nodes of
-        these weights.
+        """Σ_{m<n} L_C of the nodes `index` [batch] against all nodes that have these weights.
 
-        h_m · Γ ℓ is (h_m ℓᵀ) · Γ, a product of narrow rows if there are few hyperedges.
+        `views` are the h_m of `index`, [n_modalities, batch, d].
         """
-        total = 0
-        weights = self._by_modality(weights)
+        weights, total = self._by_modality(weights), 0
         for first, second in combinations(range(len(views)), 2):
-            anchors = unit_rows(views[first])
-            candidates = weights[second] @ edges[second]
-            if self.config.n_hyperedges < self.config.embed_dim:
-                anchors = anchors @ edges[second].T
-                lengths = candidates.norm(dim=1, keepdim=True).clamp_min(1e-12)
-                candidates = weights[second] / lengths
-            else:
-                candidates = unit_rows(candidates)
-            total = total + solosim(anchors, candidates, self.config.temperature, index)
+            factors = cosine_factors(views[first], weights[second], edges[second])
+            total = total + solosim(*factors, self.config.temperature, index)
         return len(index) * total

@@ -41,7 +41,7 @@ def published(file, formulation="intended"):
     for name in names:
         setattr(model.features, name, golden[f"data/{name}"])
     for name, parameter in parameters_by_name(model).items():
-        parameter.data = golden[f"param/{name}"].clone()
+        parameter.data = in_our_form(name, golden[f"param/{name}"]).clone()
     interactions = golden["graph/interactions"]
     model.graph = sparse(golden["graph/adjacency"])
     model.user_means = sparse(interactions / (interactions.sum(dim=1, keepdim=True) + 1e-7))
@@ -61,6 +61,11 @@ def parameters_by_name(model):
         found[f"{name}_projection"] = model.projections[name]
         found[f"{name}_hyperedges"] = model.hyperedges[name]
     return found
+
+
+def in_our_form(name, array):
+    """Maps of features are [width, n] in the file, and [n, width] here."""
+    return array if name.endswith("_embedding") else array.T
 
 
 def drawn(golden, kind):
@@ -96,7 +101,7 @@ def test_losses_and_gradients_are_the_golden_ones(file):
     assert found.keys() == {key[5:] for key in golden if key.startswith("grad/")}
     assert len(found) == len(list(model.parameters()))
     for name, parameter in found.items():
-        assert_equal(parameter.grad, golden[f"grad/{name}"])
+        assert_equal(parameter.grad, in_our_form(name, golden[f"grad/{name}"]))
 
 
 @every_file
@@ -142,12 +147,12 @@ def expected(model, noise, factors):
     content = local = sum(layers) / len(layers)
     views = []
     for m, name in enumerate(model.projections):
-        projected = model.features[name] @ model.projections[name]
+        projected = model.features[name] @ model.projections[name].T
         nodes = torch.cat([means @ projected, projected])
         for _ in range(config.n_modality_layers):
             nodes = matrix @ nodes
         local = local + F.normalize(nodes, dim=1)
-        logits = model.features[name] @ model.hyperedges[name]
+        logits = model.features[name] @ model.hyperedges[name].T
         logits = torch.cat([sums @ logits, logits])
         columns = slice(m * config.n_hyperedges, (m + 1) * config.n_hyperedges)
         weights = ((logits + noise[:, columns]) / config.temperature).softmax(dim=1)
