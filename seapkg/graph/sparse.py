@@ -47,15 +47,24 @@ class SparseGraph(nn.Module):
         entries = slice(starts[0], starts[-1])
         return _product(starts - starts[0], csr.columns[entries], csr.values[entries], x)
 
-    def of_rows(self, rows: Tensor) -> SparseGraph:
-        """The graph of some rows, repeats allowed: [len(rows), n_columns]. `rows`: int64 [n]."""
-        starts = self.csr.starts[rows]
-        counts = self.csr.starts[rows + 1] - starts
-        new_rows = torch.arange(len(rows), device=rows.device).repeat_interleave(counts)
-        firsts = starts - (counts.cumsum(0) - counts)  # of a row's entries, less their new place
-        entries = torch.arange(len(new_rows), device=rows.device) + firsts[new_rows]
-        indices = torch.stack([new_rows, self.csr.columns[entries]])
-        return SparseGraph(indices, self.csr.values[entries], (len(rows), self.shape[1]))
+    def at(self, rows: Tensor, x: Tensor) -> Tensor:
+        """As `self(x)[rows]`, from the entries of these rows only.
+
+        Args:
+            rows: int64 [n], repeats allowed.
+            x: [n_columns, dim].
+
+        Returns:
+            [n, dim].
+        """
+        csr = self.csr
+        starts = csr.starts[rows]
+        counts = csr.starts[rows + 1] - starts
+        offsets = counts.cumsum(0) - counts  # of each row's entries in the shortened list
+        shifts = (starts - offsets).repeat_interleave(counts)
+        entries = shifts + torch.arange(len(shifts), device=rows.device)
+        columns, values = csr.columns[entries], csr.values[entries].to(x.dtype)
+        return F.embedding_bag(columns, x, offsets, mode="sum", per_sample_weights=values)
 
 
 class CompressedRows(nn.Module):

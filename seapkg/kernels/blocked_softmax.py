@@ -76,11 +76,12 @@ class _BlockedSoftmax(torch.autograd.Function):
                 total += highest.sum()
                 weights.sub_(highest)
             weights.exp_()
-            products = (with_ones @ weights).T  # [block, dim + 1]
-            sums = products[:, -1:]
+            products = with_ones @ weights  # [dim + 1, block]
+            sums = products[-1]
             total += sums.log().sum()
-            torch.div(products[:, :-1], sums, out=to_a[block])
-            to_candidates.addmm_(weights, rows / sums)
+            torch.div(products[:-1].T, sums[:, None], out=to_a[block])
+            scaled_rows = rows.T.contiguous() / sums  # a narrow product wants [dim, block]
+            to_candidates.addmm_(weights, scaled_rows.T)
         if partners is None:
             to_candidates[:n] -= a
         else:

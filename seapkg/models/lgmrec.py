@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from seapkg.data.dataset import Dataset
 from seapkg.graph import SparseGraph, mean_graph
 from seapkg.kernels.blocked_softmax import solosim
+from seapkg.kernels.cosine_factors import cosine_factors
 from seapkg.kernels.keep_mask import HIGHEST_RATE, keep_mask
 from seapkg.losses import embedding_norm
 from seapkg.models.base import (
@@ -98,7 +99,6 @@ class LGMRec(Recommender):
         - The published code draws G at evaluation too, so its ranking is random. With
           `formulation` "released" G is drawn once per epoch and stays fixed in its evaluations.
         - Degrees have no 1e-7 added; the graphs agree to float32 precision.
-        - The layers of a hypergraph are powers of a matrix of hyperedges, equal to rounding.
         - With more than two modalities every pair has a contrast.
     """
 
@@ -113,8 +113,8 @@ class LGMRec(Recommender):
         self.features = FeatureTables(dataset)
         self.projections, self.hyperedges = nn.ParameterDict(), nn.ParameterDict()
         for name, width in self.features.widths_by_name.items():
-            self.projections[name] = embedding_table(width, config.embed_dim)  # W
-            self.hyperedges[name] = embedding_table(width, config.n_hyperedges)  # U
+            self.projections[name] = embedding_table(config.embed_dim, width)  # W
+            self.hyperedges[name] = embedding_table(config.n_hyperedges, width)  # U
         self.graph = training_graph(dataset)
         self.user_means = mean_graph(pairs, *shape)
         self.user_sums = SparseGraph(pairs.T, torch.ones(len(pairs)), shape)
@@ -130,10 +130,10 @@ class LGMRec(Recommender):
         """[n_users, d] and [n_items, d]."""
         content, features, logits = self._nodes()
         if self.config.formulation == "released":
-            generator = torch.Generator().manual_seed(int(self.noise_seed))
-            logits = logits + self._noise(logits.cpu(), generator).to(logits)
+            generator = torch.Generator(logits.device).manual_seed(int(self.noise_seed))
+            logits = logits + self._noise(logits, generator)
         weights = self._softmax(logits)
-        views = self._views(weights, self._edge_vectors(weights, content))
+        views = weights @ self._edge_vectors(weights, content)
         return self._final(content, features, views).split([self.n_users, self.n_items])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
@@ -144,90 +144,65 @@ class LGMRec(Recommender):
         weights = weights * self._dropout(weights)
         edges = self._edge_vectors(weights, content)
         nodes = torch.cat([users, self.n_users + positives, self.n_users + negatives])
-        views = self._views(rows(weights, nodes), edges)  # [n_modalities, 3 batch, d]
+        views = torch.stack([rows(table, nodes) for table in weights]) @ edges
         batch = self._final(rows(content, nodes), rows(features, nodes), views).split(n)
         terms = {
             "bpr": ranking_loss(*batch),
             "regularisation": config.regularisation * embedding_norm(*batch),
         }
         if config.contrast_weight and len(views) > 1:
-            of_users, of_items, _ = views.split(n, dim=1)
-            user_weights, item_weights = weights.split([self.n_users, self.n_items])
-            contrast = self._contrast(of_users, user_weights, edges, users)
-            contrast = contrast + self._contrast(of_items, item_weights, edges, positives)
+            tables = weights.split([self.n_users, self.n_items], dim=1)
+            sides = zip(views.split(n, dim=1), tables, (users, positives), strict=False)
+            contrast = sum(self._contrast(*side, edges) for side in sides)
             terms["contrast"] = config.contrast_weight * contrast
         return terms
 
     def _nodes(self):
         """Of users, then items: C [n, d], the F_m side by side [n, n_modalities d], and the logits
-        side by side [n, n_modalities n_hyperedges]."""
-        config = self.config
-        projected, logits = [], []
+        [n_modalities, n, n_hyperedges]."""
+        widths, both = [self.config.embed_dim, self.config.n_hyperedges], []
         for name, weight in self.projections.items():
-            both = self.features[name] @ torch.cat([weight, self.hyperedges[name]], dim=1)
-            for part, parts in zip(
-                both.split([weight.shape[1], config.n_hyperedges], dim=1), (projected, logits)
-            ):
-                parts.append(part)
-        projected, logits = torch.cat(projected, dim=1), torch.cat(logits, dim=1)
-        content = propagate_mean(self.graph, self.users, self.items, config.n_layers)
+            weight = torch.cat([weight, self.hyperedges[name]])  # [d + n_hyperedges, width]
+            both.append(F.linear(self.features[name], weight).split(widths, dim=1))
+        projected, logits = (torch.cat(parts, dim=1) for parts in zip(*both, strict=True))
+        content = propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
         features = torch.cat([self.user_means(projected), projected])
-        features = propagate(self.graph, features, config.n_modality_layers)
-        return torch.cat(content), features, torch.cat([self.user_sums(logits), logits])
+        features = propagate(self.graph, features, self.config.n_modality_layers)
+        logits = torch.cat([self.user_sums(logits), logits])
+        return torch.cat(content), features, torch.stack(logits.split(widths[1], dim=1))
 
     def _noise(self, logits, generator):
         """Gumbel noise of the shape of `logits`."""
         return -torch.empty_like(logits).exponential_(generator=generator).log()
+
+    def _softmax(self, logits):
+        return (logits / self.config.temperature).softmax(dim=2)
 
     def _dropout(self, weights):
         """A random factor for each of the `weights`: 0 or the inverse of the share that is kept."""
         mask, share = keep_mask(weights.shape, self.config.dropout, self.generator, weights.device)
         return mask / share
 
-    def _softmax(self, logits):
-        """Hyperedge weights from logits, both [n, n_modalities n_hyperedges]."""
-        logits = logits.unflatten(1, (-1, self.config.n_hyperedges))
-        return (logits / self.config.temperature).softmax(dim=2).flatten(1)
-
-    def _by_modality(self, weights):
-        """[n, n_modalities n_hyperedges] as [n_modalities, n, n_hyperedges]."""
-        return weights.unflatten(1, (-1, self.config.n_hyperedges)).transpose(0, 1)
-
     def _edge_vectors(self, weights, content):
         """ℓ_m: [n_modalities, n_hyperedges, d]."""
-        weights = self._by_modality(weights[self.n_users :])
+        weights = weights[:, self.n_users :]
         edges = weights.mT @ content[self.n_users :]
-        if self.config.n_hyper_layers > 1:
-            gram = weights.mT @ weights
-            edges = propagate(lambda x: gram @ x, edges, self.config.n_hyper_layers - 1)
-        return edges
-
-    def _views(self, weights, edges):
-        """h_m of the nodes that have these weights: [n_modalities, n, d]."""
-        return self._by_modality(weights) @ edges
+        n_more = self.config.n_hyper_layers - 1
+        return propagate(lambda x: weights.mT @ (weights @ x), edges, n_more)
 
     def _final(self, content, features, views):
-        """e [n, d] of the rows of C, F_m side by side, and h_m."""
+        """e [n, d] of C, the F_m side by side, and the h_m [n_modalities, n, d]."""
         features = features.unflatten(1, (len(views), -1))
         local = content + F.normalize(features, dim=2).sum(dim=1)
         return local + self.config.hyper_weight * unit_rows(views.sum(dim=0))
 
-    def _contrast(self, views, weights, edges, index):
-        """Σ_{m<n} L_C of h_m [n_modalities, batch, d] of the nodes `index`, against all nodes of
-        these weights.
+    def _contrast(self, views, weights, index, edges):
+        """Σ_{m<n} L_C of the nodes `index` [batch] against all users, or all items.
 
-        h_m · Γ ℓ is (h_m ℓᵀ) · Γ, a product of narrow rows if there are few hyperedges.
+        `views` are the h_m of `index`, [n_modalities, batch, d]; `weights` are those of all.
         """
         total = 0
-        weights = self._by_modality(weights)
         for first, second in combinations(range(len(views)), 2):
-            anchors = unit_rows(views[first])
-            candidates = weights[second] @ edges[second]
-            if self.config.n_hyperedges < self.config.embed_dim:
-                anchors = anchors @ edges[second].T
-                lengths = candidates.norm(dim=1, keepdim=True).clamp_min(1e-12)
-                candidates = weights[second] / lengths
-            else:
-                candidates = unit_rows(candidates)
-            total = total + solosim(anchors, candidates, self.config.temperature, index)
+            factors = cosine_factors(views[first], weights[second], edges[second])
+            total = total + solosim(*factors, self.config.temperature, index)
         return len(index) * total

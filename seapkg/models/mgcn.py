@@ -121,7 +121,7 @@ class MGCN(Recommender):
         views = self._item_views()
         user_table, item_table = self._collaborative()
         content = torch.cat([rows(user_table, users), rows(item_table, items)])  # [3 batch, d]
-        views = torch.cat([self.user_graph.of_rows(users)(views), rows(views, items)])
+        views = torch.cat([self.user_graph.at(users, views), rows(views, items)])
         side = self._side(content, views)
         batch = content + side
         terms = {
@@ -131,9 +131,10 @@ class MGCN(Recommender):
             / (2 * config.nominal_batch_size),
         }
         if config.contrast_weight:
-            pairs = zip(unit_rows(side).split(n), unit_rows(content).split(n), strict=True)
-            of_users, of_positives, _ = (solosim(*pair, config.temperature) for pair in pairs)
-            terms["contrast"] = config.contrast_weight * (of_users + of_positives)
+            sides, contents = (unit_rows(part[: 2 * n]).split(n) for part in (side, content))
+            pairs = zip(sides, contents, strict=True)  # of users, of positive items
+            contrast = sum(solosim(*pair, config.temperature) for pair in pairs)
+            terms["contrast"] = config.contrast_weight * contrast
         return terms
 
     def parts(self) -> NamedTensors:

@@ -41,7 +41,7 @@ def published(file, formulation="intended"):
     for name in names:
         setattr(model.features, name, golden[f"data/{name}"])
     for name, parameter in parameters_by_name(model).items():
-        parameter.data = golden[f"param/{name}"].clone()
+        parameter.data = in_our_form(name, golden[f"param/{name}"]).clone()
     interactions = golden["graph/interactions"]
     model.graph = sparse(golden["graph/adjacency"])
     model.user_means = sparse(interactions / (interactions.sum(dim=1, keepdim=True) + 1e-7))
@@ -63,20 +63,25 @@ def parameters_by_name(model):
     return found
 
 
-def drawn(golden, kind):
-    """A draw of users, then items, the modalities side by side in the order of `projections`."""
+def in_our_form(name, array):
+    """Maps of features are [width, n] in the file, and [n, width] here."""
+    return array if name.endswith("_embedding") else array.T
+
+
+def drawn(model, golden, kind):
+    """A draw for users, then items: [n_modalities, n, n_hyperedges]."""
     sides = [
-        [golden[f"draw/{kind}/{name}_{side}"] for name in modalities_of(golden)]
+        torch.stack([golden[f"draw/{kind}/{name}_{side}"] for name in model.projections])
         for side in ("user", "item")
     ]
-    return torch.cat([torch.cat(tables, dim=1) for tables in sides])
+    return torch.cat(sides, dim=1)
 
 
 def inject(model, golden, forward):
     """Sets the draws of the published code in a "train" or "eval" forward."""
-    model._noise = lambda logits, generator: drawn(golden, f"{forward}/gumbel")
+    model._noise = lambda logits, generator: drawn(model, golden, f"{forward}/gumbel")
     share = 1 - model.config.dropout
-    model._dropout = lambda weights: drawn(golden, "train/keep") / share
+    model._dropout = lambda weights: drawn(model, golden, "train/keep") / share
 
 
 @every_file
@@ -96,7 +101,7 @@ def test_losses_and_gradients_are_the_golden_ones(file):
     assert found.keys() == {key[5:] for key in golden if key.startswith("grad/")}
     assert len(found) == len(list(model.parameters()))
     for name, parameter in found.items():
-        assert_equal(parameter.grad, golden[f"grad/{name}"])
+        assert_equal(parameter.grad, in_our_form(name, golden[f"grad/{name}"]))
 
 
 @every_file
@@ -142,16 +147,14 @@ def expected(model, noise, factors):
     content = local = sum(layers) / len(layers)
     views = []
     for m, name in enumerate(model.projections):
-        projected = model.features[name] @ model.projections[name]
+        projected = model.features[name] @ model.projections[name].T
         nodes = torch.cat([means @ projected, projected])
         for _ in range(config.n_modality_layers):
             nodes = matrix @ nodes
         local = local + F.normalize(nodes, dim=1)
-        logits = model.features[name] @ model.hyperedges[name]
+        logits = model.features[name] @ model.hyperedges[name].T
         logits = torch.cat([sums @ logits, logits])
-        columns = slice(m * config.n_hyperedges, (m + 1) * config.n_hyperedges)
-        weights = ((logits + noise[:, columns]) / config.temperature).softmax(dim=1)
-        weights = weights * factors[:, columns]
+        weights = ((logits + noise[m]) / config.temperature).softmax(dim=1) * factors[m]
         layer = content[n:]
         for _ in range(config.n_hyper_layers):
             edges = weights[n:].T @ layer
@@ -176,7 +179,7 @@ def expected_contrast(views, index):
 def test_losses_and_gradients_equal_the_equations(modalities, n_hyper_layers, n_hyperedges):
     options = {"n_hyper_layers": n_hyper_layers, "n_hyperedges": n_hyperedges}
     model = lgmrec(tiny(*modalities), **options, contrast_weight=0.1).double()
-    noise = model._noise(torch.empty(28, n_hyperedges * len(modalities)).double(), model.generator)
+    noise = model._noise(torch.empty(len(modalities), 28, n_hyperedges).double(), model.generator)
     factors = model._dropout(noise)
     model._noise, model._dropout = lambda *_: noise, lambda *_: factors
     users, positives, negatives = BATCH
