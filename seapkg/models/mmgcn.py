@@ -51,7 +51,7 @@ class MMGCNConfig:
     year=2019,
     source="doi:10.1145/3343031.3351034",
     colour="purple",
-    marker="P",
+    marker="*",
 )
 class MMGCN(Recommender):
     r"""A graph network per modality; users and items are the means over modalities.
