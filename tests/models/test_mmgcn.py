@@ -183,3 +183,17 @@ def test_a_node_without_neighbours_has_a_finite_vector_and_gradient():
     items[15].sum().backward()
     assert items.isfinite().all() and model.ids.grad[-1].any()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_tables_and_weights_start_as_published():
+    """Xavier-normal, but for the combining weights of layers 2 and 3: torch's default."""
+    model = mmgcn(embed_dim=64, image_width=256)
+    network = model.networks["image"]
+    assert model.ids.std().item() == pytest.approx((2 / (28 + 64)) ** 0.5, rel=0.1)
+    assert network.preference.std().item() == pytest.approx((2 / (12 + 256)) ** 0.5, rel=0.1)
+    first, second, _ = network.layers
+    assert first.aggregate.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.1)
+    assert second.side.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.1)
+    assert first.combine.weight.std().item() == pytest.approx((2 / (320 + 64)) ** 0.5, rel=0.1)
+    assert first.combine.weight.abs().max() > 3 * (2 / (320 + 64)) ** 0.5
+    assert second.combine.weight.abs().max() <= 128**-0.5
