@@ -236,6 +236,11 @@ def test_other_test_labels_leave_the_trained_parameters_as_they_are_to_the_bit(c
     assert_same_state(model, fitted(case, other)[0])
 
 
+#: Training stops at the first epoch with every item of a group among the first 20. By then three
+#: layers of MMGCN tell two groups from the two others, two layers all four.
+LEARNING = {"mmgcn": {"n_layers": 2}}
+
+
 @pytest.mark.parametrize(
     "case", [c for c in contract_cases() if CASES[c][2] in ((), ("image", "text")) and c in TRAINED]
 )
@@ -244,7 +249,7 @@ def test_it_learns_what_is_planted(case):
     unseen items, so .24) and of the untrained one, unless its graphs alone find the groups."""
     name, options, _ = CASES[case]
     dataset = planted()
-    model = build(name, dataset, small(name, **options), seed=0)
+    model = build(name, dataset, small(name, **options, **LEARNING.get(name, {})), seed=0)
     before = evaluate(model, dataset, "test").mean["recall@10"]
     training = TrainingConfig(learning_rate=0.02, batch_size=64, max_epochs=25)
     fitted = fit(model, dataset, training, device="cpu", progress=False)
