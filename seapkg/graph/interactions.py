@@ -197,12 +197,12 @@ def co_occurrence_lists(
 
     Returns:
         Neighbours int64 [n_rows, k] and the numbers of shared columns, float [n_rows, k]. Where
-        fewer rows share a column, the rest of the list has the neighbour 0 and the count 0.
+        fewer rows share a column, the rest of the list has the neighbour 0 and the count -∞.
     """
     entries = np.ones(len(pairs), dtype=np.float32), pairs.T.numpy()
     incidence = csr_matrix(entries, shape=(n_rows, n_columns))
     neighbours = np.zeros((n_rows, k), dtype=np.int64)
-    shared = np.zeros((n_rows, k), dtype=np.float32)
+    shared = np.full((n_rows, k), -np.inf, dtype=np.float32)
     # A row shares a column with at most as many rows as its columns have pairs.
     bounds = incidence @ incidence.sum(axis=0).A1
     start, ends = 0, np.minimum(bounds, n_rows).cumsum()

@@ -14,6 +14,7 @@ from seapkg.models.base import (
     NamedTensors,
     Recommender,
     UsersAndItems,
+    batch_rows,
     embedding_table,
     ranking_loss,
     training_graph,
@@ -104,52 +105,46 @@ class DualGNN(Recommender):
         self.user_weights = _modality_weights(self.n_users, n_modalities)
         self.item_weights = _modality_weights(self.n_items, n_modalities)
         self.graph = training_graph(dataset)
-        self._build_user_graph(training_pairs(dataset))
+        k = min(config.user_neighbours, self.n_users)
+        neighbours, counts = co_occurrence_lists(
+            training_pairs(dataset), self.n_users, self.n_items, k
+        )
+        for name in ("neighbours", "epoch_neighbours"):  # [n_users, k]
+            self.register_buffer(name, neighbours, persistent=False)
+        for name in ("counts", "epoch_counts"):  # [n_users, k]
+            self.register_buffer(name, counts, persistent=False)
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
         """Fills the lists of the users with few neighbours."""
         super().begin_epoch(generator, epoch)
-        slots = filled_slots(self.n_neighbours, self.neighbours.shape[1], generator)
+        n_neighbours = self.counts.isfinite().sum(dim=1)
+        slots = filled_slots(n_neighbours, self.counts.shape[1], generator)
         self.epoch_neighbours = self.neighbours.gather(1, slots)
-        self.epoch_shares = _shares(self.counts.gather(1, slots))
+        self.epoch_counts = self.counts.gather(1, slots)
 
     def embed(self) -> UsersAndItems:
-        """[n_users, d] and [n_items, d], with the user-user graph of the given neighbours."""
-        users, items = self._fuse(self._propagate())
-        return users + _weighted_rows(users, self.neighbours, self.shares), items
+        """[n_users, d] and [n_items, d], with lists that are not filled."""
+        users, items = self._fuse(*self._propagate())
+        return users + _weighted_rows(users, self.neighbours, self.counts), items
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr" and "regularisation" for index tensors [batch]."""
-        fused_users, fused_items = self._fuse(self._propagate())
-        neighbours, shares = self.epoch_neighbours[users], self.epoch_shares[users]
-        user_rows = rows(fused_users, users) + _weighted_rows(fused_users, neighbours, shares)
-        item_rows = rows(fused_items, torch.cat([positives, negatives]))
-        bpr = ranking_loss(user_rows, *item_rows.split(len(positives)), log_base="2")
+        fused_users, fused_items = self._fuse(*self._propagate())
+        user_rows, *item_rows = batch_rows(fused_users, fused_items, users, positives, negatives)
+        neighbours, counts = self.epoch_neighbours[users], self.epoch_counts[users]
+        user_rows = user_rows + _weighted_rows(fused_users, neighbours, counts)
         regularised = [rows(table, users) for table in self.preferences.values()]
         regularised += [self.user_weights, self.item_weights]
         squares = sum(part.square().mean() for part in regularised)
-        return {"bpr": bpr, "regularisation": self.config.regularisation * squares}
+        return {
+            "bpr": ranking_loss(user_rows, *item_rows, log_base="2"),
+            "regularisation": self.config.regularisation * squares,
+        }
 
     def parts(self) -> NamedTensors:
         """Per modality "whole", the items z_m: [n_items, d]."""
         _, items = self._propagate()
         return {f"{name}/whole": items[:, m] for m, name in enumerate(self.features)}
-
-    def _build_user_graph(self, pairs):
-        k = min(self.config.user_neighbours, self.n_users)
-        neighbours, counts = co_occurrence_lists(pairs, self.n_users, self.n_items, k)
-        present = counts > 0
-        counts = counts.masked_fill(~present, -torch.inf)  # their share is 0
-        buffers = {
-            "neighbours": neighbours,  # [n_users, k]
-            "counts": counts,  # [n_users, k]
-            "shares": _shares(counts),  # [n_users, k]
-            "n_neighbours": present.sum(dim=1),  # [n_users]
-            "epoch_neighbours": neighbours,
-            "epoch_shares": _shares(counts),
-        }
-        for name, tensor in buffers.items():
-            self.register_buffer(name, tensor, persistent=False)
 
     def _propagate(self):
         """z of users and items: [n_users, n_modalities, d] and [n_items, n_modalities, d]."""
@@ -161,9 +156,8 @@ class DualGNN(Recommender):
         nodes = nodes.unflatten(1, (len(layer_0), -1))
         return nodes.split([self.n_users, self.n_items])
 
-    def _fuse(self, nodes):
-        """g [n_users, d] and the items [n_items, d] from z."""
-        users, items = nodes
+    def _fuse(self, users, items):
+        """g [n_users, d] and the final items [n_items, d] from z of both."""
         weights = self.user_weights
         if self.config.formulation == "released":
             first, others = weights[:, :1], weights[:, 1:]
@@ -198,11 +192,7 @@ def _modality_weights(n_rows, n_modalities):
     return nn.Parameter(drawn.softmax(dim=1))
 
 
-def _shares(counts):
-    """The softmax of each row of `counts` [n, k]; 0 in a row without neighbours."""
-    return counts.softmax(dim=1).nan_to_num(0.0)
-
-
-def _weighted_rows(table, index, weights):
-    """Σ_s weights[n, s] table[index[n, s]]: [n, d]."""
-    return F.embedding_bag(index, table, per_sample_weights=weights, mode="sum")
+def _weighted_rows(table, index, logits):
+    """Σ_s ω_ns table[index[n, s]] [n, d], ω the softmax of each row; 0 if all its logits are -∞."""
+    shares = logits.softmax(dim=1).nan_to_num(0.0)
+    return F.embedding_bag(index, table, per_sample_weights=shares, mode="sum")
