@@ -49,12 +49,12 @@ def published(file, formulation="intended"):
     for name, parameter in parameters_of(model).items():
         assert parameter.shape == golden[f"param/{name}"].shape
         parameter.data = golden[f"param/{name}"].clone()
+    ours = model.graph.matrix().to_dense().double()
+    assert_equal(ours, golden["out/graph"], tolerance=1e-6)  # ours is in float32
     model.graph = sparse(golden["out/graph"])
     neighbours, counts, slots = lists_of(golden)
-    model.epoch_neighbours, model.epoch_counts = (
-        neighbours.gather(1, slots),
-        counts.gather(1, slots),
-    )
+    model.epoch_neighbours = neighbours.gather(1, slots)
+    model.epoch_counts = counts.gather(1, slots)
     return model, golden
 
 
@@ -232,6 +232,16 @@ def test_enough_neighbours_make_training_and_evaluation_agree():
     assert model.counts.isfinite().all()
     assert torch.equal(model.epoch_neighbours, model.neighbours)
     assert torch.equal(model.epoch_counts, model.counts)
+
+
+def test_initial_values_have_the_published_law():
+    model = dualgnn(tiny("image", "text", n_users=3000))
+    torch.testing.assert_close(model.user_weights.sum(dim=1), torch.ones(3000))
+    logits = model.user_weights.detach().log()
+    gaps = logits[:, 0] - logits[:, 1]
+    assert gaps.std().item() == pytest.approx(2 / np.sqrt(3000 + 2), rel=0.1)
+    for preference in model.preferences.values():
+        assert preference.std().item() == pytest.approx(np.sqrt(2 / (3000 + 8)), rel=0.05)
 
 
 def test_a_user_who_shares_nothing_has_its_own_vector():

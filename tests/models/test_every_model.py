@@ -22,6 +22,7 @@ VARIANTS = {
     "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, PAIR),
     "freedom, content": ("freedom", {"content_loss_weight": 0.1}, ("image", "audio")),
     "micro, fixed features": ("micro", {"train_features": False}, ("image", "audio")),
+    "dualgnn, short lists": ("dualgnn", {"user_neighbours": 40}, PAIR),
     "rearm, no graphs": ("rearm", {"n_layers": 0, "n_user_layers": 0, "n_item_layers": 0}, PAIR),
     "sea b": ("sea", {"variant": "b"}, ("image", "audio")),
 }  # fmt: skip
