@@ -7,6 +7,7 @@ device with its model.
 
 from seapkg.graph.interactions import (
     co_occurrence_graph,
+    co_occurrence_lists,
     edge_weights,
     keep_edges,
     mean_graph,
@@ -30,6 +31,7 @@ __all__ = [
     "ItemGraphs",
     "SparseGraph",
     "co_occurrence_graph",
+    "co_occurrence_lists",
     "edge_cosines",
     "edge_weights",
     "initial_shares",

@@ -167,17 +167,72 @@ def _most_shared(
         Numbers of these rows [n], their columns [n, k] and counts [n, k].
     """
     n, n_columns = counts.shape
-    entries = counts.tocoo()
-    others = entries.row + first_row != entries.col
-    row, column, count = entries.row[others], entries.col[others], entries.data[others]
+    row, column, count = _other_rows(counts, first_row)
     n_neighbours = np.bincount(row, minlength=n)[:, None]
     drawn = torch.rand(n, k, generator=generator).numpy() * n_neighbours
     tie = column / n_columns  # in [0, 1), below a difference of counts
     if ties == "random":
         tie = torch.rand(len(row), generator=generator, dtype=torch.float64).numpy()
-    order = np.argsort(row * (count.max(initial=0) + 1.0) - count + tie)
+    order = _by_falling_count(row, count, tie)
     places = np.where(np.arange(k) < n_neighbours, np.arange(k), drawn.astype(np.int64))
     starts = n_neighbours.cumsum(axis=0) - n_neighbours
     rows = n_neighbours[:, 0].nonzero()[0]
     best = order[(starts + places)[rows]]  # [n, k]
     return rows + first_row, column[best], count[best]
+
+
+def co_occurrence_lists(
+    pairs: Tensor, n_rows: int, n_columns: int, k: int, block_entries: int = 1 << 22
+) -> tuple[Tensor, Tensor]:
+    """The `k` rows that share most columns with each row, ties to the lowest (DualGNN).
+
+    Counts are sparse and computed in blocks of rows, so memory grows with `block_entries` and with
+    n_rows k, not with the square of n_rows.
+
+    Args:
+        pairs: int64 [n, 2], row and column, each pair once.
+        n_rows, n_columns: sizes.
+        k: length of a list.
+        block_entries: bound on the number of counts in a block of more than one row.
+
+    Returns:
+        Neighbours int64 [n_rows, k] and the numbers of shared columns, float [n_rows, k]. Where
+        fewer rows share a column, the rest of the list has the neighbour 0 and the count -∞.
+    """
+    entries = np.ones(len(pairs), dtype=np.float32), pairs.T.numpy()
+    incidence = csr_matrix(entries, shape=(n_rows, n_columns))
+    neighbours = np.zeros((n_rows, k), dtype=np.int64)
+    shared = np.full((n_rows, k), -np.inf, dtype=np.float32)
+    # A row shares a column with at most as many rows as its columns have pairs.
+    bounds = incidence @ incidence.sum(axis=0).A1
+    start, ends = 0, np.minimum(bounds, n_rows).cumsum()
+    while start < n_rows:
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + block_entries, side="right")))
+        row, column, count = _other_rows(incidence[start:stop] @ incidence.T, start)
+        order = _by_falling_count(row, count, column / n_rows)
+        row, column, count = row[order], column[order], count[order]
+        n_neighbours = np.bincount(row, minlength=stop - start)
+        place = np.arange(len(row)) - (n_neighbours.cumsum() - n_neighbours)[row]
+        best = place < k
+        neighbours[start + row[best], place[best]] = column[best]
+        shared[start + row[best], place[best]] = count[best]
+        start = stop
+    return torch.from_numpy(neighbours), torch.from_numpy(shared)
+
+
+def _other_rows(counts: csr_matrix, first_row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and value of the entries of `counts`, without a row's count with itself.
+
+    Args:
+        counts: [block, n_columns], rows from `first_row` on.
+        first_row: number of the first row.
+    """
+    entries = counts.tocoo()
+    others = entries.row + first_row != entries.col
+    return entries.row[others], entries.col[others], entries.data[others]
+
+
+def _by_falling_count(row: np.ndarray, count: np.ndarray, tie: np.ndarray) -> np.ndarray:
+    """The order by row, then falling count, then rising `tie` in [0, 1). All are [n_entries]."""
+    return np.argsort(row * (count.max(initial=0) + 1.0) - count + tie)

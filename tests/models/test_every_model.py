@@ -25,6 +25,7 @@ VARIANTS = {
     "micro, fixed features": ("micro", {"train_features": False}, ("image", "audio")),
     "lgmrec, wide": ("lgmrec", {"n_hyperedges": 8, "n_hyper_layers": 2}, ("image", "audio")),
     "mgcn, fixed features": ("mgcn", {"train_features": False}, ("image", "audio")),
+    "dualgnn, short lists": ("dualgnn", {"user_neighbours": 40}, PAIR),
     "rearm, no graphs": ("rearm", {"n_layers": 0, "n_user_layers": 0, "n_item_layers": 0}, PAIR),
     "sea b": ("sea", {"variant": "b"}, ("image", "audio")),
 }  # fmt: skip
