@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
-from itertools import combinations, permutations
+from itertools import chain, combinations, permutations
 from typing import Literal
 
 import torch
@@ -14,13 +13,13 @@ from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
 from seapkg.kernels.decoded_cosine import decoded_cosines
-from seapkg.models.base import NamedTensors, Recommender, batch_rows, embedding_table
+from seapkg.models.base import NamedTensors, Recommender, embedding_table
 from seapkg.models.features import FeatureTables, rows
 from seapkg.models.registry import system
 from seapkg.options import configuration, option
 
 BLOCK_BYTES = 2 << 20  # of the scores of all codes for a block of users, small enough for caches
-LOG_ETA = math.log(1e-24)  # of the constant that the ordering loss adds to its softmax
+ETA = 1e-24  # keeps the logarithm of the ordering loss finite
 
 
 @configuration
@@ -53,7 +52,7 @@ class PAMDConfig:
     year=2022,
     source="doi:10.1145/3485447.3512079",
     colour="orange",
-    marker="v",
+    marker="*",
 )
 class PAMD(Recommender):
     r"""Common and specific codes of each modality, pre-trained, then weighed by each user.
@@ -99,38 +98,29 @@ class PAMD(Recommender):
         for name, width in self.tables.widths_by_name.items():
             self.encoders[name] = nn.Linear(width, dim)
             self.common[name] = embedding_table(dim, dim, nn.init.kaiming_uniform_)
-            sources = (source for source in self.tables if source != name)
+            sources = [source for source in self.tables if source != name]
             self.decoders[name] = nn.ModuleDict({each: nn.Linear(dim, width) for each in sources})
         self.decoders.requires_grad_(False)  # trained by pre-training alone
 
     # Pre-training
 
     def before_training(self, generator: torch.Generator) -> None:
-        """Pre-trains encoders, common parts and decoders on all items."""
-        if not self.config.pretrain_epochs or len(self.encoders) < 2:
-            return
-        optimiser = self.pretraining_optimiser()
-        for _ in range(self.config.pretrain_epochs):
-            order = torch.randperm(self.n_items, generator=generator, device=self.items.device)
-            for items in order.split(self.config.pretrain_batch_size):
-                self.pretraining_step(optimiser, items)
-
-    def pretraining_optimiser(self) -> torch.optim.Optimizer:
-        """Adam with coupled weight decay."""
-        parts = nn.ModuleList([self.encoders, self.common, self.decoders])
-        return torch.optim.Adam(
-            parts.parameters(),
-            lr=self.config.pretrain_learning_rate,
-            weight_decay=self.config.pretrain_weight_decay,
+        """Pre-trains encoders, common parts and decoders on batches of all items."""
+        if len(self.encoders) < 2:
+            return  # there is no pair
+        config, trained = self.config, nn.ModuleList([self.encoders, self.common, self.decoders])
+        adam = torch.optim.Adam(
+            trained.requires_grad_(True).parameters(),
+            lr=config.pretrain_learning_rate,
+            weight_decay=config.pretrain_weight_decay,
             fused=True,
         )
-
-    def pretraining_step(self, optimiser: torch.optim.Optimizer, items: Tensor) -> None:
-        """One step on a batch of items, int64 [batch]."""
-        self.decoders.requires_grad_(True)
-        sum(self.pretraining_losses(items).values()).backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        for _ in range(config.pretrain_epochs):
+            order = torch.randperm(self.n_items, generator=generator, device=self.items.device)
+            for items in order.split(config.pretrain_batch_size):
+                sum(self.pretraining_losses(items).values()).backward()
+                adam.step()
+                adam.zero_grad()
         self.decoders.requires_grad_(False)
 
     def pretraining_losses(self, items: Tensor) -> NamedTensors:
@@ -140,32 +130,31 @@ class PAMD(Recommender):
             "similarity", "orthogonality", and for each ordered pair of modalities
             "TARGET from SOURCE, common" and "TARGET from SOURCE, full".
         """
-        features = {name: rows(self.tables[name], items) for name in self.tables}
-        codes = {name: self._codes(name, x) for name, x in features.items()}
-        pairs = list(combinations(codes.values(), 2))
-        common = [F.mse_loss(a_common, b_common) for (a_common, _), (b_common, _) in pairs]
-        specific = [(a * b).sum(dim=1).square().mean() for (_, a), (_, b) in pairs]
-        terms = {"similarity": sum(common), "orthogonality": sum(specific)}
-        for target, source in permutations(features, 2):
-            decoder = self.decoders[target][source]
-            terms |= {
-                f"{target} from {source}, {part}": loss
-                for part, loss in self._order(features[target], codes[source], decoder).items()
-            }
+        codes = self._codes(items)
+        common, specific = (
+            list(combinations(part, 2)) for part in zip(*codes.values(), strict=True)
+        )
+        terms = {
+            "similarity": sum(F.mse_loss(a, b) for a, b in common),
+            "orthogonality": sum((a * b).sum(dim=1).square().mean() for a, b in specific),
+        }
+        for target, source in permutations(codes, 2):
+            features = rows(self.tables[target], items)
+            order = self._order(features, *codes[source], self.decoders[target][source])
+            for part, term in zip(("common", "full"), order, strict=True):
+                terms[f"{target} from {source}, {part}"] = term
         return terms
 
-    def _order(self, target: Tensor, codes: tuple[Tensor, Tensor], decoder: nn.Linear):
-        """The common code decodes a target better than the full one, and this than the specific."""
-        common, specific = codes
-        decoded = torch.stack([common, common + specific, specific])  # [3, batch, d]
-        cosines = decoded_cosines(target, decoded, decoder.weight, decoder.bias)
+    def _order(self, target, common, specific, decoder):
+        """The common code decodes best, then the full one, then the specific one: [2]."""
+        codes = torch.stack([common, common + specific, specific])  # [3, batch, d]
+        cosines = decoded_cosines(target, codes, decoder.weight, decoder.bias)
         common, full, specific = cosines / self.config.temperature  # [batch] each
         if self.config.formulation == "released":
             specific = specific.sum().expand_as(full)
-        full_sum = torch.logaddexp(full, specific)
-        shares = {"common": common - torch.logaddexp(common, full_sum), "full": full - full_sum}
-        log_eta = full.new_tensor(LOG_ETA)
-        return {part: -torch.logaddexp(share, log_eta).mean() for part, share in shares.items()}
+        rest = torch.logaddexp(full, specific)
+        log_shares = torch.stack([common - torch.logaddexp(common, rest), full - rest])
+        return -(log_shares.exp() + ETA).log().mean(dim=1)
 
     # Training
 
@@ -173,62 +162,61 @@ class PAMD(Recommender):
         self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:
         """Adam with coupled weight decay; the pre-trained part has its own learning rate."""
-        tables = {self.users, self.items}
-        pretrained = [parameter for parameter in parameters if parameter not in tables]
+        tables = [self.users, self.items]
+        pretrained = [parameter for parameter in parameters if parameter not in {*tables}]
         groups = [
-            {"params": [self.users, self.items]},
+            {"params": tables},
             {"params": pretrained, "lr": self.config.encoder_learning_rate},
         ]
         return torch.optim.Adam(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "positive" and "negative" for index tensors [batch]."""
-        distinct, places = torch.cat([positives, negatives]).unique(return_inverse=True)
-        codes = rows(self._all_codes(distinct), places).unflatten(1, (-1, self.config.embed_dim))
-        user_rows, *item_rows = batch_rows(self.users, self.items, users, positives, negatives)
-        scores = [
-            (user_rows * item).sum(dim=1) + weighed((parts @ user_rows[:, :, None])[:, :, 0], dim=1)
-            for item, parts in zip(item_rows, codes.chunk(2), strict=True)
-        ]  # [batch] each
-        return {"positive": F.softplus(-scores[0]).sum(), "negative": F.softplus(scores[1]).sum()}
+        items = torch.cat([positives, negatives])
+        distinct, places = items.unique(return_inverse=True)
+        codes = rows(self._side_by_side(distinct), places)  # [2 batch, n_codes * d]
+        user_rows = rows(self.users, users).repeat(2, 1)  # [2 batch, d]
+        attention = codes.unflatten(1, (-1, self.config.embed_dim)) @ user_rows[:, :, None]
+        products = (user_rows * rows(self.items, items)).sum(dim=1)
+        positive, negative = (products + weighed(attention[:, :, 0])).chunk(2)  # [batch] each
+        return {"positive": F.softplus(-positive).sum(), "negative": F.softplus(negative).sum()}
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
         """Encodes all items once; the score is no dot product."""
-        codes = self._all_codes().T  # [n_codes * d, n_items]
-        codes = codes.unflatten(0, (-1, self.config.embed_dim)).transpose(0, 1).flatten(1)
-        size = max(1, BLOCK_BYTES // (codes.shape[1] * codes.element_size()))
+        codes = self._side_by_side().T.unflatten(0, (-1, self.config.embed_dim))
+        codes = codes.transpose(0, 1).flatten(1)  # [d, n_codes * n_items]
+        size = max(1, BLOCK_BYTES // (4 * codes.shape[1]))
 
         def score(users: Tensor) -> Tensor:
             user_rows = self.users[users]  # [n, d]
             attention = (block @ codes for block in user_rows.split(size))
-            bonus = [weighed(each.unflatten(1, (-1, self.n_items)), dim=1) for each in attention]
+            bonus = [weighed(block.unflatten(1, (-1, self.n_items))) for block in attention]
             return user_rows @ self.items.T + torch.cat(bonus)
 
         return score
 
     def parts(self) -> NamedTensors:
         """The common and the specific part of each modality, [n_items, d]."""
-        named = {}
-        for name in self.tables:
-            parts = self._codes(name, self.tables[name])
-            named[f"{name}/generic"], named[f"{name}/unique"] = parts
-        return named
+        return {
+            f"{name}/{kind}": part
+            for name, parts in self._codes().items()
+            for kind, part in zip(("generic", "unique"), parts, strict=True)
+        }
 
-    def _codes(self, modality, features):
-        """The common and the specific part, [n, d] each."""
-        full = self.encoders[modality](features)
-        common = full @ self.common[modality]
-        return common, full - common
-
-    def _all_codes(self, items=None):
-        """Common and specific parts of all modalities side by side, [n, n_codes * d]."""
-        codes = []
-        for name in self.tables:
+    def _codes(self, items=None):
+        """Modality -> common and specific part, [n, d] each; None stands for all items."""
+        codes = {}
+        for name, encoder in self.encoders.items():
             table = self.tables[name]
-            codes += self._codes(name, table if items is None else rows(table, items))
-        return torch.cat(codes, dim=1)
+            full = encoder(table if items is None else rows(table, items))
+            common = full @ self.common[name]
+            codes[name] = common, full - common
+        return codes
+
+    def _side_by_side(self, items=None):
+        return torch.cat([*chain(*self._codes(items).values())], dim=1)  # [n, n_codes * d]
 
 
-def weighed(attention: Tensor, dim: int) -> Tensor:
-    """The sum over `dim` of the scores `attention`, weighed by their softmax."""
-    return (attention.softmax(dim=dim) * attention).sum(dim=dim)
+def weighed(attention: Tensor) -> Tensor:
+    """The sum over dimension 1 of the scores `attention`, weighed by their softmax."""
+    return (attention.softmax(dim=1) * attention).sum(dim=1)
