@@ -208,6 +208,27 @@ def test_pretraining_lowers_its_losses_and_leaves_the_embeddings_alone():
     assert not any(parameter.requires_grad for parameter in after.decoders.parameters())
 
 
+def test_pretraining_is_adam_with_coupled_decay_on_shuffled_batches():
+    options = {
+        "pretrain_batch_size": 6,
+        "pretrain_weight_decay": 10.0,
+        "pretrain_learning_rate": 0.01,
+    }
+    model, expected = pretrained(seed=3, **options), pamd("image", "text", **options)
+    expected.decoders.requires_grad_(True)
+    trained = set(expected.parameters()) - {expected.users, expected.items}
+    adam = torch.optim.Adam(trained, lr=0.01, weight_decay=10.0)
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(model.config.pretrain_epochs):
+        order = torch.randperm(16, generator=generator)
+        for items in (order[:6], order[6:12], order[12:]):
+            adam.zero_grad()
+            sum(expected.pretraining_losses(items).values()).backward()
+            adam.step()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, expected.get_parameter(name), rtol=1e-4, atol=1e-5)
+
+
 def test_pretraining_draws_its_batches_from_the_generator():
     assert all(same(pretrained(pretrain_batch_size=5), pretrained(pretrain_batch_size=5)).values())
     assert not all(
