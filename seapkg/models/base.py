@@ -52,6 +52,8 @@ class Recommender(nn.Module):
     def embed(self) -> UsersAndItems:
         """The final vectors, computed without any random draw.
 
+        Their dot products are the scores. A system with other scores has `scorer` instead.
+
         Returns:
             Users [n_users, dim] and items [n_items, dim].
         """
@@ -130,7 +132,10 @@ class Recommender(nn.Module):
     def optimiser(
         self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:
-        """The main optimiser: Adam, or AdamW where weights decay."""
+        """The main optimiser: Adam, or AdamW where weights decay.
+
+        Groups of parameters may have rates of their own (PAMD).
+        """
         if weight_decay:
             return torch.optim.AdamW(
                 parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
@@ -140,6 +145,7 @@ class Recommender(nn.Module):
     def learning_rate(self, base: float, epoch: int) -> float:
         """The main optimiser's learning rate in an epoch; by default it is constant.
 
+        `base` is the training option, or a group's own rate.
         `base * 0.96 ** (epoch / 50)` is the schedule of MICRO, LATTICE and MGCN.
         """
         return base

@@ -142,6 +142,7 @@ class _Loop:
         self.optimiser = model.optimiser(
             model.main_parameters(), training.learning_rate, training.weight_decay
         )
+        self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.optimisers = {"main": self.optimiser, **model.auxiliary_optimisers()}
         self.valid = Ranking(dataset, "valid", device=device)
         self.best = EarlyStopping(training.patience)
@@ -192,9 +193,8 @@ class _Loop:
         return terms
 
     def _set_learning_rate(self, epoch: int) -> None:
-        rate = self.model.learning_rate(self.training.learning_rate, epoch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
+            group["lr"] = self.model.learning_rate(base, epoch)
 
     def _state(self) -> dict[str, Any]:
         """All that the next epoch depends on."""
