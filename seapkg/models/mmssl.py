@@ -184,8 +184,8 @@ class MMSSL(Recommender):
         pairs = training_pairs(dataset).T
         self.user_graph = one_sided_graph(pairs, (self.n_users, self.n_items))
         self.item_graph = one_sided_graph(pairs.flip(0), (self.n_items, self.n_users))
-        self.edges = EdgeList(self._stacked([pairs] * len(self.projections)))
-        self.collected = EdgeList(self.edges.indices[:, :0])
+        edges = self._stacked([pairs] * len(self.projections)) if self.released else self._top()
+        self.edges, self.collected = EdgeList(edges), EdgeList(edges[:, :0])
         self._graphs = self._batch = None
 
     # Hooks of training
@@ -194,9 +194,8 @@ class MMSSL(Recommender):
         """Generates the modality graphs anew, unless they follow the published schedule."""
         super().begin_epoch(generator, epoch)
         self._batch_number = 0
-        if not self.released and epoch % self.config.graph_period == 0:
-            everyone = torch.arange(self.n_users, device=self.users.device)
-            self.edges.indices = self._generated(everyone, *self._content())
+        if not self.released and epoch and epoch % self.config.graph_period == 0:
+            self.edges.indices = self._top()
 
     def before_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> None:
         """Steps the discriminator."""
@@ -334,6 +333,11 @@ class MMSSL(Recommender):
         return self._graphs[1:]
 
     @torch.no_grad()
+    def _top(self):
+        """The best items of all users by their current features."""
+        everyone = torch.arange(self.n_users, device=self.users.device)
+        return self._generated(everyone, *self._content())
+
     def _generated(self, users, user_content, item_content):
         n_neighbours = int(self.n_items * self.config.neighbour_share)
         n_neighbours = n_neighbours if self.released else max(n_neighbours, 1)

@@ -129,7 +129,7 @@ def assert_gradients(model, golden, prefix: str, discriminator: bool) -> None:
         if theirs.abs().max() < NOISE:
             assert ours.abs().max() < NOISE
         else:
-            assert_equal(ours, theirs, 1e-8)
+            assert_equal(ours, theirs)
 
 
 def assert_losses(model, golden, prefix: str) -> None:
