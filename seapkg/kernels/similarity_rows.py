@@ -27,33 +27,41 @@ class Seen(NamedTuple):
     starts: Tensor
 
 
-def projected_similarities(users: Tensor, items: Tensor, seen: Seen, weight: Tensor) -> Tensor:
-    """The product of the rows `similarities(users, items, seen)` with `weight`.
+def projected_similarities(
+    users: Tensor, items: Tensor, seen: Seen, weight: Tensor, n_views: int
+) -> Tensor:
+    """The rows `similarities(users, items, seen)` of each view, one below the other, @ `weight`.
 
     The rows are those of a product of rank dim, less the seen entries, over their norms. Each part
-    is multiplied by itself. Norms are differences of sums, so they are computed in float64.
+    is multiplied by itself. The norms are differences of sums, so they are computed in float64.
 
     Args:
-        users: [batch, dim].
-        items: [n_items, dim].
+        users: [batch, n_views dim], views side by side.
+        items: [n_items, n_views dim].
         seen: entries that count as 0.
         weight: [n_items, width].
+        n_views: number of views.
 
     Returns:
-        [batch, width].
+        [n_views batch, width].
     """
-    scores = (F.embedding(seen.row, users) * F.embedding(seen.item, items)).sum(dim=1)  # [n_seen]
-    wide, gram = users.double(), items.double()
-    squares = ((wide @ (gram.T @ gram)) * wide).sum(dim=1)  # [batch]
-    counts = seen.starts.diff()
-    squares = squares - torch.segment_reduce(scores.double().square(), "sum", lengths=counts)
-    squares = squares.masked_fill(counts == len(items), 0.0)  # such a row is empty
-    norms = squares.clamp_min(1e-24).sqrt().to(users.dtype)
+    scores = F.embedding(seen.row, users) * F.embedding(seen.item, items)
+    scores = scores.unflatten(1, (n_views, -1)).sum(dim=2).T  # [n_views, n_seen]
+    users, items = (side.unflatten(1, (n_views, -1)).transpose(0, 1) for side in (users, items))
+    n_seen, counts = len(seen.item), seen.starts.diff()
+    firsts = seen.starts[:-1] + n_seen * torch.arange(n_views, device=users.device)[:, None]
+    seen_items = seen.item.repeat(n_views)
     removed = F.embedding_bag(
-        seen.item, weight, seen.starts, mode="sum", per_sample_weights=scores,
-        include_last_offset=True,
-    )  # fmt: skip
-    return (users @ (items.T @ weight) - removed) / norms[:, None]
+        seen_items, weight, firsts.flatten(), mode="sum", per_sample_weights=scores.flatten()
+    )
+    products = (users @ (items.mT @ weight)).flatten(0, 1) - removed
+    wide_users, wide_items = users.double(), items.double()
+    squares = ((wide_users @ (wide_items.mT @ wide_items)) * wide_users).sum(dim=2)
+    seen_squares = scores.double().square().flatten()
+    removed_squares = torch.segment_reduce(seen_squares, "sum", lengths=counts.repeat(n_views))
+    squares = squares.flatten() - removed_squares
+    squares = squares.masked_fill(counts.repeat(n_views) == len(weight), 0.0)  # an empty row
+    return products / squares.clamp_min(1e-24).sqrt().to(products.dtype)[:, None]
 
 
 def product_norms(x: Tensor, weight: Tensor) -> Tensor:
@@ -70,12 +78,20 @@ def product_norms(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _ProductNorms(torch.autograd.Function):
-    """With G = weightᵀ weight, the norms are sqrt(x G · x), and neither pass forms x weightᵀ."""
+    """The norms are sqrt(x G · x) with G = weightᵀ weight: cheaper if weight is narrow.
+
+    Both gradients have the factor s = gradient / norms: s x G, and weight xᵀ (s x).
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        product = x @ (weight.T @ weight)  # [n, width]
-        norms = (product * x).sum(dim=1).clamp_min(0).sqrt()
+        ctx.by_gram = 2 * x.shape[1] <= 3 * len(x)
+        if ctx.by_gram:
+            product = x @ symmetric_product(weight, weight)  # [n, width]
+            norms = (product * x).sum(dim=1).clamp_min(0).sqrt()
+        else:
+            product = x @ weight.T  # [n, n_columns]
+            norms = product.norm(dim=1)
         ctx.save_for_backward(x, weight, product, norms)
         return norms
 
@@ -84,4 +100,28 @@ class _ProductNorms(torch.autograd.Function):
     def backward(ctx, gradient: Tensor):
         x, weight, product, norms = ctx.saved_tensors
         scale = torch.where(norms > 0, gradient / norms, 0.0)[:, None]
-        return scale * product, weight @ (x.T @ (scale * x))
+        product = scale * product
+        if ctx.by_gram:
+            return product, weight @ symmetric_product(x, scale * x)
+        return product @ weight, product.T @ x
+
+
+def symmetric_product(a: Tensor, b: Tensor, n_blocks: int = 8) -> Tensor:
+    """aᵀ b, if it is symmetric: only blocks from the diagonal on are computed.
+
+    Args:
+        a, b: [n, width].
+        n_blocks: blocks of columns.
+
+    Returns:
+        [width, width].
+    """
+    width = a.shape[1]
+    product = a.new_empty(width, width)
+    step = max(-(-width // n_blocks), 1)
+    for start in range(0, width, step):
+        stop = start + step
+        block = a[:, start:stop].T @ b[:, start:]
+        product[start:stop, start:] = block
+        product[start:, start:stop] = block.T
+    return product

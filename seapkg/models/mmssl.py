@@ -368,13 +368,10 @@ class MMSSL(Recommender):
         return torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.9), fused=True)
 
     def _fake_products(self, users, user_content, item_content):
-        weight, seen = self.discriminator.weights[0], self._seen(users)
-        views = zip(
-            self._by_modality(rows(user_content, users)),
-            self._by_modality(item_content),
-            strict=True,
-        )
-        return torch.cat([projected_similarities(*view, seen, weight) for view in views])
+        """The rows of all modalities times the discriminator's first weight."""
+        weight, of_users = self.discriminator.weights[0], rows(user_content, users)
+        n_views = len(self.projections)
+        return projected_similarities(of_users, item_content, self._seen(users), weight, n_views)
 
     def _real_rows(self, users, final_users, final_items):
         config, seen = self.config, self._seen(users)
