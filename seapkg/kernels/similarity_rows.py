@@ -1,6 +1,6 @@
 """Fast forms of two products with a wide layer, without the rows or gradients [n, n_items].
 
-`projected_similarities` is `similarities(users, items, seen) @ weight` of `seapkg.models.mmssl`.
+`projected_similarities` is `seapkg.models.mmssl_parts.similarities(...) @ weight`.
 `product_norms` is `(x @ weight.T).norm(dim=1)`.
 """
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from seapkg.graph.sparse import CompressedRows
 
 
 class Seen(NamedTuple):
@@ -27,10 +29,20 @@ class Seen(NamedTuple):
     starts: Tensor
 
 
+def seen_items(csr: CompressedRows, users: Tensor) -> Seen:
+    """The training items of `users`, int64 [batch], from the rows of their graph."""
+    firsts = csr.starts[users]
+    counts = csr.starts[users + 1] - firsts
+    starts = F.pad(counts.cumsum(0), (1, 0))
+    row = torch.arange(len(users), device=users.device).repeat_interleave(counts)
+    entries = torch.arange(len(row), device=users.device) + (firsts - starts[:-1])[row]
+    return Seen(row, csr.columns[entries], starts)
+
+
 def projected_similarities(
     users: Tensor, items: Tensor, seen: Seen, weight: Tensor, n_views: int
 ) -> Tensor:
-    """The rows `similarities(users, items, seen)` of each view, one below the other, @ `weight`.
+    """The product of `similarities(users, items, seen, n_views)` and `weight`.
 
     The rows are those of a product of rank dim, less the seen entries, over their norms. Each part
     is multiplied by itself. The norms are differences of sums, so they are computed in float64.

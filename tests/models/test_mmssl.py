@@ -15,8 +15,8 @@ from reference_vectors import (
 from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
-from seapkg.models import build, mmssl
-from seapkg.models.mmssl import MMSSLConfig, paired, similarities
+from seapkg.models import build, mmssl, mmssl_parts
+from seapkg.models.mmssl import MMSSLConfig
 
 every_file = every_file("mmssl")
 NOISE = 1e-9  # gradients that are zero but for rounding
@@ -50,10 +50,6 @@ def published(file, formulation="released", **options):
         "feature_regularisation": hyper["feat_reg_decay"],
         "penalty_weight": 0.3 * hyper["gp_rate"],
         "discriminator_learning_rate": hyper["D_learning_rate"],
-        "first_dropout": hyper["G_drop1"],
-        "second_dropout": hyper["G_drop2"],
-        "similarity_weight": hyper["ui_pre_scale"],
-        "real_noise": hyper["log_log_scale"] / hyper["real_data_tau"],
     }
     model = build("mmssl", dataset, MMSSLConfig(**config | options), seed=0).double()
     for name in features:
@@ -63,6 +59,7 @@ def published(file, formulation="released", **options):
         parameter.data = value.T.contiguous() if transposed else value
     model.user_graph = sparse(golden["graph/user_item"])
     model.item_graph = sparse(golden["graph/item_user"])
+    model.discriminator.rates = hyper["G_drop1"], hyper["G_drop2"]
     model.begin_epoch(None)
     return model, golden
 
@@ -100,7 +97,7 @@ def inject(model, golden, state: str) -> None:
     model._modality_graphs = lambda: graphs
 
 
-def draw(model, golden, state: str, monkeypatch, *, discriminator: bool) -> None:
+def draw(model, golden, file, state: str, monkeypatch, *, discriminator: bool) -> None:
     """The masks and uniform numbers come from the file, in the published order."""
     draws = f"{state}/draw"
     forward = f"{draws}/{'detached_forward' if discriminator else 'forward'}"
@@ -116,8 +113,12 @@ def draw(model, golden, state: str, monkeypatch, *, discriminator: bool) -> None
         assert mask.shape == shape
         return mask, 1 - rate
 
-    monkeypatch.setattr(mmssl, "keep_mask", keep_mask)
-    model._uniform = lambda shape: uniform.pop(0)
+    monkeypatch.setattr(mmssl_parts, "keep_mask", keep_mask)
+    model._uniform = lambda *shape: uniform.pop(0)
+    hyper = described(file)["hyper"]
+    monkeypatch.setattr(mmssl, "SIMILARITY_WEIGHT", hyper["ui_pre_scale"])
+    noise = hyper["log_log_scale"] / hyper["real_data_tau"]
+    monkeypatch.setattr(mmssl, "REAL_NOISE", noise)
 
 
 def assert_gradients(model, golden, prefix: str, discriminator: bool) -> None:
@@ -176,7 +177,7 @@ def assert_discriminator_losses(model, golden, prefix: str, state: str) -> None:
 def test_losses_and_gradients_are_the_golden_ones(file, state, monkeypatch):
     model, golden = published(file)
     inject(model, golden, state)
-    draw(model, golden, state, monkeypatch, discriminator=False)
+    draw(model, golden, file, state, monkeypatch, discriminator=False)
     assert_losses(model, golden, state)
 
 
@@ -185,7 +186,7 @@ def test_losses_and_gradients_of_working_attention_are_the_golden_ones(file, mon
     model, golden = published(file, formulation="intended")
     model.discriminator.slope = 1.0  # the file changes one point at a time
     inject(model, golden, "topk")
-    draw(model, golden, "topk", monkeypatch, discriminator=False)
+    draw(model, golden, file, "topk", monkeypatch, discriminator=False)
     assert_losses(model, golden, "as_intended/attention")
 
 
@@ -196,7 +197,7 @@ def test_final_vectors_are_the_golden_ones(file, state, monkeypatch):
     model, golden = published(file, "intended" if is_intended else "released")
     graphs = "topk" if is_intended else state
     inject(model, golden, graphs)
-    draw(model, golden, graphs, monkeypatch, discriminator=False)
+    draw(model, golden, file, graphs, monkeypatch, discriminator=False)
     content = model._content(model.config.dropout)
     users, items = model._nodes(model._views(), content)
     assert_equal(users, golden[f"{state}/train/users"])
@@ -215,14 +216,12 @@ def test_evaluation_is_the_golden_one(file):
 
 @every_file
 @pytest.mark.parametrize("state", ["first", "default"])
-def test_the_discriminators_losses_gradients_and_step_are_the_golden_ones(
-    file, state, monkeypatch
-):
+def test_the_discriminators_losses_gradients_and_step_are_the_golden_ones(file, state, monkeypatch):
     model, golden = published(file)
     inject(model, golden, state)
-    draw(model, golden, state, monkeypatch, discriminator=True)
+    draw(model, golden, file, state, monkeypatch, discriminator=True)
     assert_discriminator_losses(model, golden, state, state)
-    draw(model, golden, state, monkeypatch, discriminator=True)
+    draw(model, golden, file, state, monkeypatch, discriminator=True)
     model.before_batch(*batch_of(golden))
     assert_gradients(model, golden, f"{state}/grad", discriminator=True)
     if f"{state}/after_step/discriminator/linear1/weight" in golden:
@@ -235,19 +234,19 @@ def test_the_discriminator_with_a_slope_is_the_golden_one(file, monkeypatch):
     model.discriminator.slope = 0.01
     assert published(file, "intended")[0].discriminator.slope == 0.01
     inject(model, golden, "first")
-    draw(model, golden, "first", monkeypatch, discriminator=True)
+    draw(model, golden, file, "first", monkeypatch, discriminator=True)
     assert_discriminator_losses(model, golden, "as_intended/slope", "first")
-    draw(model, golden, "first", monkeypatch, discriminator=True)
+    draw(model, golden, file, "first", monkeypatch, discriminator=True)
     model.before_batch(*batch_of(golden))
     assert_gradients(model, golden, "as_intended/slope/grad", discriminator=True)
 
 
 @every_file
 def test_real_rows_of_the_first_release_are_the_golden_ones(file, monkeypatch):
-    temperature = described(file)["hyper"]["real_data_tau"]
-    model, golden = published(file, real_temperature=temperature)
+    monkeypatch.setattr(mmssl, "REAL_TEMPERATURE", described(file)["hyper"]["real_data_tau"])
+    model, golden = published(file)
     inject(model, golden, "first")
-    draw(model, golden, "first", monkeypatch, discriminator=True)
+    draw(model, golden, file, "first", monkeypatch, discriminator=True)
     assert_discriminator_losses(model, golden, "as_intended/real_rows", "first")
 
 
@@ -256,7 +255,7 @@ def test_real_rows_of_the_first_release_are_the_golden_ones(file, monkeypatch):
 def test_one_step_of_adamw_is_the_golden_one(file, state, monkeypatch):
     model, golden = published(file)
     inject(model, golden, state)
-    draw(model, golden, state, monkeypatch, discriminator=False)
+    draw(model, golden, file, state, monkeypatch, discriminator=False)
     rate, decay = described(file)["hyper"]["learning_rate"], model.training_defaults["weight_decay"]
     adam = model.optimiser(model.main_parameters(), rate, decay)
     sum(model.losses(*batch_of(golden)).values()).backward()
@@ -268,13 +267,10 @@ def test_one_step_of_adamw_is_the_golden_one(file, state, monkeypatch):
 @pytest.mark.parametrize("formulation, prefix", [("released", ""), ("intended", "as_intended/")])
 def test_the_collected_graphs_are_the_golden_ones(file, formulation, prefix):
     """But for the 1e-8 that the published code adds to degrees."""
-    model, golden = published(file)
+    model, golden = published(file, formulation)
     users, k = golden["batch/users"], described(file)["hyper"]["topk state k"]
     similar = [golden[f"topk/collected/similarity_{name}"] for name in model.projections]
-    edges = [
-        paired(users, part.topk(k).indices, released=formulation == "released") for part in similar
-    ]
-    model.edges.indices = model._stacked(edges)
+    model.edges.indices = model._linked(users, torch.cat(similar).topk(k).indices)
     graphs = model._modality_graphs()
     for side, graph in zip(("user_item", "item_user"), graphs, strict=True):
         names = [f"{prefix}topk/graph/{name}_{side}" for name in model.projections]
