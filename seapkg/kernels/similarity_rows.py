@@ -71,9 +71,10 @@ def projected_similarities(
     squares = ((wide_users @ (wide_items.mT @ wide_items)) * wide_users).sum(dim=2)
     seen_squares = scores.double().square().flatten()
     removed_squares = torch.segment_reduce(seen_squares, "sum", lengths=counts.repeat(n_views))
-    squares = squares.flatten() - removed_squares
-    squares = squares.masked_fill(counts.repeat(n_views) == len(weight), 0.0)  # an empty row
-    return products / squares.clamp_min(1e-24).sqrt().to(products.dtype)[:, None]
+    squares = (squares.flatten() - removed_squares).clamp_min(1e-24)
+    has_seen_all = counts.repeat(n_views) == len(weight)
+    scales = squares.rsqrt().masked_fill(has_seen_all, 0.0).to(products.dtype)
+    return products * scales[:, None]
 
 
 def product_norms(x: Tensor, weight: Tensor) -> Tensor:

@@ -13,10 +13,19 @@ from reference_vectors import (
     sparse,
 )
 from tiny import small, tiny
+from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
+from seapkg.errors import RequestError
+from seapkg.kernels.similarity_rows import (
+    Seen,
+    product_norms,
+    projected_similarities,
+    seen_items,
+)
 from seapkg.models import build, mmssl, mmssl_parts
 from seapkg.models.mmssl import MMSSLConfig
+from seapkg.models.mmssl_parts import Discriminator, one_sided_graph, similarities
 
 every_file = every_file("mmssl")
 NOISE = 1e-9  # gradients that are zero but for rounding
@@ -276,3 +285,179 @@ def test_the_collected_graphs_are_the_golden_ones(file, formulation, prefix):
         names = [f"{prefix}topk/graph/{name}_{side}" for name in model.projections]
         expected = torch.cat([golden[name] for name in names]).float()
         torch.testing.assert_close(graph.matrix().to_dense(), expected, rtol=1e-6, atol=0)
+
+
+# Behaviour that the files do not show
+
+
+def mmssl_of(**options):
+    model = build("mmssl", tiny("image", "text"), small("mmssl", **options), seed=0)
+    model.begin_epoch(torch.Generator().manual_seed(0))
+    return model
+
+
+def seen_of(users):
+    """Training items of `users` as a mask [batch, n_items], and as a list."""
+    pairs = torch.from_numpy(tiny().train.copy())
+    mask = torch.zeros(12, 16, dtype=bool)
+    mask[tuple(pairs.T)] = True
+    graph = one_sided_graph(*pairs.T, 12, 16)
+    return mask[users], seen_items(graph.csr, users)
+
+
+USERS = torch.tensor([3, 0, 3, 11, 7])
+
+
+def test_seen_items_are_those_of_the_batch_in_its_order():
+    mask, seen = seen_of(USERS)
+    assert torch.equal(torch.stack([seen.row, seen.item]), mask.nonzero().T)
+    assert seen.starts.diff().tolist() == mask.sum(dim=1).tolist()
+
+
+@pytest.mark.parametrize("n_views", [1, 3])
+def test_projected_similarities_equal_the_product_of_dense_rows(n_views):
+    generator = torch.Generator().manual_seed(0)
+    users, items, weight = (
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        for shape in ((5, 2 * n_views), (16, 2 * n_views), (16, 4))
+    )
+    mask, seen = seen_of(USERS)
+    fast = projected_similarities(users, items, seen, weight, n_views)
+    pairs = zip(users.chunk(n_views, dim=1), items.chunk(n_views, dim=1), strict=True)
+    dense = torch.cat([F.normalize((a @ b.T).masked_fill(mask, 0)) for a, b in pairs])
+    torch.testing.assert_close(similarities(users.detach(), items.detach(), seen, n_views), dense)
+    plain = dense @ weight
+    torch.testing.assert_close(fast, plain)
+    gradient = torch.randn(plain.shape, generator=generator, dtype=torch.float64)
+    inputs = users, items, weight
+    for ours, theirs in zip(
+        torch.autograd.grad(fast, inputs, gradient),
+        torch.autograd.grad(plain, inputs, gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_user_who_has_seen_all_items_has_an_empty_row():
+    every = torch.arange(6)
+    seen = Seen(torch.zeros(6, dtype=torch.int64), every, torch.tensor([0, 6, 6]))
+    generator = torch.Generator().manual_seed(0)
+    users, items, weight = (
+        torch.randn(shape, generator=generator) for shape in ((2, 3), (6, 3), (6, 2))
+    )
+    users.requires_grad_()
+    products = projected_similarities(users, items, seen, weight, 1)
+    products.sum().backward()
+    assert products[0].abs().max() == 0 and products[1].abs().min() > 0
+    assert users.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("n_rows", [3, 40])  # fewer and more rows than columns: both ways
+def test_product_norms_equal_the_norms_of_the_product(n_rows):
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        for shape in ((n_rows, 11), (25, 11))
+    )
+    fast, plain = product_norms(x, weight), (x @ weight.T).norm(dim=1)
+    torch.testing.assert_close(fast, plain)
+    gradient = torch.randn(n_rows, generator=generator, dtype=torch.float64)
+    for ours, theirs in zip(
+        torch.autograd.grad(fast, (x, weight), gradient),
+        torch.autograd.grad(plain, (x, weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_norm_of_an_empty_row_has_no_gradient():
+    x = torch.zeros(2, 3, requires_grad=True)
+    product_norms(x, torch.ones(5, 3)).sum().backward()
+    assert not x.grad.any()
+
+
+def test_every_user_has_its_best_unseen_items_in_each_modality():
+    model = mmssl_of(neighbour_share=0.2)
+    users, items = (side.chunk(2, dim=1) for side in model._content())
+    mask, _ = seen_of(torch.arange(12))
+    graph = model._modality_graphs()[0].matrix().to_dense().view(2, 12, 16)
+    for modality in range(2):
+        scores = (users[modality] @ items[modality].T).masked_fill(mask, 0.0)
+        best = scores.topk(3).indices  # 0.2 of 16 items
+        expected = torch.zeros(12, 16).scatter(1, best, 3**-0.5)
+        torch.testing.assert_close(graph[modality], expected)
+
+
+def n_edges(model):
+    return model._modality_graphs()[0].matrix().values().numel() // 2
+
+
+def test_the_modality_graphs_are_never_empty_and_new_in_each_period():
+    model = mmssl_of(neighbour_share=0.0, graph_period=2)
+    assert n_edges(model) == 12
+    model.projections["text"].weight.data.neg_()
+    model.projections["text"].bias.data.normal_(generator=model.generator)
+    before = model.edges.indices
+    model.begin_epoch(model.generator, 1)
+    assert model.edges.indices is before
+    model.begin_epoch(model.generator, 2)
+    assert not torch.equal(model.edges.indices, before) and n_edges(model) == 12
+
+
+@pytest.mark.parametrize(
+    "share, period, edges",
+    [(0.0, 1, [48, 48, 0, 0]), (0.13, 1, [48, 48, 10, 0]), (0.13, 2, [48, 48, 48, 20])],
+)
+def test_released_graphs_follow_the_published_schedule(share, period, edges):
+    model = mmssl_of(formulation="released", neighbour_share=share, graph_period=period)
+    found = []
+    for _ in range(4):
+        found.append(len(model.edges.indices[0]) // 2)
+        model.losses(USERS, USERS, USERS + 4)
+        model.fit_auxiliary()
+    assert found == edges
+
+
+@pytest.mark.parametrize("formulation", ["intended", "released"])
+def test_the_state_has_the_modality_graphs(formulation):
+    model, other = (mmssl_of(formulation=formulation, neighbour_share=0.2) for _ in range(2))
+    for _ in range(2 + (formulation == "released")):
+        model.losses(USERS, USERS, USERS + 4)
+        model.fit_auxiliary()
+    model.projections["text"].weight.data.neg_()
+    model.begin_epoch(model.generator, 1)
+    assert not torch.equal(model.edges.indices, other.edges.indices)
+    other.load_state_dict(model.state_dict())
+    for ours, theirs in zip(model.embed(), other.embed(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_discriminator_steps_before_the_losses_and_only_then():
+    model = mmssl_of()
+    before = [parameter.clone() for parameter in model.discriminator.parameters()]
+    sum(model.losses(USERS, USERS, USERS + 4).values()).backward()
+    after = list(model.discriminator.parameters())
+    assert all(map(torch.equal, before, after)) and all(p.grad is None for p in after)
+    model.before_batch(USERS, USERS, USERS + 4)
+    assert not any(map(torch.equal, before, after))
+    assert model.users.grad is not None and not any(p.requires_grad for p in after)
+
+
+def test_a_batch_of_one_row_is_served():
+    model = build("mmssl", tiny("text"), small("mmssl"), seed=0)
+    model.begin_epoch(torch.Generator().manual_seed(0))
+    model.before_batch(USERS[:1], USERS[:1], USERS[:1])
+    terms = model.losses(USERS[:1], USERS[:1], USERS[:1] + 4)
+    assert all(term.isfinite() for term in terms.values())
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(RequestError, match="n_heads must divide embed_dim 8; it is 3"):
+        mmssl_of(n_heads=3)
+
+
+def test_25_000_items_fit_and_50_000_are_refused_with_the_amount(monkeypatch):
+    monkeypatch.setattr(torch, "randn", lambda *shape: torch.zeros(1))
+    Discriminator(25_000, 0.01, MMSSLConfig().discriminator_memory)
+    with pytest.raises(RequestError, match="of 50000 items takes 11.3 GB; raise option discrim"):
+        Discriminator(50_000, 0.01, MMSSLConfig().discriminator_memory)
