@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,20 @@ class MMSSLConfig:
     discriminator_memory: float = option(
         4.0, "Most memory of its weights, gradients and moments, in GB.", gt=0
     )
+
+
+class _Undropped(NamedTuple):
+    """What does not depend on the dropout of a pass.
+
+    Attributes:
+        projected: of the features, all modalities side by side [n_items, n_modalities d].
+        user_views: z^u [n_modalities, n_users, d].
+        means: over the layers, of users and items [n, d].
+    """
+
+    projected: Tensor
+    user_views: Tensor
+    means: UsersAndItems
 
 
 @system(
@@ -160,7 +174,7 @@ class MMSSL(Recommender):
         self.item_graph = one_sided_graph(items, users, self.n_items, self.n_users)
         edges = self._linked(users, items.repeat(self.n_modalities))
         self.edges, self.collected = EdgeList(edges), EdgeList(edges[:, :0])
-        self._graphs = None
+        self._graphs = self._undropped = None
         if not self.released:
             self._generate_graphs()
 
@@ -174,7 +188,8 @@ class MMSSL(Recommender):
             self._generate_graphs()
 
     def before_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> None:
-        """Steps the discriminator."""
+        """Steps the discriminator. The losses of the batch use the same `_Undropped`."""
+        self._undropped = self._without_dropout()
         self.discriminator.requires_grad_(True)
         self._adam.zero_grad()
         sum(self.discriminator_losses(users).values()).backward()
@@ -207,20 +222,24 @@ class MMSSL(Recommender):
 
     def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d], without dropout and on the current modality graphs."""
-        return self._nodes(self._views(), self._content())
+        undropped = self._without_dropout()
+        return self._nodes(undropped, self._content(undropped.projected))
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr", "regularisation", "feature_regularisation", "contrast", "adversarial".
 
         Index tensors are [batch].
         """
-        config, views = self.config, self._views()
-        content = of_users, of_items = self._content(config.dropout)
+        config, undropped = self.config, self._undropped or self._without_dropout()
+        self._undropped = None
+        content = of_users, of_items = self._content(undropped.projected, config.dropout)
         self._last_batch = users, of_users.detach(), of_items.detach()
-        batch = batch_rows(*self._nodes(views, content), users, positives, negatives)
+        batch = batch_rows(*self._nodes(undropped, content), users, positives, negatives)
         squares = sum(part.square().sum() for part in batch) / (2 * len(users))
         feature_squares = (of_users.square().sum() + of_items.square().sum()) / (2 * self.n_items)
-        contrasts = [contrast(view[users], batch[0], config.temperature) for view in views[0]]
+        contrasts = [
+            contrast(view[users], batch[0], config.temperature) for view in undropped.user_views
+        ]
         score = self._score(self._fake_products(users, *content)).mean()
         return {
             "bpr": ranking_loss(*batch),
@@ -233,9 +252,10 @@ class MMSSL(Recommender):
     def discriminator_losses(self, users: Tensor) -> NamedTensors:
         """The discriminator's terms "fake", "real" and "penalty" for `users`, int64 [batch]."""
         weight = self.discriminator.weights[0]
+        undropped = self._undropped or self._without_dropout()
         with torch.no_grad():
-            content = self._content(self.config.dropout)
-            real_rows = self._real_rows(users, *self._nodes(self._views(), content))
+            content = self._content(undropped.projected, self.config.dropout)
+            real_rows = self._real_rows(users, *self._nodes(undropped, content))
         fake = self._fake_products(users, *content)
         real = (real_rows @ weight).repeat(self.n_modalities, 1)
         fake_scores, real_scores = self._score(fake), self._score(real)
@@ -252,25 +272,26 @@ class MMSSL(Recommender):
 
     def parts(self) -> NamedTensors:
         """Per modality "whole", its propagated features: [n_items, d]."""
-        views = self._content()[1].chunk(self.n_modalities, dim=1)
+        views = self._content(self._projected())[1].chunk(self.n_modalities, dim=1)
         return {f"{name}/whole": view for name, view in zip(self.projections, views, strict=True)}
 
     # Forward
 
-    def _content(self, rate=0.0):
+    def _projected(self):
+        """W_m x_m + b_m, all modalities side by side: [n_items, n_modalities d]."""
+        layers = self.projections.items()
+        return torch.cat([project(self.features[name]) for name, project in layers], dim=1)
+
+    def _content(self, projected, rate=0.0):
         """f of users and items, all modalities side by side: [n, n_modalities d] each."""
-        projected = [project(self.features[name]) for name, project in self.projections.items()]
-        users = self.user_graph(dropped(torch.cat(projected, dim=1), rate, self.generator))
+        users = self.user_graph(dropped(projected, rate, self.generator))
         return users, self.item_graph(users)
 
-    def _views(self):
-        """z, the views of users and items on the modality graphs: [n_modalities, n, d] each."""
+    def _without_dropout(self):
+        """All that one batch computes once, although the discriminator has its own dropout."""
         user_graph, item_graph = self._modality_graphs()
         views = user_graph(self.items), item_graph(self.users)
-        return [view.unflatten(0, (self.n_modalities, -1)) for view in views]
-
-    def _nodes(self, views, content):
-        """e of users and items: [n_users, d] and [n_items, d]."""
+        views = [view.unflatten(0, (self.n_modalities, -1)) for view in views]
         weight, n_layers = self.config.view_weight, self.config.n_layers
         users = self.users + weight * unit_rows(self._fuse(views[0]))
         items = self.items + weight * unit_rows(self._fuse(views[1]))
@@ -280,9 +301,15 @@ class MMSSL(Recommender):
             users = activation(self.user_graph(items), dim=1)
             items = activation(self.item_graph(users), dim=1)
             sums = sums[0] + users, sums[1] + items
+        means = tuple(total / (n_layers + 1) for total in sums)
+        return _Undropped(self._projected(), views[0], means)
+
+    def _nodes(self, undropped, content):
+        """e of users and items: [n_users, d] and [n_items, d]."""
+        weight = self.config.feature_weight
         return tuple(
-            total / (n_layers + 1) + self.config.feature_weight * self._sum_of_units(whole)
-            for total, whole in zip(sums, content, strict=True)
+            mean + weight * self._sum_of_units(whole)
+            for mean, whole in zip(undropped.means, content, strict=True)
         )
 
     def _sum_of_units(self, content):
@@ -320,7 +347,8 @@ class MMSSL(Recommender):
     @torch.no_grad()
     def _generate_graphs(self):
         """From the best items of all users by their features."""
-        everyone, content = torch.arange(self.n_users, device=self.users.device), self._content()
+        everyone = torch.arange(self.n_users, device=self.users.device)
+        content = self._content(self._projected())
         found = [self._best_edges(users, *content) for users in everyone.split(BLOCK_USERS)]
         self.edges.indices = torch.cat(found, dim=1)
 

@@ -26,6 +26,8 @@ from seapkg.kernels.similarity_rows import (
 from seapkg.models import build, mmssl, mmssl_parts
 from seapkg.models.mmssl import MMSSLConfig
 from seapkg.models.mmssl_parts import Discriminator, one_sided_graph, similarities
+from seapkg.training import TrainingConfig, fit
+from seapkg.training.checkpoint import Checkpoint
 
 every_file = every_file("mmssl")
 NOISE = 1e-9  # gradients that are zero but for rounding
@@ -207,8 +209,9 @@ def test_final_vectors_are_the_golden_ones(file, state, monkeypatch):
     graphs = "topk" if is_intended else state
     inject(model, golden, graphs)
     draw(model, golden, file, graphs, monkeypatch, discriminator=False)
-    content = model._content(model.config.dropout)
-    users, items = model._nodes(model._views(), content)
+    undropped = model._without_dropout()
+    content = model._content(undropped.projected, model.config.dropout)
+    users, items = model._nodes(undropped, content)
     assert_equal(users, golden[f"{state}/train/users"])
     assert_equal(items, golden[f"{state}/train/items"])
 
@@ -378,7 +381,7 @@ def test_the_norm_of_an_empty_row_has_no_gradient():
 
 def test_every_user_has_its_best_unseen_items_in_each_modality():
     model = mmssl_of(neighbour_share=0.2)
-    users, items = (side.chunk(2, dim=1) for side in model._content())
+    users, items = (side.chunk(2, dim=1) for side in model._content(model._projected()))
     mask, _ = seen_of(torch.arange(12))
     graph = model._modality_graphs()[0].matrix().to_dense().view(2, 12, 16)
     for modality in range(2):
@@ -430,6 +433,23 @@ def test_the_state_has_the_modality_graphs(formulation):
     other.load_state_dict(model.state_dict())
     for ours, theirs in zip(model.embed(), other.embed(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("formulation", ["intended", "released"])
+def test_a_resumed_training_ends_as_an_uninterrupted_one(formulation, tmp_path):
+    options = {"formulation": formulation, "neighbour_share": 0.2, "graph_period": 3}
+    checkpoint = Checkpoint(tmp_path / "state.npz", "mmssl", every=0)
+
+    def trained(epochs, checkpoint=None):
+        model = mmssl_of(**options)
+        training = TrainingConfig(learning_rate=0.01, batch_size=10, max_epochs=epochs)
+        fit(model, tiny(), training, device="cpu", progress=False, checkpoint=checkpoint)
+        return model.state_dict()
+
+    trained(1, checkpoint)
+    whole, resumed = trained(4), trained(4, checkpoint)
+    assert all(map(torch.equal, whole.values(), resumed.values()))
+    assert formulation == "intended" or len(whole["collected._extra_state"][0])
 
 
 def test_the_discriminator_steps_before_the_losses_and_only_then():
