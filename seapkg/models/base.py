@@ -109,6 +109,9 @@ class Recommender(nn.Module):
         """
         self.generator = generator
 
+    def before_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> None:
+        """A step before the losses of a batch, such as a discriminator's (MMSSL)."""
+
     def fit_auxiliary(self) -> None:
         """Steps the auxiliary optimisers: after a batch's backward pass, before the main step."""
 

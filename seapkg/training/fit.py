@@ -185,6 +185,7 @@ class _Loop:
 
     def _step(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """One step of the optimisers on a batch, int64 [batch]. Returns the loss terms."""
+        self.model.before_batch(users, positives, negatives)
         self.optimiser.zero_grad(set_to_none=True)
         terms = self.model.losses(users, positives, negatives)
         sum(terms.values()).backward()
