@@ -1,5 +1,6 @@
 """Lets every test import `tiny` and `twins` from this folder, and keeps all tests offline."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -13,3 +14,9 @@ if not hasattr(sys.modules.get("sitecustomize"), "LeftTheMachine"):
     )
     sys.modules.pop("sitecustomize", None)
     import sitecustomize  # noqa: F401  processes that a test starts import it by themselves
+
+
+def pytest_collection_finish():
+    """Spares the garbage collection of each training the objects that are here already: .15 s."""
+    gc.collect()
+    gc.freeze()

@@ -67,11 +67,8 @@ def _labels(data: Dataset, names: str | None) -> list[str]:
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per system, best Recall@20 first; a metric is its mean ± half its 95 % interval."""
-    from seapkg.runs.run import METRICS
-    from seapkg.studies.tables import with_half_width
+    """One row per system with its seeds and metrics, the best Recall@20 first."""
+    from seapkg.studies.tables import side_by_side
 
     best = table[table["metric"] == "recall@20"].sort_values("mean", ascending=False)
-    cells = with_half_width(table, "{:.4f}".format)
-    values = table.assign(value=cells).pivot(index="model", columns="metric", values="value")
-    return best[["model", "seeds"]].join(values[list(METRICS)], on="model")
+    return best[["model", "seeds"]].merge(side_by_side(table, "metric"), on="model")

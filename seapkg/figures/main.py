@@ -55,33 +55,27 @@ def training_curves(frame: pd.DataFrame, metrics: Sequence[str] = ("loss", MONIT
 
 @style()
 def main_table_points(frame: pd.DataFrame) -> Figure:
-    """One panel per metric and dataset, one row per system.
+    """One panel per dataset, one row per system, the highest mean on top.
 
-    Seeds are points; below them a bar and whisker show the mean and its 95 % interval over seeds;
-    above them a hollow diamond is the paper's number. The axes span the trained systems and do not
-    start at 0; where popularity lies outside, an arrow and a number replace it.
+    Seeds are points; a black bar and whisker show the mean and its 95 % interval over seeds; a
+    hollow diamond is the paper's number. The axes span the trained systems and do not start at 0;
+    where popularity lies outside, an arrow and a number replace it.
 
     Args:
-        frame: one row per dataset, model, metric and seed; columns `dataset, model, metric, seed,
-            value, paper`: test metrics, and the paper's where it has a number, else nan.
+        frame: one row per dataset, model and seed; columns `dataset, model, metric, seed, value,
+            paper`: one test metric, and the paper's number or nan.
     """
-    models = _models_in_order(frame)
-    frame = frame.assign(
-        row=frame["model"].map(models.index),
-        metric=("test/" + frame["metric"]).map(axis_label),
-    )
-    figure, places = facets(
-        frame,
-        ["metric", "dataset"],
-        "{1}: {0}",
-        n_columns=frame["dataset"].nunique(),
-        width=2.7,
-        height=0.6 + 0.2 * len(models),
-        sharey=True,
-    )
-    for axes, _, rows in places:
-        _points_panel(axes, rows)
+    n_rows = frame.groupby("dataset")["model"].nunique().max() if len(frame) else 0
+    height = 0.6 + 0.19 * n_rows
+    figure, datasets = facets(frame, ["dataset"], n_columns=2, width=3.6, height=height)
+    for axes, _, rows in datasets:
+        models = list(rows.groupby("model")["value"].mean().sort_values(ascending=False).index)
         label_rows(axes, models)
+        for label in axes.get_yticklabels():
+            label.set_fontweight("bold" if look(label.get_text()) == look("sea") else "normal")
+        axes.set_ylim(n_rows - 0.5, -0.5)  # rows are equally high in all panels
+        _points_panel(axes, rows.assign(row=rows["model"].map(models.index)))
+        axes.set_xlabel(axis_label(f"test/{rows['metric'].iloc[0]}"))
     outer_legend(figure)
     return figure
 
@@ -91,13 +85,6 @@ def _line_styles(models: Sequence[str]) -> dict[str, str]:
     labels = pd.Series(sorted(models))
     places = labels.groupby(labels.map(look)).cumcount()
     return {label: LINE_STYLES[place % 4] for label, place in zip(labels, places, strict=True)}
-
-
-def _models_in_order(frame: pd.DataFrame) -> list[str]:
-    """All models, first those of the dataset with the most models, in its order."""
-    n_models = frame.groupby("dataset")["model"].transform("nunique")
-    fullest_first = frame.sort_values("dataset", key=lambda _: -n_models, kind="stable")
-    return list(fullest_first["model"].unique())
 
 
 def _points_panel(axes: Axes, frame: pd.DataFrame) -> None:
@@ -115,8 +102,9 @@ def _points(axes: Axes, frame: pd.DataFrame) -> None:
     for model, rows in frame.groupby("model"):
         colour, marker = look(model)
         axes.plot(rows["value"], rows["row"], marker, color=colour, alpha=0.7)
-    plot_means(axes, frame, "value", 0.3, fmt="|", color=BLACK, linewidth=1)
+    plot_means(axes, frame, "value", 0, fmt="|", color=BLACK, linewidth=1)
     papers = frame.drop_duplicates("model").dropna(subset="paper")
     if len(papers):
         label = "the paper's number"
-        axes.plot(papers["paper"], papers["row"] - 0.25, **PAPER_LOOK, label=label)
+        paper_look = PAPER_LOOK | {"markerfacecolor": "none"}  # seeds may lie behind it
+        axes.plot(papers["paper"], papers["row"], **paper_look, label=label)

@@ -11,8 +11,6 @@ import json
 import shutil
 import sys
 
-import pandas as pd
-
 from seapkg.data.catalogue import KNOWN
 from seapkg.errors import SeapkgError
 from seapkg.runs import cache, locations
@@ -26,7 +24,6 @@ from seapkg.studies.representations import measured_in
 
 BEGIN = "<!-- results: written by python -m seapkg.studies.publish -->"
 END = "<!-- end of results -->"
-METRICS = {"recall@20": "R@20", "ndcg@20": "N@20"}
 
 
 def main() -> int:
@@ -80,16 +77,9 @@ def export(runs: list[Run], store: Store) -> None:
 
 
 def results_table(results: Results) -> str:
-    """Markdown: one row per dataset and system, with the mean ± half the 95 % interval and the
-    paper's number.
-    """
-    table = tables.main_table(results, metrics=list(METRICS))
-    cells = {"ours": tables.with_half_width(table, _four), "paper": table["paper"].map(_four)}
-    columns = ["dataset", "model", "seeds", "metric"]
-    wide = table.assign(**cells).set_index(columns)[["ours", "paper"]].unstack(sort=False)
-    names = {"ours": "{}", "paper": "paper, {}"}
-    wide.columns = [names[kind].format(METRICS[metric]) for kind, metric in wide.columns]
-    text = wide.reset_index().to_markdown(index=False, disable_numparse=True)
+    """Markdown: test Recall@20, one row per system, one column per dataset of the study."""
+    table = tables.side_by_side(tables.with_not_run(results, metrics=["recall@20"]), "dataset")
+    text = table.to_markdown(index=False, disable_numparse=True)
     notes = [f"- `{name}`: {KNOWN[name].provenance}." for name in results.study.data]
     return "\n".join([text, "", *notes])
 
@@ -99,10 +89,6 @@ def with_table(page: str, table: str) -> str:
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
-
-
-def _four(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.4f}".removeprefix("0")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ Runs come as pairs (label, run), which is what iterating over a study's `Results
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from seapkg.analysis.statistics import Interval, holm, mean_interval, paired_difference
 from seapkg.data import Dataset
@@ -80,18 +83,44 @@ def main_table(runs: Labelled, *, metrics: Sequence[str] = METRICS) -> pd.DataFr
 
 
 def with_not_run(results: Results, *, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
-    """`main_table` with a row for each system that was not run, on its datasets and the paper's.
+    """`main_table` with rows for the systems and datasets of the study that were not run.
 
-    Such a row has the paper's number and the verdict "not run".
+    Such a row has the paper's number and the verdict "not measured: N h", or "not run" where the
+    hours are unknown.
     """
     table = main_table(results, metrics=metrics)
     labels = [arm.label for arm in results.study.arms]
-    datasets = [*table["dataset"], *paper_numbers().index.get_level_values("dataset")]
-    wanted = pd.MultiIndex.from_product([dict.fromkeys(datasets), labels, metrics], names=BY)
+    wanted = pd.MultiIndex.from_product([results.study.data, labels, metrics], names=BY)
     whole = table.set_index(BY).reindex(wanted).reset_index()
     whole["paper"] = _published(whole)
-    missing = {"seeds": 0, "verdict": "not run", "data": ""}
-    return whole.fillna(missing).astype({"seeds": int})[MAIN]
+    hours = pd.Series(map(not_measured, whole["dataset"], whole["model"]))
+    whole["verdict"] = whole["verdict"].fillna(hours)
+    return whole.fillna({"seeds": 0, "data": ""}).astype({"seeds": int})[MAIN]
+
+
+def not_measured(dataset: str, label: str) -> str:
+    """What a cell without a run says: the hours of one core that the run would take."""
+    hours = _hours().get(dataset, {}).get(label)
+    return "not run" if hours is None else f"not measured: {hours:g} h"
+
+
+def side_by_side(table: pd.DataFrame, columns: str) -> pd.DataFrame:
+    """`main_table` or `with_not_run` with one row per system, in the table's order.
+
+    A cell is the mean ± half its 95 % interval (one seed has none), or why there is no run; the
+    paper's number is in brackets.
+
+    Args:
+        table: the table.
+        columns: "dataset" or "metric", whose values become columns; the other has a single value.
+    """
+    means, half_widths, printed = (table[name].map(_four) for name in ("mean", "interval", "paper"))
+    cells = means + (" ± " + half_widths).where(table["interval"].notna(), "")
+    cells = cells.where(table["seeds"] > 0, table["verdict"])
+    cells += (" (" + printed + ")").where(table["paper"].notna(), "")
+    keys = pd.MultiIndex.from_frame(table[["model", columns]])
+    wide = cells.set_axis(keys).unstack(sort=False)
+    return wide.rename_axis(columns=None).reset_index()
 
 
 def sizes(datasets: Iterable[Dataset | Known]) -> pd.DataFrame:
@@ -109,7 +138,10 @@ def sizes(datasets: Iterable[Dataset | Known]) -> pd.DataFrame:
 
 
 def differences(
-    results: Results, arms: Sequence[str] | None = None, metric: str = "recall@20"
+    results: Results,
+    arms: Sequence[str] | None = None,
+    metric: str = "recall@20",
+    nearest: int | None = None,
 ) -> pd.DataFrame:
     """What a system loses by each change: the reference minus each other arm.
 
@@ -121,6 +153,7 @@ def differences(
         results: the runs.
         arms: labels, the reference first; None compares all arms of each family.
         metric: the test metric.
+        nearest: compares only so many arms, those whose difference is smallest.
 
     Returns:
         The columns `DIFFERENCES`, `system` where families have names, and `verdict`.
@@ -128,11 +161,15 @@ def differences(
     rows = []
     for (dataset, family), by_label in results.groups().items():
         reference, *changed = arms or by_label
+        found = []
         for label in changed:
             pair = _on_shared_seeds(by_label.get(reference, []), by_label.get(label, []))
             if pair[0]:
                 names = {"dataset": dataset, "change": label, "system": family}
-                rows.append(names | _difference(*pair, metric))
+                found.append(names | _difference(*pair, metric))
+        if nearest is not None:
+            found = sorted(found, key=lambda row: abs(row["difference"]))[:nearest]
+        rows += found
     table = pd.DataFrame(rows, columns=[*DIFFERENCES, "system"])
     for column in P_VALUES:
         p_values = table[column].dropna()
@@ -140,12 +177,6 @@ def differences(
     if not table["system"].any():
         table = table.drop(columns="system")
     return table.assign(verdict=_verdicts(table))
-
-
-def with_half_width(table: pd.DataFrame, number: Callable[[float], str]) -> pd.Series:
-    """The means of `main_table` as text, each ± half its 95 % interval; one seed has none."""
-    half_widths = " ± " + table["interval"].map(number)
-    return table["mean"].map(number) + half_widths.where(table["interval"].notna(), "")
 
 
 def as_gains(table: pd.DataFrame) -> pd.DataFrame:
@@ -189,6 +220,11 @@ def in_words(table: pd.DataFrame, verb: str = "costs") -> list[str]:
             f"({row['seeds']}): {row['verdict']}."
         )
     return points
+
+
+@cache
+def _hours() -> dict[str, dict[str, float]]:
+    return yaml.safe_load((resources.files("seapkg.studies") / "not_measured.yaml").read_bytes())
 
 
 def _published(table: pd.DataFrame) -> list[float]:
@@ -242,6 +278,10 @@ def _verdicts(table: pd.DataFrame) -> np.ndarray:
 def _interval(row: Mapping[str, Any], over: str) -> str:
     low, high = row[f"low, {over}"], row[f"high, {over}"]
     return "" if pd.isna(low) else f"[{low:+.4f}, {high:+.4f}]"
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}".removeprefix("0")
 
 
 def _p_value(p: float) -> str:

@@ -29,7 +29,7 @@ from seapkg.training.batches import Batches
 from seapkg.training.config import TrainingConfig
 from seapkg.training.evaluate import Ranking, evaluate_ranking
 
-N_WARM_UP = 2
+N_WARM_UP, N_EPOCHS = 2, 2
 
 
 class Clock:
@@ -51,35 +51,61 @@ class Clock:
 
 
 def training_steps(job: dict) -> dict:
-    """Median seconds of building the model, of each part of a step, and of an epoch."""
+    """Median seconds of building the model, of each part of a step, and of an epoch.
+
+    An epoch is its beginning, its first step (in which MICRO and LATTICE learn their graphs) and
+    the other steps. A closed form has no steps: its fit is its building.
+    """
     device = torch.device(job["device"])
     dataset = random_dataset(shape_of(job))
-    clock = Clock(device)
-    model = built_model(job, dataset, device).train()
-    clock.mark("build")
     is_published = job["form"] == "published"
     if job["keep_memory"] or not is_published:  # the library does, the published code does not
         keep_freed_memory()
-    steps = PublishedSEA(model, dataset) if is_published else model
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(trained, lr=1e-4, fused=None if is_published else True)
-    batches = Batches(dataset, TrainingConfig(batch_size=job["batch_size"]), 0, device)
     forget_peak_memory(device)
-    clock.last = clock._now()
-    model.begin_epoch(generator(0, "model", device))
-    clock.mark("epoch: begin")
+    clock = Clock(device)
+    model = built_model(job, dataset, device).train()
+    clock.mark("build")
+    training = configure(job["model"], job["options"])[1]
+    if training.max_epochs == 0:
+        return {"parts": {"build": clock.parts["build"][0]}, "step": 0.0, "epoch": 0.0}
+    source = generator(0, "model", device)
+    model.before_training(source)
+    clock.mark("before training")
+    steps = PublishedSEA(model, dataset) if is_published else model
+    trained = model.main_parameters()
+    if is_published:
+        optimiser = torch.optim.Adam(trained, lr=1e-4)
+    else:
+        optimiser = model.optimiser(trained, 1e-4, training.weight_decay)
+    batch_size = job["batch_size"] or training.batch_size
+    batches = Batches(dataset, TrainingConfig(batch_size=batch_size), 0, device)
     stream = itertools.chain.from_iterable(batches.epoch() for _ in itertools.count())
-    whole_steps = []
-    for step in range(job["steps"] + N_WARM_UP):
+
+    def step() -> tuple[float, float]:
+        """Seconds and loss of the next batch's step."""
         batch = next(stream)
-        clock.mark("epoch: draw" if step == 0 else "next batch")
+        clock.mark("next batch")
         started = clock.last
         loss = timed_step(steps, optimiser, batch, clock)
-        whole_steps.append(clock.last - started)
-    parts = {part: median(times[N_WARM_UP:] or times) for part, times in clock.parts.items()}
-    step = median(whole_steps[N_WARM_UP:])
-    epoch = parts["epoch: begin"] + parts["epoch: draw"] + step * len(batches)
-    return {"parts": parts, "step": step, "epoch": epoch, "final_loss": loss}
+        return clock.last - started, loss
+
+    model.begin_epoch(source)
+    clock.mark("epoch: begin")
+    for _ in range(N_WARM_UP):
+        step()
+    before, clock.parts = clock.parts, {}
+    first_steps, other_steps = [], []
+    for epoch in range(N_EPOCHS):
+        model.begin_epoch(source, epoch)
+        clock.mark("epoch: begin")
+        first_steps.append(step())
+        other_steps += [step() for _ in range(job["steps"])]
+    parts = {part: median(times) for part, times in (before | clock.parts).items()}
+    parts["epoch: draw"] = before["next batch"][0]  # of the negatives, with the first batch
+    seconds = median(seconds for seconds, _ in other_steps)
+    epoch = parts["epoch: begin"] + parts["epoch: draw"]
+    epoch += median(seconds for seconds, _ in first_steps) + seconds * (len(batches) - 1)
+    return {"parts": parts, "step": seconds, "epoch": epoch, "final_loss": other_steps[-1][1]}
 
 
 def timed_step(steps, optimiser: torch.optim.Optimizer, batch: tuple, clock: Clock) -> float:

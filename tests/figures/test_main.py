@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
 from seapkg.analysis.statistics import mean_interval
 from seapkg.figures import main
@@ -33,13 +32,12 @@ def points_frame():
         {
             "dataset": dataset,
             "model": model,
-            "metric": metric,
+            "metric": "recall@20",
             "seed": seed,
             "value": value,
             "paper": paper,
         }
         for dataset in ("baby", "toy")
-        for metric in ("recall@20", "ndcg@20")
         for model, row in values.items()
         for paper in [0.1033 if model.startswith("sea") else np.nan]
         for seed, value in enumerate(row)
@@ -72,7 +70,7 @@ def test_points_stand_with_means_intervals_and_the_papers_number_on_a_line_a_sys
     points = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
     assert ([0.10, 0.11, 0.12], [0, 0, 0]) in points and ([0.05], [1]) in points
     (paper,) = [line for line in axes.lines if list(line.get_xdata()) == [0.1033]]
-    assert paper.get_marker() == "D" and to_hex(paper.get_markerfacecolor()) == "#ffffff"
+    assert paper.get_marker() == "D" and paper.get_markerfacecolor() == "none"
 
 
 def test_formulations_of_one_system_differ_in_their_lines():
@@ -97,14 +95,6 @@ def test_wide_intervals_are_inside():
     assert low < interval.mean - interval.half_width and high > interval.mean + interval.half_width
 
 
-def test_a_missing_metric_leaves_its_panel_empty():
-    frame = points_frame()
-    is_shown = (frame["dataset"] == "baby") | (frame["metric"] == "recall@20")
-    figure = main.main_table_points(frame[is_shown])
-    shown = [any(len(line.get_xdata()) for line in axes.lines) for axes in figure.axes]
-    assert shown == [True, True, True, False]
-
-
 def test_popularity_far_away_is_an_arrow_with_its_number():
     frame = points_frame()
     for value, arrows in [(0.001, [" ◂ 0.001"]), (0.06, []), (0.9, ["0.900 ▸ "])]:
@@ -120,11 +110,25 @@ def test_without_runs_the_figure_says_so():
     assert main.main_table_points(empty).get_suptitle() == "no finished runs yet"
 
 
-def test_panels_name_metric_cut_off_split_dataset_and_every_system():
+def names_of(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_each_dataset_has_a_panel_that_names_metric_cut_off_and_split():
+    axes = main.main_table_points(points_frame()).axes
+    assert [panel.get_title() for panel in axes] == ["baby", "toy"]
+    assert {panel.get_xlabel() for panel in axes} == {"Recall@20, test"}
+
+
+def test_rows_are_sorted_by_mean_in_each_panel_and_equally_high():
     frame = points_frame()
-    figure = main.main_table_points(frame[(frame["dataset"] == "toy") | (frame["model"] == "bpr")])
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles[:2] == ["baby: Recall@20, test", "toy: Recall@20, test"]
-    assert titles[2:] == ["baby: NDCG@20, test", "toy: NDCG@20, test"]
-    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert rows == ["sea (paper)", "bpr"]
+    frame.loc[(frame["dataset"] == "toy") & (frame["model"] == "bpr"), "value"] = 0.2
+    more = frame[(frame["dataset"] == "toy") & (frame["model"] == "bpr")].assign(model="vbpr")
+    first, second = main.main_table_points(pd.concat([frame, more])).axes
+    assert names_of(first) == ["sea (paper)", "bpr"] and names_of(second)[2] == "sea (paper)"
+    assert first.get_ylim() == second.get_ylim() == (2.5, -0.5)
+
+
+def test_the_name_of_sea_is_bold():
+    (axes, _) = main.main_table_points(points_frame()).axes
+    assert [label.get_fontweight() for label in axes.get_yticklabels()] == ["bold", "normal"]

@@ -7,7 +7,6 @@ functions return is what was recorded, and stays.
 from __future__ import annotations
 
 import functools
-import gc
 import re
 from pathlib import Path
 from typing import Any
@@ -109,13 +108,11 @@ def trajectory(model: str, options: dict[str, Any]) -> dict[str, Any]:
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    gc.freeze()  # a training collects garbage first, and half of the time would go into the imported libraries' objects
     try:
         data = _synthetic()
         config, training = configure(model, options)
         result = fit(build(model, data, config, 0), data, training, seed=0, device="cpu", progress=False)
     finally:
-        gc.unfreeze()
         torch.set_num_threads(threads)
     names = list(result.curves[0]) if result.curves else []
     columns = {name: [float(row[name]) for row in result.curves] for name in names}

@@ -14,6 +14,7 @@ only for a change of results that is meant, and say so in the commit: the diff o
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -56,6 +57,7 @@ NAMES = {"committed": "committed_runs", "planned": "planned_runs", "trajectories
 
 
 def main() -> None:
+    gc.freeze()  # a training collects garbage first, and half of the time would go into the imported libraries' objects
     for what in sys.argv[1:] or FILES:
         text = json.dumps(FILES[what](), indent=1, allow_nan=False)
         (HERE / f"{NAMES[what]}.json").write_text(text + "\n", encoding="utf-8")

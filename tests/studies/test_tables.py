@@ -120,6 +120,16 @@ def test_arms_choose_the_reference_and_the_order(tmp_path):
     assert [values[0] for values in table["by_seed"]] == pytest.approx([0.2, 0.3])
 
 
+def test_the_nearest_arms_are_those_with_the_smallest_difference(tmp_path):
+    values = {"ours": 0.30, "far": 0.50, "near": 0.29, "nearer": 0.305}
+    groups = {
+        label: group(tmp_path / label, [value, value + number / 1000], n_layers=number)
+        for number, (label, value) in enumerate(values.items())
+    }
+    table = tables.differences(results_of(groups), nearest=2)
+    assert table["change"].tolist() == ["nearer", "near"]
+
+
 def test_all_rows_are_one_family_for_holm(tmp_path):
     whole = group(tmp_path / "a", [0.5, 0.4, 0.45])
     others = {
@@ -223,14 +233,35 @@ def test_systems_without_a_run_are_named_beside_the_papers_number(tmp_path):
     runs = runs_of(tmp_path, fakes.spec("bpr", dataset="baby"), fakes.spec("bpr", dataset="toy"))
     arms = (Arm("bpr", "bpr"), Arm("sea (released)", "sea (released)"))
     rows = [Result(run.dataset, arms[0], None, run) for run in runs]
-    results = Results(Study("toy", arms, {}, [], len), rows)
+    data = {name: tiny() for name in ("baby", "toy", "clothing")}
+    results = Results(Study("toy", arms, data, [], len), rows)
     full = tables.with_not_run(results, metrics=["recall@20"])
     missing = full[full["verdict"] == "not run"].set_index(["dataset", "model"])["paper"]
     assert missing["baby", "sea (released)"] == 0.1033
     assert math.isnan(missing["toy", "sea (released)"]) and missing["clothing", "bpr"] == 0.0279
-    assert ("baby", "bpr") not in missing and len(full) == 2 * 4
-    assert full["dataset"].tolist() == [
-        name for name in ("baby", "toy", "sports", "clothing") for _ in arms
+    assert ("baby", "bpr") not in missing and len(full) == 2 * 3
+    assert full["dataset"].tolist() == [name for name in data for _ in arms]
+
+
+def test_a_cell_is_the_mean_with_its_interval_or_the_hours_that_nobody_has_spent(
+    tmp_path, monkeypatch
+):
+    hours = {"baby": {"bpr": 1.0, "sea (released)": 12.5}, "toy": {"sea (released)": 0.25}}
+    monkeypatch.setattr(tables, "_hours", lambda: hours)
+    specs = [fakes.spec("bpr", dataset="baby", seed=seed) for seed in range(3)]
+    runs = runs_of(tmp_path, *specs, fakes.spec("bpr", dataset="toy"), values=[0.1, 0.2, 0.3, 1])
+    arms = (Arm("bpr", "bpr"), Arm("sea (released)", "sea (released)"))
+    rows = [Result(run.dataset, arms[0], None, run) for run in runs]
+    study = Study("toy", arms, {name: tiny() for name in ("baby", "toy", "sports")}, [], len)
+    full = tables.with_not_run(Results(study, rows), metrics=["recall@20"])
+    table = tables.side_by_side(full, "dataset").set_index("model")
+    assert table.index.tolist() == ["bpr", "sea (released)"]
+    assert table.columns.tolist() == ["baby", "toy", "sports"]
+    assert table.loc["bpr", ["baby", "toy"]].tolist() == [".2000 ± .2484 (.0575)", "1.0000"]
+    assert table.loc["sea (released)"].tolist() == [
+        "not measured: 12.5 h (.1033)",
+        "not measured: 0.25 h",
+        "not run (.1145)",
     ]
 
 
