@@ -124,11 +124,10 @@ class MGCN(Recommender):
         views = torch.cat([self.user_graph.at(users, views), rows(views, items)])
         side = self._side(content, views)
         batch = content + side
+        squares = batch.square().sum() / (2 * config.nominal_batch_size)
         terms = {
             "bpr": ranking_loss(*batch.split(n)),
-            "regularisation": config.regularisation
-            * batch.square().sum()
-            / (2 * config.nominal_batch_size),
+            "regularisation": config.regularisation * squares,
         }
         if config.contrast_weight:
             sides, contents = (unit_rows(part[: 2 * n]).split(n) for part in (side, content))
