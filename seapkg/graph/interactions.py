@@ -134,8 +134,7 @@ def co_occurrence_graph(
         A graph [n_rows, n_rows].
     """
     k, generator = min(k, n_rows), torch.Generator().manual_seed(0)
-    entries = np.ones(len(pairs), dtype=np.float32), pairs.T.numpy()
-    incidence = csr_matrix(entries, shape=(n_rows, n_columns))
+    incidence = _incidence(pairs, n_rows, n_columns)
     degrees = np.bincount(pairs[:, 0], minlength=n_rows).astype(np.float32)
     most = np.argsort(-degrees, kind="stable")[:k]
     columns = np.tile(most, (n_rows, 1))
@@ -193,22 +192,20 @@ def co_occurrence_lists(
         pairs: int64 [n, 2], row and column, each pair once.
         n_rows, n_columns: sizes.
         k: length of a list.
-        block_entries: bound on the number of counts in a block of more than one row.
+        block_entries: bound on the number of counts in a block, but for one row more.
 
     Returns:
         Neighbours int64 [n_rows, k] and the numbers of shared columns, float [n_rows, k]. Where
         fewer rows share a column, the rest of the list has the neighbour 0 and the count -∞.
     """
-    entries = np.ones(len(pairs), dtype=np.float32), pairs.T.numpy()
-    incidence = csr_matrix(entries, shape=(n_rows, n_columns))
+    incidence = _incidence(pairs, n_rows, n_columns)
     neighbours = np.zeros((n_rows, k), dtype=np.int64)
     shared = np.full((n_rows, k), -np.inf, dtype=np.float32)
     # A row shares a column with at most as many rows as its columns have pairs.
-    bounds = incidence @ incidence.sum(axis=0).A1
-    start, ends = 0, np.minimum(bounds, n_rows).cumsum()
-    while start < n_rows:
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + block_entries, side="right")))
+    bounds = np.minimum(incidence @ incidence.sum(axis=0).A1, n_rows)
+    blocks = bounds.cumsum(dtype=np.float64) // block_entries
+    ends = [*np.flatnonzero(np.diff(blocks)) + 1, n_rows]
+    for start, stop in zip([0, *ends], ends, strict=False):
         row, column, count = _other_rows(incidence[start:stop] @ incidence.T, start)
         order = _by_falling_count(row, count, column / n_rows)
         row, column, count = row[order], column[order], count[order]
@@ -217,8 +214,13 @@ def co_occurrence_lists(
         best = place < k
         neighbours[start + row[best], place[best]] = column[best]
         shared[start + row[best], place[best]] = count[best]
-        start = stop
     return torch.from_numpy(neighbours), torch.from_numpy(shared)
+
+
+def _incidence(pairs: Tensor, n_rows: int, n_columns: int) -> csr_matrix:
+    """A 1 at the row and column of each pair. `pairs`: int64 [n, 2]."""
+    entries = np.ones(len(pairs), dtype=np.float32), pairs.T.numpy()
+    return csr_matrix(entries, shape=(n_rows, n_columns))
 
 
 def _other_rows(counts: csr_matrix, first_row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
