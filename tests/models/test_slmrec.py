@@ -139,6 +139,15 @@ def test_the_graph_is_the_golden_one(file):
     torch.testing.assert_close(graph, golden["out/graph"].float(), rtol=1e-6, atol=0)
 
 
+@every_file
+def test_features_are_propagated_as_rows_of_unit_length_like_the_golden_ones(file):
+    model, golden = published(file)
+    ours = build("slmrec", dataset_of(golden), model.config, seed=0)  # in float32
+    for name, content in model.contents.items():
+        expected = content.features.float()
+        torch.testing.assert_close(ours.contents[name].features, expected, rtol=1e-5, atol=1e-7)
+
+
 def slmrec_model(*modalities, **options):
     return build("slmrec", tiny(*modalities), small("slmrec", **options), seed=0)
 
