@@ -31,7 +31,7 @@ class ItemKNNConfig:
     )
     shrinkage: float = option(
         10.0,
-        "Added to the denominator, so that few common users count less; unused with content.",
+        "Added to the denominator: few common users count less; unused with content.",
         ge=0,
         search=[0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0],
     )
