@@ -185,6 +185,39 @@ class PrunedRecommender(Recommender):
         self.prune(keep_edges(self.pairs, self.n_users, self.n_items, self.n_kept, generator))
 
 
+class ItemToItemRecommender(Recommender):
+    """A recommender without vectors: s_u = Σ_{j ∈ N_u} B_j, with item-to-item weights B.
+
+    Nothing is trained: `item_weights` computes B from the data in closed form, so that a run stores
+    no state.
+
+    Attributes:
+        interactions: sparse [n_users, n_items], 1 at each training pair.
+    """
+
+    training_defaults = {"max_epochs": 0}
+
+    def __init__(self, dataset: Dataset, config: Any) -> None:
+        super().__init__(dataset, config)
+        pairs = training_pairs(dataset)
+        shape = dataset.n_users, dataset.n_items
+        ones = torch.ones(len(pairs))
+        matrix = torch.sparse_coo_tensor(pairs.T, ones, shape, check_invariants=False).coalesce()
+        self.register_buffer("interactions", matrix, persistent=False)
+
+    def item_weights(self) -> Tensor:
+        """B [n_items, n_items], dense or sparse; row j has the weights of item j for the others."""
+        raise NotImplementedError
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        weights = self.item_weights()
+
+        def score(users: Tensor) -> Tensor:
+            return torch.sparse.mm(self.interactions.index_select(0, users), weights).to_dense()
+
+        return score
+
+
 def batch_rows(
     user_table: Tensor, item_table: Tensor, users: Tensor, positives: Tensor, negatives: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -49,7 +49,7 @@ class VBPR(Separating):
         - The paper has one image modality and bias terms; this is MMRec's version with any number
           of modalities. The sum of projections is its single projection of all features.
         - The BPR loss is exact, without the 1e-10 that MMRec adds to σ (see MF-BPR).
-        - Only the batch's items are projected, not all; the result is the same.
+        - Only the batch's items are projected, each once, not all; the result is the same.
         - The SEA authors' log of VBPR + SEA has α = .1, τ = .1, a distance coefficient of .01 and a
           regularisation of 2.0, and stops on Recall@50; here the defaults differ.
     """
@@ -75,16 +75,16 @@ class VBPR(Separating):
 
         Arguments are int64 [batch].
         """
-        items = torch.cat([positives, negatives])
+        items, places = torch.cat([positives, negatives]).unique(return_inverse=True)
         if self.config.separates:
             by_modality = self.content()  # separation reads all items: modality -> [n_items, d]
-            content = rows(self.content.fused(by_modality), items)  # [2 batch, d]
+            content = rows(self.content.fused(by_modality), items)  # [n_distinct, d]
             parts = self.separation.split(by_modality)
             terms = self.separation.losses(parts, positives, self.generator)
         else:
             content, terms = self.content.fused(self.content(items)), {}
-        item_rows = torch.cat([rows(self.items, items), content], dim=1)  # [2 batch, 2 d]
-        batch = rows(self.users, users), *item_rows.chunk(2)
+        distinct = torch.cat([rows(self.items, items), content], dim=1)  # [n_distinct, 2 d]
+        batch = rows(self.users, users), *rows(distinct, places).chunk(2)  # [batch, 2 d]
         regularisation = self.config.regularisation * embedding_norm(*batch)
         return {"bpr": ranking_loss(*batch), "regularisation": regularisation, **terms}
 

@@ -19,6 +19,7 @@ PAIR = ("image", "text")
 #: Further code paths of some systems.
 VARIANTS = {
     "vbpr + sea": ("vbpr", {"alignment": "solosim", "distancing": "negative_l2"}, PAIR),
+    "itemknn, content": ("itemknn", {"content": True}, PAIR),
     "freedom + sea": ("freedom", {"alignment": "info_nce", "distancing": "club"}, PAIR),
     "freedom, content": ("freedom", {"content_loss_weight": 0.1}, ("image", "audio")),
     "lattice, drift": ("lattice", {"idle_parameters": "drift", "train_features": False}, PAIR),
@@ -105,14 +106,17 @@ def assert_same_state(model, other, *, same=True):
     assert all(torch.equal(a, b) for a, b in pairs) == same
 
 
+def scores_by_product(case: str) -> bool:
+    """Whether the score is the product of `embed`'s vectors."""
+    return find(CASES[case][0]).model.scorer is Recommender.scorer
+
+
 # Shapes
 
 
-@every_case
+@pytest.mark.parametrize("case", [case for case in CASES if scores_by_product(case)])
 def test_embeddings_have_a_row_a_user_and_a_row_an_item_and_the_score_is_their_product(case):
     model = model_of(case)
-    if type(model).scorer is not Recommender.scorer:
-        pytest.skip("its score is no dot product")
     users, items = model.embed()
     assert users.shape[0] == 12 and items.shape[0] == N_ITEMS and users.shape[1] == items.shape[1]
     assert users.dtype == items.dtype == torch.float32
@@ -121,13 +125,16 @@ def test_embeddings_have_a_row_a_user_and_a_row_an_item_and_the_score_is_their_p
 
 
 @every_case
-def test_scores_have_a_row_a_user_and_a_column_an_item_whoever_else_is_asked(case):
-    model = model_of(case)
-    asked = torch.tensor([7, 0, 7])
-    scores = model.score(asked)
+def test_scores_are_new_float32_rows_of_all_items_in_the_order_of_the_users(case):
+    model, asked = model_of(case), torch.tensor([7, 0, 7])
+    score = model.scorer()
+    scores = score(asked)
     assert scores.shape == (3, N_ITEMS) and scores.dtype == torch.float32
-    assert torch.equal(model.scorer()(asked), scores)
-    torch.testing.assert_close(model.score(torch.arange(12))[asked], scores)
+    assert torch.equal(scores[0], scores[2]) and torch.equal(scores, model.score(asked))
+    torch.testing.assert_close(score(asked[1:2]), scores[1:2])
+    before = scores.clone()
+    scores.fill_(-torch.inf)  # as the evaluation does with training items
+    assert torch.equal(score(asked), before)
 
 
 @every_case

@@ -53,6 +53,32 @@ def test_ranking_and_regularisation_read_the_final_rows_with_and_without_separat
     assert list(terms) == ["bpr", "regularisation", *expected]
 
 
+def test_an_item_that_stands_in_a_batch_twice_is_projected_once_and_counts_twice(monkeypatch):
+    users, positives, negatives = torch.tensor([[0, 3, 3, 8], [4, 4, 0, 9], [0, 6, 4, 9]])
+    model, projected = vbpr(regularisation=0.3), []
+    project = model.content.forward
+    monkeypatch.setattr(
+        model.content, "forward", lambda items: projected.append(items) or project(items)
+    )
+    ours = model.losses(users, positives, negatives)
+    assert [items.tolist() for items in projected] == [[0, 4, 6, 9]]
+    items = item_rows(model)
+    u, p, n = model.users[users], items[positives], items[negatives]
+    oracle = {
+        "bpr": -((u * p).sum(dim=1) - (u * n).sum(dim=1)).sigmoid().log().mean(),
+        "regularisation": 0.3 * sum(x.square().sum().sqrt() for x in (u, p, n)) / 4,
+    }
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for term, expected in oracle.items():
+        torch.testing.assert_close(ours[term], expected)
+        pairs = (
+            torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            for loss in (ours[term], expected)
+        )
+        for mine, theirs in zip(*pairs, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("options", PLUG_INS, ids=str)
 def test_separation_moves_parameters_that_enter_the_score(options):
     """The gradient of the separation terms alone, followed a little, changes the scores."""
