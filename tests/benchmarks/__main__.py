@@ -92,7 +92,8 @@ def models(args) -> None:
     for label, results in found.items():
         row = {"model": label, **summary(results, ["build", "before training"])}
         rows.append(row | beside_published(label, results, args.shape))
-    publish(f"models-{args.shape}", f"Training, {circumstances(args, results[0])}", rows)
+    title = f"Training, {circumstances(args, results[0])}"
+    publish(f"models-{args.shape}", title, rows, keep=not args.only)
 
 
 def pre_trained(model: str) -> dict:
@@ -191,13 +192,14 @@ def summary(results: list[dict], parts: list[str] = ()) -> dict[str, float]:
     return row
 
 
-def publish(name: str, title: str, rows: list[dict]) -> None:
-    """Prints a table and writes it to figures/speed/NAME.md."""
+def publish(name: str, title: str, rows: list[dict], keep: bool = True) -> None:
+    """Prints a table and, to keep it, writes it to figures/speed/NAME.md."""
     frame = pd.DataFrame(rows).round(4).astype(object)
     table = frame.where(frame.notna(), "").to_markdown(index=False)
     print(title, table, sep="\n\n", flush=True)
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    (FIGURES / f"{name}.md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
+    if keep:
+        FIGURES.mkdir(parents=True, exist_ok=True)
+        (FIGURES / f"{name}.md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
 
 
 def circumstances(args, result: dict) -> str:
@@ -231,7 +233,7 @@ def main() -> None:
         "--rounds", type=int, default=3, help="processes per row; medians are shown"
     )
     parser.add_argument("--steps", type=int, default=3, help="timed steps of two epochs in each")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these rows of `models`")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows of `models`, not written")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--items", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seapkg.models import systems
 from seapkg.studies import paper
 from seapkg.training.early_stopping import EarlyStopping
 
@@ -50,6 +51,13 @@ def test_it_is_the_rule_by_which_training_stops(patience):
 
 def test_the_first_of_equal_values_is_the_best():
     assert paper.replay(log([0.3, 0.3, 0.3]), 1)["epoch"] == 0
+
+
+def test_every_system_of_the_papers_main_table_is_in_the_registry():
+    tables = pd.read_csv(paper.DATA / "paper_tables.csv")
+    printed = set(tables.loc[tables["table"] == 2, "model"].str.lower())
+    registered = {system.paper.lower() for system in systems().values()}
+    assert len(printed) == 16 and sorted(printed - registered) == []
 
 
 @pytest.mark.parametrize(
