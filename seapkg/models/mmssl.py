@@ -130,7 +130,7 @@ class MMSSL(Recommender):
     Differences from the published code:
         - The modality graphs hold the top items of all users. They are built from the initial
           projections, and again at the beginning of each epoch (`graph_period`). A user has at
-          least one item there. Published: the graphs become the edges of the batches since their
+          least one item there. Evaluation uses them as they are. Published: the graphs become the edges of the batches since their
           last change, which are none in nearly all batches; formulation "released".
         - A collected item belongs to its user. Published: to another user of the batch, if there
           are several items a user; "released".
@@ -183,7 +183,7 @@ class MMSSL(Recommender):
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
         """Generates the modality graphs anew; those of the first epoch are there already."""
         super().begin_epoch(generator, epoch)
-        self._batch_number = 0
+        self._batch_number, self._undropped = 0, None
         if not self.released and epoch and epoch % self.config.graph_period == 0:
             self._generate_graphs()
 

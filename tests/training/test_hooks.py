@@ -90,6 +90,13 @@ class Adversarial(Toy):
         return {"critic": self.critic_optimiser}
 
 
+class Prepared(Toy):
+    """Something precedes each batch."""
+
+    def before_batch(self, users, positives, negatives):
+        self.diary.append(len(users))
+
+
 class Distance(Toy):
     """The score is minus a distance, no dot product; dropout sleeps at evaluation."""
 
@@ -155,6 +162,12 @@ def test_the_auxiliary_step_follows_each_batch_and_its_parameters_are_its_own():
     assert model.diary[:4] == ["batch", "auxiliary", "batch", "auxiliary"]
     assert torch.equal(still.critic.weight, Adversarial().critic.weight)
     assert not torch.equal(model.critic.weight, still.critic.weight)
+
+
+def test_the_hook_before_a_batch_precedes_its_losses():
+    model = Prepared()
+    train(model)
+    assert model.diary[:4] == [20, "batch", 20, "batch"]
 
 
 @pytest.mark.parametrize("toy", [Scheduled, Rebuilding, PreTrained, Adversarial])
