@@ -53,7 +53,7 @@ class PAMDConfig:
     year=2022,
     source="doi:10.1145/3485447.3512079",
     colour="orange",
-    marker="*",
+    marker="X",
 )
 class PAMD(Recommender):
     r"""Common and specific codes of each modality, pre-trained, then weighed by each user.
