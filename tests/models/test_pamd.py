@@ -2,11 +2,19 @@
 
 import pytest
 import torch
-from reference_vectors import arrays_of, assert_equal, batch_of, described, every_file
+from reference_vectors import (
+    arrays_of,
+    assert_equal,
+    backward,
+    batch_of,
+    dataset_of,
+    described,
+    every_file,
+    set_features,
+)
 from tiny import small, tiny
 from torch.nn import functional as F
 
-from seapkg.data.dataset import Dataset
 from seapkg.models import build
 from seapkg.models.pamd import PAMDConfig
 from seapkg.training import TrainingConfig, fit
@@ -20,9 +28,6 @@ PREFIXES = {"intended": "as_intended/pretrain", "released": "pretrain"}
 def published(file, formulation="intended"):
     """The published model's parameters in ours, in float64, and the reference arrays."""
     golden, hyper = arrays_of(file), described(file)["hyper"]
-    encoders = [name for name in golden if name.endswith("_encoder/weight")]
-    names = [name.split("/")[1].removesuffix("_encoder") for name in encoders if "param/" in name]
-    features = {name: golden[f"data/{name}"] for name in names}
     config = PAMDConfig(
         embed_dim=hyper["width"],
         pretrain_epochs=1,
@@ -32,16 +37,8 @@ def published(file, formulation="intended"):
         encoder_learning_rate=hyper["finetune_learning_rate"],
         formulation=formulation,
     )
-    splits = (golden[f"data/{split}"].numpy() for split in ("train", "valid", "test"))
-    dataset = Dataset.from_arrays(
-        *splits,
-        n_users=len(golden["param/user_embedding"]),
-        n_items=len(golden["param/item_embedding"]),
-        features={name: table.numpy() for name, table in features.items()},
-    )
-    model = build("pamd", dataset, config, seed=0).double()
-    for name in names:
-        setattr(model.tables, name, features[name])
+    model = build("pamd", dataset_of(golden), config, seed=0).double()
+    set_features(model.tables, golden)
     for name, parameter in parameters_of(model).items():
         parameter.data = golden[f"param/{name}"].clone()
     return model, golden, hyper
@@ -112,9 +109,7 @@ def test_codes_are_the_golden_ones(file):
 @every_file
 def test_losses_and_gradients_of_training_are_the_golden_ones(file):
     model, golden, _ = published(file)
-    terms = model.losses(*batch_of(golden, "finetune/batch"))
-    total = sum(terms.values())
-    total.backward()
+    terms, total = backward(model, batch_of(golden, "finetune/batch"))
     for name in ("positive", "negative"):
         assert_equal(terms[name], golden[f"finetune/loss/{name}"])
     assert_equal(total, golden["finetune/loss/total"])
@@ -130,7 +125,7 @@ def test_a_step_of_training_is_the_golden_one(file):
     model, golden, hyper = published(file)
     rates = hyper["learning_rate"], hyper["weight_decay"]
     optimiser = model.optimiser(model.main_parameters(), *rates)
-    sum(model.losses(*batch_of(golden, "finetune/batch")).values()).backward()
+    backward(model, batch_of(golden, "finetune/batch"))
     optimiser.step()
     for name, parameter in parameters_of(model).items():
         assert_equal(parameter, golden[f"finetune/after_step/{name}"])
