@@ -20,7 +20,7 @@ from reference_vectors import (
 from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import co_occurrence_lists
+from seapkg.graph import co_occurrence_lists, interactions
 from seapkg.models import build
 from seapkg.models.dualgnn import DualGNNConfig, filled_slots
 
@@ -253,9 +253,10 @@ def test_a_user_who_shares_nothing_has_its_own_vector():
 
 
 @pytest.mark.parametrize("block_entries", [1, 50, 1 << 22])
-def test_co_occurrence_lists_equal_the_counts_sorted_by_hand(block_entries):
+def test_co_occurrence_lists_equal_the_counts_sorted_by_hand(block_entries, monkeypatch):
+    monkeypatch.setattr(interactions, "BLOCK_ENTRIES", block_entries)
     pairs = torch.from_numpy(tiny(n_users=30, n_items=40).train.copy())
-    neighbours, counts = co_occurrence_lists(pairs, 30, 40, 12, block_entries)
+    neighbours, counts = co_occurrence_lists(pairs, 30, 40, 12)
     columns = [set(pairs[pairs[:, 0] == row, 1].tolist()) for row in range(30)]
     lengths = set()
     for row in range(30):
@@ -269,16 +270,15 @@ def test_co_occurrence_lists_equal_the_counts_sorted_by_hand(block_entries):
     assert 12 in lengths and min(lengths) < 12
 
 
-def test_lists_of_25_000_users_take_little_memory():
+def test_lists_of_25_000_users_take_little_memory(monkeypatch):
     """Every tenth user has the same item; dense counts of all users would take 2.5 GB."""
     random, n_users, k = np.random.default_rng(0), 25_000, 40
     items = random.integers(1, 8_000, size=(n_users, 4))
     items[::10, 0] = 0
     pairs = np.unique(np.column_stack([np.arange(n_users).repeat(4), items.ravel()]), axis=0)
+    monkeypatch.setattr(interactions, "BLOCK_ENTRIES", 1 << 18)
     tracemalloc.start()
-    neighbours, counts = co_occurrence_lists(
-        torch.from_numpy(pairs), n_users, 8_000, k, block_entries=1 << 18
-    )
+    neighbours, counts = co_occurrence_lists(torch.from_numpy(pairs), n_users, 8_000, k)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert counts[0].isfinite().all() and (neighbours[0] % 10 == 0).sum() > k / 2
