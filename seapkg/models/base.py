@@ -37,6 +37,7 @@ class Recommender(nn.Module):
     config_class: ClassVar[type]
     training_defaults: ClassVar[dict[str, Any]] = {}
     needs_features: ClassVar[bool] = False
+    coupled_decay: ClassVar[bool] = False  # weight decay is added to the gradient, as in Adam
 
     def __init__(self, dataset: Dataset, config: Any) -> None:
         super().__init__()
@@ -139,11 +140,9 @@ class Recommender(nn.Module):
 
         Groups of parameters may have rates of their own (PAMD).
         """
-        if weight_decay:
-            return torch.optim.AdamW(
-                parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
-            )
-        return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+        coupled = self.coupled_decay or not weight_decay
+        kind = torch.optim.Adam if coupled else torch.optim.AdamW
+        return kind(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def learning_rate(self, base: float, epoch: int) -> float:
         """The main optimiser's learning rate in an epoch; by default it is constant.

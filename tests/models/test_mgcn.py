@@ -38,14 +38,14 @@ def published(file):
         nominal_batch_size=hyper["train_batch_size"],
     )
     model = build("mgcn", dataset_of(golden), config, seed=0)
-    built = model.graph, model.user_graph, dict(model.item_graphs)
+    built = model.graph, model.user_graph, dict(model.feature_graphs)
     model.double()
     for theirs, ours in parameters_by_name(model).items():
         ours.data = golden[f"param/{theirs}"].clone()
     model.graph = sparse(golden["graph/adjacency"])
     model.user_graph = sparse(golden["graph/interaction_block"])
-    for name in model.item_graphs:
-        model.item_graphs[name] = sparse(golden[f"graph/{name}_knn"])
+    for name in model.feature_graphs:
+        model.feature_graphs[name] = sparse(golden[f"graph/{name}_knn"])
     return model, golden, built
 
 
@@ -124,10 +124,6 @@ def test_the_regularisation_is_over_the_nominal_batch_size():
 def test_the_learning_rate_falls_by_four_percent_in_fifty_epochs():
     assert mgcn().learning_rate(0.1, 0) == 0.1
     assert mgcn().learning_rate(0.1, 50) == pytest.approx(0.096)
-
-
-def test_a_weight_of_zero_leaves_the_contrast_out():
-    assert "contrast" not in mgcn(contrast_weight=0.0).losses(*BATCH)
 
 
 def test_an_item_without_features_or_with_opposite_ones_has_finite_vectors_and_gradients():
