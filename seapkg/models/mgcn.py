@@ -37,9 +37,6 @@ class MGCNConfig(ItemGraphConfig):
     regularisation: float = option(
         1e-4, "Weight of half the squared norms of the batch's final vectors.", ge=0
     )
-    nominal_batch_size: int = option(
-        2048, "The regularisation divides by this number, also in a smaller batch.", ge=1
-    )
 
 
 @system(
@@ -62,9 +59,9 @@ class MGCN(ItemGraphRecommender):
         K = Σ_m β_m Y_m, β = softmax over m of q · tanh(V Y_m + b).
         H = (K + Σ_m σ(P_m C) ⊙ (Y_m - K)) / (M + 1), with M modalities.
         e = C + H; s_ui = e_u · e_i.
-        L = BPR(e_u, e_i, e_j) + λ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 B) + γ (L_C(u) + L_C(i)), B the
-        nominal batch size. L_C(n) is the mean over the batch of -ln p_n, p the softmax over the
-        batch's users or positive items x of cos(H_n, C_x)/τ.
+        L = BPR(e_u, e_i, e_j) + λ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 B) + γ (L_C(u) + L_C(i)),
+        B = 2048 for every batch. L_C(n) is the mean over the batch of -ln p_n, p the softmax over
+        the batch's users or positive items x of cos(H_n, C_x)/τ.
 
     Differences from the published code:
         - Ties in the kNN graphs go to the lowest item, and an item is its own first neighbour.
@@ -89,21 +86,15 @@ class MGCN(ItemGraphRecommender):
 
     def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d]."""
-        views = self._item_views()
-        content = torch.cat(self._collaborative())
-        side = self._side(content, torch.cat([self.user_graph(views), views]))
+        content, side = self._content_and_side()
         return (content + side).split([self.n_users, self.n_items])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr", "regularisation" and "contrast" for index tensors [batch]."""
-        config, n, items = self.config, len(users), torch.cat([positives, negatives])
-        views = self._item_views()
-        user_table, item_table = self._collaborative()
-        content = torch.cat([rows(user_table, users), rows(item_table, items)])  # [3 batch, d]
-        views = torch.cat([self.user_graph.at(users, views), rows(views, items)])
-        side = self._side(content, views)
+        config, n = self.config, len(users)
+        content, side = self._content_and_side(users, torch.cat([positives, negatives]))
         batch = (content + side).split(n)
-        squares = half_squares(*batch, batch_size=config.nominal_batch_size)
+        squares = half_squares(*batch, batch_size=self.nominal_batch_size)
         sides, contents = (unit_rows(part[: 2 * n]).split(n) for part in (side, content))
         pairs = zip(sides, contents, strict=True)  # of users, of positive items
         contrast = sum(solosim(*pair, config.temperature) for pair in pairs)
@@ -118,9 +109,13 @@ class MGCN(ItemGraphRecommender):
         views = self._item_views().chunk(len(self.feature_graphs), dim=1)
         return {f"{name}/whole": view for name, view in zip(self.features, views, strict=True)}
 
-    def _collaborative(self):
-        """C: users [n_users, d] and items [n_items, d]."""
-        return propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
+    def _content_and_side(self, users=None, items=None):
+        """C and H [n, d] of `users`, then `items`, int64; None stands for all."""
+        views = self._item_views()
+        tables = propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
+        content = torch.cat([rows(tables[0], users), rows(tables[1], items)])
+        of_users = self.user_graph(views) if users is None else self.user_graph.at(users, views)
+        return content, self._side(content, torch.cat([of_users, rows(views, items)]))
 
     def _item_views(self):
         """y_m of all modalities side by side: [n_items, n_modalities d]."""

@@ -87,12 +87,12 @@ def test_final_vectors_are_the_golden_ones(file):
 def test_every_layer_is_the_golden_one(file):
     model, golden = published(file)
     graphs = model.to_users, model.to_items
-    ids = golden["param/id_embedding"].split([model.n_users, model.n_items])
     for name, network in model.networks.items():
         x = network.first(model.features[name])
         assert_equal(torch.cat(x), golden[f"out/{name}/layer0"])
         for number, layer in enumerate(network.layers, 1):
-            x = layer(x, layer.means(x, graphs), ids)
+            sides = zip(x, layer.means(*x, *graphs), model._ids(), strict=True)
+            x = [layer(*tables) for tables in sides]
             assert_equal(torch.cat(x), golden[f"out/{name}/layer{number}/output"])
 
 
