@@ -295,6 +295,14 @@ def embedding_table(
     return nn.Parameter(init(torch.empty(n_rows, dim)))
 
 
+def xavier(
+    layer: nn.Linear, init: Callable[[Tensor], Tensor] = nn.init.xavier_uniform_
+) -> nn.Linear:
+    """The layer with Xavier-initialised weights."""
+    init(layer.weight)
+    return layer
+
+
 def training_pairs(dataset: Dataset) -> Tensor:
     """The training pairs, user and item: int64 [n_train, 2]."""
     return torch.from_numpy(dataset.train.copy())

@@ -91,7 +91,7 @@ def test_the_golden_gradients_of_the_biases_that_are_left_out_are_zero(file):
 @every_file
 def test_views_and_final_vectors_are_the_golden_ones(file):
     model, golden = published(file)
-    for name, view in zip(("id", *model.contents), model._views(), strict=True):
+    for name, view in zip(("id", *model.contents), model._views(model.n_users), strict=True):
         assert_equal(view, golden[f"out/{name}/propagated"])
     for name, part in model.parts().items():
         view = golden[f"out/{name.removesuffix('/whole')}/propagated"]
@@ -144,7 +144,7 @@ def slmrec_model(*modalities, **options):
 @pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
 def test_each_view_starts_with_the_users_and_its_own_items(n_layers):
     model = slmrec_model("image", "text", n_layers=n_layers)
-    views = model._views()
+    views = model._views(model.n_users)
     starts = [model.items]
     for name, content in model.contents.items():
         unit = F.normalize(torch.from_numpy(DATASET.features[name].copy()), dim=1)
