@@ -16,7 +16,6 @@ from seapkg.models.features import FeatureTables, rows
 from seapkg.models.registry import system
 from seapkg.options import configuration, option
 
-BLOCK_BYTES = 2 << 20  # of the scores of all codes for a block of users, small enough for caches
 ETA = 1e-24  # keeps the logarithm of the ordering loss finite
 
 
@@ -181,13 +180,11 @@ class PAMD(Recommender):
         """Encodes all items once; the score is no dot product."""
         codes = self._side_by_side().T.unflatten(0, (-1, self.config.embed_dim))
         codes = codes.transpose(0, 1).flatten(1)  # [d, n_codes * n_items]
-        size = max(1, BLOCK_BYTES // (4 * codes.shape[1]))
 
         def score(users: Tensor) -> Tensor:
             user_rows = self.users[users]  # [n, d]
-            attention = (block @ codes for block in user_rows.split(size))
-            bonus = [weighed(block.unflatten(1, (-1, self.n_items))) for block in attention]
-            return user_rows @ self.items.T + torch.cat(bonus)
+            attention = (user_rows @ codes).unflatten(1, (-1, self.n_items))
+            return user_rows @ self.items.T + weighed(attention)
 
         return score
 

@@ -133,7 +133,7 @@ def test_features_are_propagated_as_rows_of_unit_length_like_the_golden_ones(fil
     model, golden = published(file)
     ours = build("slmrec", dataset_of(golden), model.config, seed=0)  # in float32
     for name, content in model.contents.items():
-        expected = content.features.float()
+        expected = content.features.float()  # and of ones, for the bias
         torch.testing.assert_close(ours.contents[name].features, expected, rtol=1e-5, atol=1e-7)
 
 
