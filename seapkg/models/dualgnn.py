@@ -103,6 +103,7 @@ class DualGNN(Recommender):
         neighbours, counts = co_occurrence_lists(pairs, self.n_users, self.n_items, k)
         self.register_buffer("neighbours", neighbours, persistent=False)  # [n_users, k]
         self.register_buffer("counts", counts, persistent=False)  # [n_users, k]
+        self.epoch_neighbours, self.epoch_counts = neighbours, counts
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
         """Fills the lists of the users with few neighbours."""
