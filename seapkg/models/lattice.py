@@ -25,6 +25,9 @@ class LATTICEConfig(StructureConfig):
         ge=0,
         search=[0.0, 1e-5, 1e-4, 1e-3],
     )
+    nominal_batch_size: int = option(
+        2048, "Batch size that the regularisation divides by, whatever the batch.", ge=1
+    )
     idle_parameters: Literal["stay", "drift"] = option(
         "stay",
         "What batches do that give a parameter no gradient: it stays, as in torch 2, or Adam's "
@@ -51,8 +54,8 @@ class LATTICE(StructureLearner):
         norm(S) = D^-1/2 S D^-1/2 with the row sums D of S on both sides.
         h = S^L E_I [n_items, d].
         [e_U; e_I] = mean over layers of (D^-1 (A + I))^l [E_U; E_I], items add h / ‖h‖.
-        L = BPR(e_u, e_i, e_j) + μ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 B), B = 2048 for
-        every batch, also the shorter last one.
+        L = BPR(e_u, e_i, e_j) + μ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 B), B = `nominal_batch_size`
+        for every batch, also the shorter last one.
         S gets a gradient in an epoch's first batch and stays fixed in the others.
 
     Differences from the published code:
@@ -79,7 +82,7 @@ class LATTICE(StructureLearner):
         """The terms "bpr" and "regularisation" for index tensors [batch]."""
         config, nodes = self.config, self._on_graphs(self._batch_graphs())
         batch = batch_rows(*nodes, users, positives, negatives)  # [batch, d] each
-        squares = half_squares(*batch, batch_size=self.nominal_batch_size)
+        squares = half_squares(*batch, batch_size=config.nominal_batch_size)
         return {"bpr": ranking_loss(*batch), "regularisation": config.regularisation * squares}
 
     def fit_auxiliary(self) -> None:

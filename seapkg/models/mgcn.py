@@ -37,6 +37,9 @@ class MGCNConfig(ItemGraphConfig):
     regularisation: float = option(
         1e-4, "Weight of half the squared norms of the batch's final vectors.", ge=0
     )
+    nominal_batch_size: int = option(
+        2048, "The regularisation divides by this number, also in a smaller batch.", ge=1
+    )
 
 
 @system(
@@ -60,7 +63,7 @@ class MGCN(ItemGraphRecommender):
         H = (K + Σ_m σ(P_m C) ⊙ (Y_m - K)) / (M + 1), with M modalities.
         e = C + H; s_ui = e_u · e_i.
         L = BPR(e_u, e_i, e_j) + λ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 B) + γ (L_C(u) + L_C(i)),
-        B = 2048 for every batch. L_C(n) is the mean over the batch of -ln p_n, p the softmax over
+        B the nominal batch size. L_C(n) is the mean over the batch of -ln p_n, p the softmax over
         the batch's users or positive items x of cos(H_n, C_x)/τ.
 
     Differences from the published code:
@@ -94,7 +97,7 @@ class MGCN(ItemGraphRecommender):
         config, n = self.config, len(users)
         content, side = self._content_and_side(users, torch.cat([positives, negatives]))
         batch = (content + side).split(n)
-        squares = half_squares(*batch, batch_size=self.nominal_batch_size)
+        squares = half_squares(*batch, batch_size=config.nominal_batch_size)
         sides, contents = (unit_rows(part[: 2 * n]).split(n) for part in (side, content))
         pairs = zip(sides, contents, strict=True)  # of users, of positive items
         contrast = sum(solosim(*pair, config.temperature) for pair in pairs)

@@ -41,11 +41,9 @@ class ItemGraphRecommender(Recommender):
         users, items: embeddings [n_users, d] and [n_items, d].
         features: the features, trained or fixed.
         feature_graphs: modality -> the graph of the raw features.
-        nominal_batch_size: the regularisation of LATTICE and MGCN divides by it in every batch.
     """
 
     needs_features = True
-    nominal_batch_size = 2048
 
     def __init__(self, dataset: Dataset, config: Any) -> None:
         super().__init__(dataset, config)

@@ -39,10 +39,10 @@ def published(file, **options):
         n_neighbours=int(golden["hyper/neighbours"]),
         feature_graph_share=golden["hyper/skip_weight"].item(),
         regularisation=golden["hyper/regularisation"].item(),
+        nominal_batch_size=int(golden["hyper/nominal_batch_size"]),
         **options,
     )
     model = build("lattice", dataset_of(golden), config, seed=0).double()
-    model.nominal_batch_size = int(golden["hyper/nominal_batch_size"])
     set_parameters(model, golden, "param")
     model.graph = sparse(golden["out/interaction_graph"])
     for name in model.features:

@@ -35,9 +35,9 @@ def published(file):
         regularisation=hyper["reg_weight"],
         contrast_weight=hyper["cl_loss"],
         temperature=hyper["temperature"],
+        nominal_batch_size=hyper["train_batch_size"],
     )
     model = build("mgcn", dataset_of(golden), config, seed=0)
-    model.nominal_batch_size = hyper["train_batch_size"]
     built = model.graph, model.user_graph, dict(model.feature_graphs)
     model.double()
     for theirs, ours in parameters_by_name(model).items():
@@ -114,6 +114,11 @@ def dense(graph):
 
 def mgcn(dataset=DATASET, **options):
     return build("mgcn", dataset, small("mgcn", **options), seed=0)
+
+
+def test_the_regularisation_is_over_the_nominal_batch_size():
+    small_batch, large_batch = (mgcn(nominal_batch_size=n).losses(*BATCH) for n in (4, 8))
+    torch.testing.assert_close(small_batch["regularisation"], 2 * large_batch["regularisation"])
 
 
 def test_the_learning_rate_falls_by_four_percent_in_fifty_epochs():
