@@ -120,7 +120,7 @@ class SLMRec(Recommender):
         return {f"{name}/whole": view[self.n_users :] for name, view in named}
 
     def _views(self, n_users, nodes=None):
-        """Z_0, Z_1, ... at `nodes`, int64 [n], or at all, the first `n_users` users: [n, d] each."""
+        """Z_0, Z_1, ... [n, d] at `nodes`, int64 [n], or at all; the first `n_users` are users."""
         layer = torch.cat([self.users, self.items])
         layers = [rows(layer, nodes)]
         for _ in range(self.config.n_layers):
