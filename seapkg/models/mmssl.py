@@ -128,10 +128,11 @@ class MMSSL(Recommender):
         + λ_f Σ_m (‖f^u_m‖² + ‖f_m‖²) / (2 n_items) + γ Σ_m C_m - η mean D(fake).
 
     Differences from the published code:
-        - The modality graphs hold the top items of all users. They are built from the initial
-          projections, and again at the beginning of each epoch (`graph_period`). A user has at
-          least one item there. Evaluation uses them as they are. Published: the graphs become the edges of the batches since their
-          last change, which are none in nearly all batches; formulation "released".
+        - The modality graphs hold the top items of all users, at least one for each user. They are
+          built from the initial projections, and again at the beginning of each epoch
+          (`graph_period`). Evaluation uses them as they are. Published: the graphs become the edges
+          of the batches since their last change, which are none in nearly all batches; formulation
+          "released".
         - A collected item belongs to its user. Published: to another user of the batch, if there
           are several items a user; "released".
         - The attention has an effect. Published: its weights multiply the query's own view and add

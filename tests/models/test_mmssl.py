@@ -461,6 +461,7 @@ def test_the_discriminator_steps_before_the_losses_and_only_then():
     model.before_batch(USERS, USERS, USERS + 4)
     assert not any(map(torch.equal, before, after))
     assert model.users.grad is not None and not any(p.requires_grad for p in after)
+    assert model.auxiliary_optimisers()["discriminator"].defaults["betas"] == (0.5, 0.9)
 
 
 def test_a_batch_of_one_row_is_served():
