@@ -68,8 +68,8 @@ class Study:
         name: its name for `seapkg.study`.
         arms: the settings to compare.
         datasets: names, folders or datasets; or a mapping from the names in tables to datasets.
-        seeds: the same for every dataset, or seeds by the dataset's name.
         tabulate: makes the study's table from its `Results`.
+        seeds: the same for every dataset, or seeds by the dataset's name.
         max_epochs: set for all arms that do not set it themselves; None sets nothing.
         base: (dataset, row) -> the options that the arms start from; None stands for `pinned`.
     """
@@ -77,8 +77,8 @@ class Study:
     name: str
     arms: tuple[Arm, ...]
     datasets: Datasets
-    seeds: Seeds
     tabulate: Callable[[Results], pd.DataFrame]
+    seeds: Seeds = (0, 1, 2)
     max_epochs: int | None = None
     base: Callable[[str, str], dict] | None = None
 
@@ -198,7 +198,8 @@ DECLARED: dict[str, tuple[Callable[..., Study], str]] = {}
 def declares(notebook: str) -> Callable:
     """Registers the decorated function as a study of `notebook`, given without its number.
 
-    The function's parameters have the names of the notebook's parameters.
+    The function's parameters have the names of the notebook's parameters. All studies share
+    `seeds` and `max_epochs`, which the function passes on to `Study`.
     """
 
     def register(make: Callable[..., Study]) -> Callable[..., Study]:

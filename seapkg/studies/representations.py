@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from seapkg.files import publish, temporary_folder
 from seapkg.runs.archive import PARTS, PARTS_SAMPLE, STATE
 from seapkg.runs.run import Run
 from seapkg.studies import ablation
-from seapkg.studies.base import Arm, Datasets, Results, Seeds, Study, arms_of, declares
+from seapkg.studies.base import Arm, Datasets, Results, Study, arms_of, declares
 
 COLUMNS = ["a", "b", "measure", "value"]
 N_SAMPLED = 200
@@ -31,13 +32,11 @@ SEA_ARMS = ("SEA", "w/o Alignment", "w/o Distancing")
 
 
 @declares("tsne")
-def representations(
-    datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None
-) -> Study:
+def representations(datasets: Datasets, **shared: Any) -> Study:
     """SEA, SEA without each of its losses, and MICRO, which aligns whole representations."""
     changes = {label: ablation.CHANGES[label] for label in SEA_ARMS}
     arms = (*arms_of("sea (released)", changes), Arm("MICRO", "micro"))
-    return Study("representations", arms, datasets, seeds, measures_table, max_epochs)
+    return Study("representations", arms, datasets, measures_table, **shared)
 
 
 @dataclass(frozen=True)

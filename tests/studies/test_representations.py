@@ -85,7 +85,7 @@ def test_t_sne_gives_each_item_of_each_part_a_place():
 
 def results_of(data, *runs):
     arm = Arm("SEA", "sea (released)")
-    study = Study("toy", (arm,), {"arrays": data}, [0], measures_table)
+    study = Study("toy", (arm,), {"arrays": data}, measures_table, [0])
     return Results(study, [Result("arrays", arm, None, run) for run in runs])
 
 
