@@ -92,9 +92,9 @@ def test_the_rows_of_the_main_table_are_those_of_the_registry_oldest_first():
 
 
 def test_an_unknown_row_study_or_parameter_is_refused_with_what_there_is():
-    with pytest.raises(RequestError, match="no system 'bpt' .*did you mean 'bpr'"):
+    with pytest.raises(RequestError, match="unknown system 'bpt' .*did you mean 'bpr'"):
         find_row("bpt")
-    with pytest.raises(RequestError, match="no study 'ablatoin' .*did you mean 'ablation'"):
+    with pytest.raises(RequestError, match="unknown study 'ablatoin' .*did you mean 'ablation'"):
         seapkg.study("ablatoin")
     with pytest.raises(TypeError, match="'seed'"):
         seapkg.study("ablation", datasets=["synthetic"], seed=1)
