@@ -7,8 +7,6 @@ The command line, tables, the papers' numbers, figures, docs and contract tests 
 Every module of this package is imported once, so a new system is known as soon as its file exists.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Finished runs on disk, one folder each, written completely or not at all."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

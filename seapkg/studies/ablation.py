@@ -1,7 +1,5 @@
 """The ablation (SEA Fig. 3): what SEA loses without one of its losses, or without both."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from seapkg.runs.tuned import tuned

@@ -1,7 +1,5 @@
 """Seconds per epoch and peak memory of a training, each measured once, in a separate process."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Known factors: ways to separate, on data whose factors are known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

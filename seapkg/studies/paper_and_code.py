@@ -6,8 +6,6 @@ where the text contradicts itself, and patience, which it leaves open. docs/syst
 differences.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from seapkg.studies import tables

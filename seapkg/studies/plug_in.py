@@ -4,8 +4,6 @@ FREEDOM as published keeps the features out of its score, where separation could
 ranking. So features in the score without separation form a separate arm.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from seapkg.studies import tables

@@ -1,7 +1,5 @@
 """REARM: its parts, its rivals, and what its published sampler of negatives gains by leaking."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -3,8 +3,6 @@
 The measures use all items; a sample of the items is saved for the t-SNE figure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Sensitivity (SEA Fig. 4): one option of SEA moved at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

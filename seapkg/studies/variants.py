@@ -1,7 +1,5 @@
 """The variants SEAa to SEAd (SEA Tables 4 and 5): their quality and their cost."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from seapkg.studies import tables
