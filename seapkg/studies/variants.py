@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from seapkg.runs.tuned import pinned
 from seapkg.studies import tables
-from seapkg.studies.base import Datasets, Study, arms_of, declares, find_row, pinned
+from seapkg.studies.base import Datasets, Study, arms_of, declares, find_row
 
 CHANGES = {
     "SEAa": {"variant": "a"},

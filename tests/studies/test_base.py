@@ -11,7 +11,7 @@ from seapkg.models.registry import systems
 from seapkg.runs.configure import configure
 from seapkg.runs.store import Store
 from seapkg.runs.train import plan
-from seapkg.runs.tuned import tuned
+from seapkg.runs.tuned import pinned, tuned
 from seapkg.studies import (
     ablation,
     known_factors,
@@ -22,7 +22,7 @@ from seapkg.studies import (
     studies_of,
     variants,
 )
-from seapkg.studies.base import Arm, Study, arms_of, find_row, pinned, rows
+from seapkg.studies.base import Arm, Study, arms_of, find_row, rows
 
 CHANGES = {"whole": {}, "narrow": {"embed_dim": 4, "max_epochs": 2}}
 
