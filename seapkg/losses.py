@@ -32,6 +32,11 @@ def embedding_norm(*rows: Tensor) -> Tensor:
     return sum(torch.linalg.vector_norm(part) for part in rows) / rows[-1].shape[0]
 
 
+def half_squares(*rows: Tensor, batch_size: int) -> Tensor:
+    """Half the sum of the squares of `rows` [batch, dim] each, over `batch_size` (MICRO)."""
+    return sum(part.square().sum() for part in rows) / (2 * batch_size)
+
+
 def solosim(a: Tensor, b: Tensor, temperature: float, partners: Tensor | None = None) -> Tensor:
     """Solosim alignment (SEA Eq. 16): the mean over i of -log softmax_j(a_i·b_j / τ) at j = i.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seapkg.data.dataset import Dataset
 from seapkg.graph import SparseGraph
+from seapkg.models.features import FeatureTables
 
 FOLDER = Path(os.environ.get("SEAPKG_GOLDEN", Path(__file__).parent / "golden"))
 
@@ -34,22 +35,45 @@ def described(file: Path) -> dict:
     return json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def dataset_of(train, n_users: int, n_items: int, features: dict[str, Tensor]) -> Dataset:
-    """A dataset with these training pairs [n, 2] and features; nothing is held out."""
-    nothing = np.empty((0, 2), dtype=np.int64)
+def features_of(golden: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Modality -> raw features [n_items, width], float64."""
+    names = [name for name in golden if name.startswith("data/")]
+    return {
+        name.removeprefix("data/").removesuffix("_features"): golden[name]
+        for name in names
+        if golden[name].is_floating_point()
+    }
+
+
+def dataset_of(golden: dict[str, Tensor], users: str = "param/user_embedding") -> Dataset:
+    """The splits and features of the file; `users` names an array with a row for each user."""
+    features = {name: table.numpy() for name, table in features_of(golden).items()}
     return Dataset.from_arrays(
-        np.asarray(train),
-        nothing,
-        nothing,
-        n_users=n_users,
-        n_items=n_items,
-        features={name: np.asarray(table) for name, table in features.items()},
+        *(golden[f"data/{split}"].numpy() for split in ("train", "valid", "test")),
+        n_users=len(golden[users]),
+        n_items=len(next(iter(features.values()))),
+        features=features,
     )
+
+
+def set_features(tables: FeatureTables, golden: dict[str, Tensor]) -> None:
+    """Sets fixed features in float64; those of a dataset are float32."""
+    for name, table in features_of(golden).items():
+        setattr(tables, name, table)
 
 
 def batch_of(golden: dict[str, Tensor], name: str = "batch") -> list[Tensor]:
     """Users, positives and negatives."""
     return [golden[f"{name}/{part}"] for part in ("users", "positives", "negatives")]
+
+
+def backward(model, batch: list[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """One backward pass. Returns the loss terms and their sum."""
+    model.zero_grad()
+    terms = model.losses(*batch)
+    total = sum(terms.values())
+    total.backward()
+    return terms, total.detach()
 
 
 def sparse(matrix: Tensor) -> SparseGraph:

@@ -12,7 +12,7 @@ from tiny import tiny
 from seapkg import graph
 from seapkg.data.dataset import ItemGraph
 from seapkg.errors import RequestError
-from seapkg.graph import neighbours
+from seapkg.graph import interactions, neighbours
 
 PAIRS = torch.tensor([[0, 0], [0, 2], [1, 0], [2, 1], [2, 2], [2, 0]])
 N_USERS, N_ITEMS = 4, 5  # user 3 and items 3, 4 have no pair
@@ -331,13 +331,14 @@ def co_occurrence_by_hand(counts: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize("block_rows", [3, 7, 4096])
-def test_co_occurrence_equals_the_counts_taken_pair_by_pair(block_rows):
+@pytest.mark.parametrize("block_entries", [1, 50, 1 << 22])
+def test_co_occurrence_equals_the_counts_taken_pair_by_pair(block_entries, monkeypatch):
+    monkeypatch.setattr(interactions, "BLOCK_ENTRIES", block_entries)
     dataset = tiny(n_users=30, n_items=20)
     pairs = torch.from_numpy(dataset.train.copy())
     counts = counts_by_hand(dataset.train, 30)
     full = (counts > 0).sum(axis=1) >= 4
-    ours = graph.co_occurrence_graph(pairs, 30, 20, 4, block_rows).matrix().to_dense().numpy()
+    ours = graph.co_occurrence_graph(pairs, 30, 20, 4).matrix().to_dense().numpy()
     assert full.sum() > 20
     np.testing.assert_allclose(
         ours[full], co_occurrence_by_hand(counts, 4)[full], rtol=1e-5, atol=1e-7

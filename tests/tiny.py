@@ -9,7 +9,7 @@ WIDTHS = {"image": 7, "text": 5, "audio": 3}  # odd on purpose: halves are then 
 SMALL = {
     "embed_dim": 8, "encoder_width": 6, "head_hidden": 5, "head_out": 4, "club_hidden": 3,
     "club_steps": 2, "n_neighbours": 3, "user_neighbours": 3, "item_neighbours": 3, "rank": 2,
-    "projection_width": 5, "image_width": 6, "pretrain_epochs": 2,
+    "projection_width": 5, "image_width": 6, "pretrain_epochs": 2, "hidden_width": 32,
 }  # fmt: skip
 
 

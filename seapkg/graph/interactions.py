@@ -1,15 +1,17 @@
 """Graphs from training pairs: the user-item graph and co-occurrence."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from seapkg.graph.sparse import SparseGraph, neighbour_indices
+
+#: Most entries of a sparse product that are computed at once, unless a single row may have more.
+BLOCK_ENTRIES = 1 << 22
 
 
 def edge_weights(pairs: Tensor, n_users: int, n_items: int) -> Tensor:
@@ -64,10 +66,8 @@ def row_normalised_adjacency(pairs: Tensor, n_users: int, n_items: int) -> Spars
     """
     n_nodes = n_users + n_items
     loops = torch.arange(n_nodes, device=pairs.device).expand(2, -1)
-    indices = torch.cat([_edges(pairs, n_users), loops], dim=1)
-    rows = indices[0]
-    degrees = torch.bincount(rows).float()
-    return SparseGraph(indices, 1 / degrees[rows], (n_nodes, n_nodes))
+    edges = torch.cat([_edges(pairs, n_users), loops], dim=1)
+    return mean_graph(edges.T, n_nodes, n_nodes)
 
 
 def mean_graph(pairs: Tensor, n_users: int, n_items: int) -> SparseGraph:
@@ -112,7 +112,6 @@ def co_occurrence_graph(
     n_rows: int,
     n_columns: int,
     k: int,
-    block_rows: int = 4096,
     *,
     ties: Literal["lowest", "random"] = "lowest",
 ) -> SparseGraph:
@@ -120,121 +119,106 @@ def co_occurrence_graph(
 
     Weights are the softmax of the counts of shared columns. A row with fewer than k such neighbours
     repeats some of them, drawn with a fixed seed, before the softmax. A row with none gets the k
-    rows with most pairs, weighted by the softmax of their shares of these pairs. Counts are sparse
-    and computed in blocks of rows.
+    rows with most pairs, weighted by the softmax of their shares of these pairs.
 
     Args:
         pairs: int64 [n, 2], row and column, each pair once.
         n_rows, n_columns: sizes.
         k: number of neighbours.
-        block_rows: number of rows in a block.
         ties: which of equal counts to take, the "lowest" rows or a "random" choice.
 
     Returns:
         A graph [n_rows, n_rows].
     """
     k, generator = min(k, n_rows), torch.Generator().manual_seed(0)
-    incidence = _incidence(pairs, n_rows, n_columns)
-    degrees = np.bincount(pairs[:, 0], minlength=n_rows).astype(np.float32)
-    most = np.argsort(-degrees, kind="stable")[:k]
-    columns = np.tile(most, (n_rows, 1))
-    scores = np.tile(degrees[most] / degrees[most].sum(), (n_rows, 1))
-    for start in range(0, n_rows, block_rows):
-        counts = incidence[start : start + block_rows] @ incidence.T
-        rows, neighbours, shared = _most_shared(counts, start, k, ties, generator)
-        columns[rows], scores[rows] = neighbours, shared
-    indices = neighbour_indices(torch.from_numpy(columns))
-    weights = torch.from_numpy(scores).softmax(dim=1)
-    return SparseGraph(indices, weights.flatten(), (n_rows, n_rows))
-
-
-def _most_shared(
-    counts: csr_matrix, first_row: int, k: int, ties: str, generator: torch.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The columns of the `k` largest counts of each row that shares columns with another row.
-
-    A row with fewer than k repeats some of them, drawn at random.
-
-    Args:
-        counts: [block, n_columns], rows from `first_row` on.
-        first_row: number of the first row.
-        k: number of columns.
-        ties: as in `co_occurrence_graph`.
-        generator: source of randomness.
-
-    Returns:
-        Numbers of these rows [n], their columns [n, k] and counts [n, k].
-    """
-    n, n_columns = counts.shape
-    row, column, count = _other_rows(counts, first_row)
-    n_neighbours = np.bincount(row, minlength=n)[:, None]
-    drawn = torch.rand(n, k, generator=generator).numpy() * n_neighbours
-    tie = column / n_columns  # in [0, 1), below a difference of counts
-    if ties == "random":
-        tie = torch.rand(len(row), generator=generator, dtype=torch.float64).numpy()
-    order = _by_falling_count(row, count, tie)
-    places = np.where(np.arange(k) < n_neighbours, np.arange(k), drawn.astype(np.int64))
-    starts = n_neighbours.cumsum(axis=0) - n_neighbours
-    rows = n_neighbours[:, 0].nonzero()[0]
-    best = order[(starts + places)[rows]]  # [n, k]
-    return rows + first_row, column[best], count[best]
+    drawn = torch.rand(n_rows, k, generator=generator).double()
+    draws_ties = generator if ties == "random" else None
+    neighbours, counts = co_occurrence_lists(pairs, n_rows, n_columns, k, ties=draws_ties)
+    n_neighbours = counts.isfinite().sum(dim=1, keepdim=True)
+    slots = torch.arange(k).expand(n_rows, k)
+    slots = torch.where(slots < n_neighbours, slots, (drawn * n_neighbours).long())
+    neighbours, counts = neighbours.gather(1, slots), counts.gather(1, slots)
+    is_alone = n_neighbours[:, 0] == 0
+    degrees = torch.bincount(pairs[:, 0], minlength=n_rows).float()
+    most = degrees.argsort(descending=True, stable=True)[:k]
+    neighbours[is_alone], counts[is_alone] = most, degrees[most] / degrees[most].sum()
+    weights = counts.softmax(dim=1).flatten()
+    return SparseGraph(neighbour_indices(neighbours), weights, (n_rows, n_rows))
 
 
 def co_occurrence_lists(
-    pairs: Tensor, n_rows: int, n_columns: int, k: int, block_entries: int = 1 << 22
+    pairs: Tensor,
+    n_rows: int,
+    n_columns: int,
+    k: int,
+    *,
+    ties: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The `k` rows that share most columns with each row, ties to the lowest (DualGNN).
+    """The `k` rows that share most columns with each row (DualGNN).
 
-    Counts are sparse and computed in blocks of rows, so memory grows with `block_entries` and with
-    n_rows k, not with the square of n_rows.
+    Memory grows with n_rows k, not with the square of n_rows.
 
     Args:
         pairs: int64 [n, 2], row and column, each pair once.
         n_rows, n_columns: sizes.
         k: length of a list.
-        block_entries: bound on the number of counts in a block, but for one row more.
+        ties: draws among equal counts; by default they go to the lowest rows.
 
     Returns:
         Neighbours int64 [n_rows, k] and the numbers of shared columns, float [n_rows, k]. Where
         fewer rows share a column, the rest of the list has the neighbour 0 and the count -∞.
     """
-    incidence = _incidence(pairs, n_rows, n_columns)
-    neighbours = np.zeros((n_rows, k), dtype=np.int64)
-    shared = np.full((n_rows, k), -np.inf, dtype=np.float32)
-    # A row shares a column with at most as many rows as its columns have pairs.
-    bounds = np.minimum(incidence @ incidence.sum(axis=0).A1, n_rows)
-    blocks = bounds.cumsum(dtype=np.float64) // block_entries
-    ends = [*np.flatnonzero(np.diff(blocks)) + 1, n_rows]
-    for start, stop in zip([0, *ends], ends, strict=False):
-        row, column, count = _other_rows(incidence[start:stop] @ incidence.T, start)
-        order = _by_falling_count(row, count, column / n_rows)
-        row, column, count = row[order], column[order], count[order]
-        n_neighbours = np.bincount(row, minlength=stop - start)
-        place = np.arange(len(row)) - (n_neighbours.cumsum() - n_neighbours)[row]
-        best = place < k
-        neighbours[start + row[best], place[best]] = column[best]
-        shared[start + row[best], place[best]] = count[best]
-    return torch.from_numpy(neighbours), torch.from_numpy(shared)
+    ones = np.ones(len(pairs), dtype=np.float32)
+    incidence = csr_array((ones, tuple(pairs.T.numpy())), shape=(n_rows, n_columns))
+    neighbours = torch.zeros(n_rows, k, dtype=torch.int64)
+    shared = torch.full((n_rows, k), -torch.inf)
+    for rows, columns, counts in common_entries(incidence):
+        order = columns
+        if ties is not None:
+            order = torch.rand(len(rows), generator=ties, dtype=torch.float64).numpy()
+        best, places = largest(rows, counts, order, k)
+        slots = rows[best], places
+        neighbours[slots] = torch.from_numpy(columns[best]).long()
+        shared[slots] = torch.from_numpy(counts[best])
+    return neighbours, shared
 
 
-def _incidence(pairs: Tensor, n_rows: int, n_columns: int) -> csr_matrix:
-    """A 1 at the row and column of each pair. `pairs`: int64 [n, 2]."""
-    entries = np.ones(len(pairs), dtype=np.float32), pairs.T.numpy()
-    return csr_matrix(entries, shape=(n_rows, n_columns))
-
-
-def _other_rows(counts: csr_matrix, first_row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column and value of the entries of `counts`, without a row's count with itself.
+def common_entries(matrix: csr_array) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The entries of M Mᵀ off the diagonal, in blocks of rows.
 
     Args:
-        counts: [block, n_columns], rows from `first_row` on.
-        first_row: number of the first row.
+        matrix: M [n_rows, n_columns], sparse.
+
+    Yields:
+        Rows, columns and values of the entries of a block, row by row.
     """
-    entries = counts.tocoo()
-    others = entries.row + first_row != entries.col
-    return entries.row[others], entries.col[others], entries.data[others]
+    n_rows, transpose = matrix.shape[0], matrix.T.tocsr()
+    # A row has at most as many entries as its columns have in M.
+    rows, columns = matrix.nonzero()
+    bounds = np.bincount(rows, np.diff(transpose.indptr)[columns], minlength=n_rows)
+    blocks = bounds.clip(max=n_rows).cumsum() // BLOCK_ENTRIES
+    starts = np.flatnonzero(np.diff(blocks, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
+        block = (matrix[start:stop] @ transpose).tocoo()
+        rows = block.row + start
+        is_other = rows != block.col
+        yield rows[is_other], block.col[is_other], block.data[is_other]
 
 
-def _by_falling_count(row: np.ndarray, count: np.ndarray, tie: np.ndarray) -> np.ndarray:
-    """The order by row, then falling count, then rising `tie` in [0, 1). All are [n_entries]."""
-    return np.argsort(row * (count.max(initial=0) + 1.0) - count + tie)
+def largest(
+    rows: np.ndarray, values: np.ndarray, ties: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `k` largest values of each row, those of lowest `ties` among equal ones.
+
+    Args:
+        rows, values, ties: [n_entries].
+        k: number of values.
+
+    Returns:
+        Their indices, row by row, and the place of each in its row, from 0.
+    """
+    order = np.lexsort([ties, -values, rows])
+    rows = rows[order]
+    places = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    is_best = places < k
+    return order[is_best], places[is_best]

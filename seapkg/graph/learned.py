@@ -1,13 +1,10 @@
 """Graphs learned from features: nearest neighbours of projected features, weights with a gradient.
 
-LATTICE, MICRO and MGCN mix such a graph with the fixed graph of the raw features.
+LATTICE and MICRO mix such a graph with the fixed graph of the raw features.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -52,8 +49,7 @@ class MixedGraph:
     def __call__(self, x: Tensor) -> Tensor:
         """`x`: [n, dim]. Returns [n, dim]."""
         graphs = [self.learned, *self.fixed]
-        terms = [share * graph(x) for share, graph in zip(self.shares, graphs, strict=True)]
-        return reduce(torch.add, terms)
+        return sum(share * graph(x) for share, graph in zip(self.shares, graphs, strict=True))
 
     def settled(self) -> SparseGraph:
         """The same graph without a gradient, as one sparse matrix."""
@@ -63,51 +59,24 @@ class MixedGraph:
         return weighted_sum([learned, *self.fixed], self.shares.detach())
 
 
-def nearest_graph(features: Tensor, k: int) -> LearnedGraph:
-    """The cosines of each row with its `k` nearest rows.
+def learned_graph(tables: Sequence[Tensor], k: int, shares: Sequence[Tensor]) -> LearnedGraph:
+    """D^-1/2 S D^-1/2 of S = Σ_m α_m S_m, D the row sums of S on both sides (LATTICE, MICRO).
 
-    The choice of neighbours has no gradient, the cosines have one.
-
-    Args:
-        features: [n, dim].
-        k: number of neighbours of a row, itself included.
-    """
-    (_, columns), _ = nearest_edges(features.detach(), k)
-    neighbours = columns.view(-1, k)
-    return LearnedGraph(neighbours, edge_cosines(features, neighbours))
-
-
-def mixed_before_scaling(graphs: Sequence[LearnedGraph], shares: Tensor) -> LearnedGraph:
-    """Σ_m α_m S_m as one graph; a neighbour in several graphs stands several times (LATTICE).
+    S_m has the cosines of each row of a table with its `k` nearest rows, itself included. Their
+    choice has no gradient; cosines and row sums have one. A row whose weights do not sum to a
+    positive number is empty. A neighbour in several tables stands several times.
 
     Args:
-        graphs: of k neighbours each.
-        shares: [len(graphs)].
-
-    Returns:
-        A graph of k len(graphs) neighbours.
+        tables: features [n, width], one table for each m.
+        k: number of neighbours of a row in a table.
+        shares: α, one for each table.
     """
-    weights = [share * graph.weights for share, graph in zip(shares, graphs, strict=True)]
-    neighbours = [graph.neighbours for graph in graphs]
-    return LearnedGraph(torch.cat(neighbours, dim=1), torch.cat(weights, dim=1))
-
-
-def scaled(graph: LearnedGraph) -> LearnedGraph:
-    """D^-1/2 S D^-1/2, D the row sums of S, on both sides (LATTICE, MICRO).
-
-    The row sums have a gradient. A row whose weights do not sum to a positive number is empty.
-    """
-    sums = graph.weights.sum(dim=1)
+    columns, weights = [], []
+    for features, share in zip(tables, shares, strict=True):
+        (_, nearest), _ = nearest_edges(features.detach(), k)
+        columns.append(nearest.view(-1, k))
+        weights.append(share * edge_cosines(features, columns[-1]))
+    neighbours, weights = torch.cat(columns, dim=1), torch.cat(weights, dim=1)
+    sums = weights.sum(dim=1)
     scale = inverse_root(sums.clamp(min=1e-8)) * (sums > 1e-8)
-    weights = scale[:, None] * graph.weights * scale[graph.neighbours]
-    return LearnedGraph(graph.neighbours, weights)
-
-
-def learned_graph(features: Tensor, k: int) -> LearnedGraph:
-    """The scaled graph of each row's `k` nearest rows by cosine (MICRO).
-
-    Args:
-        features: [n, dim].
-        k: number of neighbours of a row, itself included.
-    """
-    return scaled(nearest_graph(features, k))
+    return LearnedGraph(neighbours, scale[:, None] * weights * scale[neighbours])

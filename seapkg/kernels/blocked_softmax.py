@@ -1,7 +1,5 @@
 """Fast forms of `seapkg.losses.solosim`, `info_nce` and `grace`: blocks of rows, linear memory."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable

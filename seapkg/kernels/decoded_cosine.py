@@ -1,7 +1,5 @@
 """Fast form of `decoded_cosines_plain` below: the decodings are never formed."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

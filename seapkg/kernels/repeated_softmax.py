@@ -1,7 +1,5 @@
 """Fast form of `seapkg.losses.solosim` of a batch in which rows repeat: each row counts once."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable

@@ -35,6 +35,7 @@ class Recommender(nn.Module):
     config_class: ClassVar[type]
     training_defaults: ClassVar[dict[str, Any]] = {}
     needs_features: ClassVar[bool] = False
+    coupled_decay: ClassVar[bool] = False  # weight decay is added to the gradient, as in Adam
 
     def __init__(self, dataset: Dataset, config: Any) -> None:
         super().__init__()
@@ -137,11 +138,9 @@ class Recommender(nn.Module):
 
         Groups of parameters may have rates of their own (PAMD).
         """
-        if weight_decay:
-            return torch.optim.AdamW(
-                parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
-            )
-        return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+        coupled = self.coupled_decay or not weight_decay
+        kind = torch.optim.Adam if coupled else torch.optim.AdamW
+        return kind(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
     def learning_rate(self, base: float, epoch: int) -> float:
         """The main optimiser's learning rate in an epoch; by default it is constant.
@@ -292,6 +291,14 @@ def embedding_table(
 ) -> nn.Parameter:
     """A trainable table [n_rows, dim], Xavier-initialised."""
     return nn.Parameter(init(torch.empty(n_rows, dim)))
+
+
+def xavier(
+    layer: nn.Linear, init: Callable[[Tensor], Tensor] = nn.init.xavier_uniform_
+) -> nn.Linear:
+    """The layer with Xavier-initialised weights."""
+    init(layer.weight)
+    return layer
 
 
 def training_pairs(dataset: Dataset) -> Tensor:

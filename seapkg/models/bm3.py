@@ -1,7 +1,5 @@
 """BM3 (Zhou et al., WWW 2023, arXiv:2207.05969): bootstrapped training without negatives."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +13,7 @@ from seapkg.models.base import (
     embedding_table,
     propagate_mean,
     training_graph,
+    xavier,
 )
 from seapkg.models.features import FeatureTables, rows
 from seapkg.models.registry import system
@@ -78,16 +77,16 @@ class BM3(Recommender):
         self.users = embedding_table(dataset.n_users, dim)
         self.items = embedding_table(dataset.n_items, dim)
         self.features = FeatureTables(dataset, trained=config.train_features)
+        normal = nn.init.xavier_normal_
         self.projections = nn.ModuleDict()
         for name, width in self.features.widths_by_name.items():
-            self.projections[name] = _linear(width, dim)
-        self.predictor = _linear(dim, dim)
+            self.projections[name] = xavier(nn.Linear(width, dim), normal)
+        self.predictor = xavier(nn.Linear(dim, dim), normal)
         self.graph = training_graph(dataset)
 
     def embed(self) -> UsersAndItems:
         """The predictions of users [n_users, d] and items [n_items, d]."""
-        users, items = self._online()
-        return self.predictor(users), self.predictor(items)
+        return tuple(self.predictor(table) for table in self._online())
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "reconstruction", "inter_modality", "intra_modality" and "regularisation".
@@ -129,19 +128,11 @@ class BM3(Recommender):
 
         Batch row b is row `places[b]` of `x` [n, d], the distinct rows, each with one mask.
         """
-        constant, rate = x.detach(), self.config.dropout
-        keep, share = keep_mask(x.shape, rate, self.generator, x.device)
-        target = constant * keep / share
+        keep, share = keep_mask(x.shape, self.config.dropout, self.generator, x.device)
+        target = x.detach() * keep / share
         return rows(self.predictor(x), places), rows(target, places)
 
 
 def _distance(predictions, targets):
     """ℓ: 1 minus the mean cosine of the rows [batch, d]."""
     return 1 - F.cosine_similarity(predictions, targets).mean()
-
-
-def _linear(width, dim):
-    """A linear layer with Xavier-normal weights."""
-    layer = nn.Linear(width, dim)
-    nn.init.xavier_normal_(layer.weight)
-    return layer

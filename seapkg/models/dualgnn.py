@@ -1,7 +1,5 @@
 """DualGNN (Wang et al., IEEE TMM 2021): propagation per modality, then on a user-user graph."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -23,7 +21,7 @@ from seapkg.models.base import (
 )
 from seapkg.models.features import FeatureTables, rows
 from seapkg.models.registry import system
-from seapkg.options import configuration, option, resolve
+from seapkg.options import configuration, option
 
 
 @configuration
@@ -31,9 +29,7 @@ class DualGNNConfig:
     """Options of DualGNN."""
 
     embed_dim: int = option(64, "Width of the embeddings.", ge=1)
-    hidden_width: int | None = option(
-        None, "Hidden width of the features' networks; by default four times `embed_dim`.", ge=1
-    )
+    hidden_width: int = option(256, "Hidden width of the features' networks.", ge=1)
     n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
     user_neighbours: int = option(40, "Neighbours of a user in the user-user graph.", ge=1)
     regularisation: float = option(
@@ -45,9 +41,6 @@ class DualGNNConfig:
     formulation: Literal["intended", "released"] = option(
         "intended", "A user's first modality alone, or the sum of all in its place as released."
     )
-
-    def __post_init__(self):
-        resolve(self, {"hidden_width": 4 * self.embed_dim})
 
 
 @system(
@@ -106,13 +99,11 @@ class DualGNN(Recommender):
         self.item_weights = _modality_weights(self.n_items, n_modalities)
         self.graph = training_graph(dataset)
         k = min(config.user_neighbours, self.n_users)
-        neighbours, counts = co_occurrence_lists(
-            training_pairs(dataset), self.n_users, self.n_items, k
-        )
-        for name in ("neighbours", "epoch_neighbours"):  # [n_users, k]
-            self.register_buffer(name, neighbours, persistent=False)
-        for name in ("counts", "epoch_counts"):  # [n_users, k]
-            self.register_buffer(name, counts, persistent=False)
+        pairs = training_pairs(dataset)
+        neighbours, counts = co_occurrence_lists(pairs, self.n_users, self.n_items, k)
+        self.register_buffer("neighbours", neighbours, persistent=False)  # [n_users, k]
+        self.register_buffer("counts", counts, persistent=False)  # [n_users, k]
+        self.epoch_neighbours, self.epoch_counts = neighbours, counts
 
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
         """Fills the lists of the users with few neighbours."""

@@ -1,9 +1,5 @@
 """EASE (Steck, WWW 2019, arXiv:1905.03375): a linear item-to-item model in closed form."""
 
-from __future__ import annotations
-
-import logging
-
 import torch
 from torch import Tensor
 
@@ -14,10 +10,6 @@ from seapkg.models.base import ItemToItemRecommender
 from seapkg.models.registry import system
 from seapkg.options import Range, configuration, option
 
-log = logging.getLogger(__name__)
-
-#: A matrix of more gigabytes is announced.
-LARGE = 1.0
 #: Items whose co-occurrences are counted at once.
 BLOCK_ITEMS = 512
 
@@ -61,14 +53,12 @@ class EASE(ItemToItemRecommender):
         super().__init__(dataset, config)
         self.register_buffer("weights", None, persistent=False)
         gigabytes = 4 * dataset.n_items**2 / 1e9
-        what = f"EASE holds a matrix of {dataset.n_items:,} x {dataset.n_items:,} items"
         if gigabytes > config.max_gigabytes:
             raise RequestError(
-                f"{what}, {gigabytes:.3g} GB; option max_gigabytes is {config.max_gigabytes:g}: "
+                f"EASE holds a matrix of {dataset.n_items:,} x {dataset.n_items:,} items, "
+                f"{gigabytes:.3g} GB; option max_gigabytes is {config.max_gigabytes:g}: "
                 "raise it if the memory is there"
             )
-        if gigabytes > LARGE:
-            log.warning("%s in memory, %.1f GB", what, gigabytes)
 
     @torch.no_grad()
     def item_weights(self) -> Tensor:

@@ -1,23 +1,22 @@
 """ItemKNN (Deshpande & Karypis, TOIS 2004): the nearest items of a user's items."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
 from seapkg.graph import item_edges
+from seapkg.graph.interactions import common_entries, largest
 from seapkg.models.base import ItemToItemRecommender
 from seapkg.models.registry import system
 from seapkg.options import configuration, option
 
-#: Most similarities that are computed at once, unless a single item has more.
-BLOCK_ENTRIES = 1 << 22
+#: Rows, columns and values of a sparse matrix.
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
 #: Similarities that agree to so many decimals are equal.
 DECIMALS = 9
 
@@ -81,10 +80,10 @@ class ItemKNN(ItemToItemRecommender):
             raise RequestError(f"n_neighbours must be at most the number of items, {n}; it is {k}")
         if config.content:
             dataset.require_features("ItemKNN with content=true")
-            blocks = [(0, content_similarities(dataset, k))]
+            blocks = [content_similarities(dataset, k)]
         else:
             blocks = cosines(dataset, config)
-        nearest = [top_entries(block, first, k) for first, block in blocks]
+        nearest = [nearest_items(*block, k) for block in blocks]
         rows, columns, values = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
         if config.normalise_items:
             values = values / np.bincount(rows, values, minlength=n)[rows]
@@ -97,61 +96,31 @@ class ItemKNN(ItemToItemRecommender):
         return self.weights
 
 
-def cosines(dataset: Dataset, config: ItemKNNConfig) -> Iterator[tuple[int, csr_array]]:
-    """The cosines of all items by their users, in blocks of rows.
-
-    The users of an item have so many items in all; a row has at most as many entries. This bounds
-    the size of a block.
-
-    Yields:
-        The first item of the block, and its similarities [block, n_items].
-    """
-    n, (users, items) = dataset.n_items, dataset.train.T
-    degrees = np.bincount(users, minlength=dataset.n_users)
-    weights = 1 / np.sqrt(degrees[users]) if config.normalise_users else np.ones(len(users))
-    of_users = csr_array((weights, (users, items)), shape=(dataset.n_users, n))
-    of_items = of_users.T.tocsr()
+def cosines(dataset: Dataset, config: ItemKNNConfig) -> Iterator[Entries]:
+    """The cosines of all items by their users, in blocks of items."""
+    users, items = dataset.train.T
+    weights = np.ones(len(users))
+    if config.normalise_users:
+        weights = 1 / np.sqrt(np.bincount(users)[users])
+    of_items = csr_array((weights, (items, users)), shape=(dataset.n_items, dataset.n_users))
     norms = np.sqrt(of_items.power(2).sum(axis=1))
-    bounds = np.bincount(items, degrees[users], minlength=n).clip(max=n)
-    blocks = bounds.cumsum() // BLOCK_ENTRIES
-    starts = np.flatnonzero(np.diff(blocks, prepend=-1))
-    for first, stop in zip(starts, [*starts[1:], n], strict=True):
-        common = (of_items[first:stop] @ of_users).tocoo()
-        values = common.data / (norms[first + common.row] * norms[common.col] + config.shrinkage)
-        yield first, csr_array((values, (common.row, common.col)), shape=common.shape)
+    for rows, columns, common in common_entries(of_items):
+        yield rows, columns, common / (norms[rows] * norms[columns] + config.shrinkage)
 
 
-def content_similarities(dataset: Dataset, k: int) -> csr_array:
-    """The cosines of each item with its `k` nearest others by features, added over modalities.
-
-    Returns:
-        [n_items, n_items].
-    """
+def content_similarities(dataset: Dataset, k: int) -> Entries:
+    """The positive cosines of each item with its `k` nearest others, added over modalities."""
     n = dataset.n_items
     total = csr_array((n, n))
     for name in dataset.modalities:
         edges, values = item_edges(dataset, name, min(k + 1, n))  # an item is nearest to itself
         total = total + csr_array((values.double().numpy(), tuple(edges.numpy())), shape=(n, n))
-    return total
+    entries = total.tocoo()
+    is_neighbour = (entries.data > 0) & (entries.row != entries.col)
+    return tuple(part[is_neighbour] for part in (entries.row, entries.col, entries.data))
 
 
-def top_entries(block: csr_array, first: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The `k` largest positive entries of each row, ties to the lowest column.
-
-    Args:
-        block: [n, n_items], the rows of the items from `first` on. The items themselves are left
-            out.
-        first: number of the first row.
-        k: number of entries.
-
-    Returns:
-        Rows, columns and values of the entries.
-    """
-    entries = coo_array(block)
-    rows, columns, values = entries.row + first, entries.col, entries.data
-    is_neighbour = (values > 0) & (rows != columns)
-    rows, columns, values = (part[is_neighbour] for part in (rows, columns, values))
-    order = np.lexsort([columns, -values.round(DECIMALS), rows])
-    places = np.arange(len(order)) - np.searchsorted(rows[order], rows[order])
-    best = order[places < k]
+def nearest_items(rows, columns, values, k: int) -> Entries:
+    """The entries of the `k` largest values of each row, ties to the lowest column."""
+    best, _ = largest(rows, values.round(DECIMALS), columns, k)
     return rows[best], columns[best], values[best]

@@ -1,14 +1,13 @@
 """LATTICE (Zhang et al., ACM MM 2021, arXiv:2104.09036): one item graph learned from features."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph.learned import MixedGraph, mixed_before_scaling, nearest_graph, scaled
+from seapkg.graph.learned import MixedGraph, learned_graph
+from seapkg.losses import half_squares
 from seapkg.models.base import NamedTensors, UsersAndItems, batch_rows, propagate, ranking_loss
 from seapkg.models.registry import system
 from seapkg.models.structure import StructureConfig, StructureLearner
@@ -28,9 +27,6 @@ class LATTICEConfig(StructureConfig):
     )
     nominal_batch_size: int = option(
         2048, "Batch size that the regularisation divides by, whatever the batch.", ge=1
-    )
-    learning_rate_decay: float = option(
-        0.96, "Factor on the learning rate in 50 epochs.", gt=0, le=1
     )
     idle_parameters: Literal["stay", "drift"] = option(
         "stay",
@@ -86,7 +82,7 @@ class LATTICE(StructureLearner):
         """The terms "bpr" and "regularisation" for index tensors [batch]."""
         config, nodes = self.config, self._on_graphs(self._batch_graphs())
         batch = batch_rows(*nodes, users, positives, negatives)  # [batch, d] each
-        squares = sum(part.square().sum() for part in batch) / (2 * config.nominal_batch_size)
+        squares = half_squares(*batch, batch_size=config.nominal_batch_size)
         return {"bpr": ranking_loss(*batch), "regularisation": config.regularisation * squares}
 
     def fit_auxiliary(self) -> None:
@@ -98,13 +94,9 @@ class LATTICE(StructureLearner):
 
     def _learn_graphs(self):
         """S with a gradient, under the name "items"."""
-        config, alpha = self.config, self.logits.softmax(dim=0)
-        nearest = [
-            nearest_graph(project(self.features[name]), config.n_neighbours)
-            for name, project in self.projections.items()
-        ]
-        learned = scaled(mixed_before_scaling(nearest, alpha))
-        share = config.feature_graph_share
+        alpha, share = self.logits.softmax(dim=0), self.config.feature_graph_share
+        tables = self._projected().values()
+        learned = learned_graph(tables, self.config.n_neighbours, alpha)
         shares = torch.cat([alpha.new_tensor([1 - share]), share * alpha])
         return {"items": MixedGraph(learned, list(self.feature_graphs.values()), shares)}
 

@@ -1,7 +1,5 @@
 """LGMRec (Guo et al., AAAI 2024, arXiv:2312.16400): local graphs and a global hypergraph."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from typing import Literal
 
@@ -29,7 +27,7 @@ from seapkg.models.base import (
 )
 from seapkg.models.features import FeatureTables, rows
 from seapkg.models.registry import system
-from seapkg.options import configuration, option
+from seapkg.options import Range, configuration, option
 
 
 @configuration
@@ -52,13 +50,13 @@ class LGMRecConfig:
         "Share of the hyperedge weights that each batch drops.",
         ge=0,
         le=HIGHEST_RATE,
-        search=[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+        search=Range(0.0, 0.9),
     )
     hyper_weight: float = option(
         0.3,
         "Weight of the hypergraph's vectors in the final ones.",
         ge=0,
-        search=[0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        search=Range(0.01, 1.0),
     )
     contrast_weight: float = option(
         1e-4, "Weight of the contrast between modalities, a sum over the batch.", ge=0
@@ -148,7 +146,7 @@ class LGMRec(Recommender):
             "bpr": ranking_loss(*batch),
             "regularisation": config.regularisation * embedding_norm(*batch),
         }
-        if config.contrast_weight and len(views) > 1:
+        if len(views) > 1:
             tables = weights.split([self.n_users, self.n_items], dim=1)
             sides = zip(views.split(n, dim=1), tables, (users, positives), strict=False)
             contrast = sum(self._contrast(*side, edges) for side in sides)

@@ -1,18 +1,15 @@
 """MGCN (Yu et al., ACM MM 2023, arXiv:2308.03588): item features purified by behaviour."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import SparseGraph, edge_weights, item_graph
+from seapkg.graph import SparseGraph, edge_weights
 from seapkg.kernels.blocked_softmax import solosim
+from seapkg.losses import half_squares
 from seapkg.models.base import (
     NamedTensors,
-    Recommender,
     UsersAndItems,
-    embedding_table,
     propagate,
     propagate_mean,
     ranking_loss,
@@ -20,19 +17,16 @@ from seapkg.models.base import (
     training_pairs,
     unit_rows,
 )
-from seapkg.models.features import FeatureTables, rows
+from seapkg.models.features import rows
 from seapkg.models.registry import system
+from seapkg.models.structure import ItemGraphConfig, ItemGraphRecommender
 from seapkg.options import configuration, option
 
 
 @configuration
-class MGCNConfig:
+class MGCNConfig(ItemGraphConfig):
     """Options of MGCN."""
 
-    embed_dim: int = option(64, "Width of the embeddings.", ge=1)
-    n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
-    n_item_layers: int = option(1, "Layers on the item graphs.", ge=0)
-    n_neighbours: int = option(10, "Neighbours of an item in the item graphs.", ge=1)
     contrast_weight: float = option(
         0.01,
         "Weight of the contrast between content and behaviour.",
@@ -46,10 +40,6 @@ class MGCNConfig:
     nominal_batch_size: int = option(
         2048, "The regularisation divides by this number, also in a smaller batch.", ge=1
     )
-    train_features: bool = option(True, "Train the features themselves, as published.")
-    learning_rate_decay: float = option(
-        0.96, "Factor on the learning rate in 50 epochs.", gt=0, le=1
-    )
 
 
 @system(
@@ -61,7 +51,7 @@ class MGCNConfig:
     colour="purple",
     marker="<",
 )
-class MGCN(Recommender):
+class MGCN(ItemGraphRecommender):
     r"""Features gated by behaviour, propagated on item graphs and fused by preference.
 
     Equations:
@@ -72,9 +62,9 @@ class MGCN(Recommender):
         K = Σ_m β_m Y_m, β = softmax over m of q · tanh(V Y_m + b).
         H = (K + Σ_m σ(P_m C) ⊙ (Y_m - K)) / (M + 1), with M modalities.
         e = C + H; s_ui = e_u · e_i.
-        L = BPR(e_u, e_i, e_j) + λ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 B) + γ (L_C(u) + L_C(i)), B the
-        nominal batch size. L_C(n) is the mean over the batch of -ln p_n, p the softmax over the
-        batch's users or positive items x of cos(H_n, C_x)/τ.
+        L = BPR(e_u, e_i, e_j) + λ (‖e_u‖² + ‖e_i‖² + ‖e_j‖²) / (2 B) + γ (L_C(u) + L_C(i)),
+        B the nominal batch size. L_C(n) is the mean over the batch of -ln p_n, p the softmax over
+        the batch's users or positive items x of cos(H_n, C_x)/τ.
 
     Differences from the published code:
         - Ties in the kNN graphs go to the lowest item, and an item is its own first neighbour.
@@ -83,72 +73,57 @@ class MGCN(Recommender):
     """
 
     config_class = MGCNConfig
-    needs_features = True
 
     def __init__(self, dataset: Dataset, config: MGCNConfig) -> None:
         super().__init__(dataset, config)
-        dim, pairs = config.embed_dim, training_pairs(dataset)
-        self.users = embedding_table(dataset.n_users, dim)
-        self.items = embedding_table(dataset.n_items, dim)
-        features = FeatureTables(dataset, trained=config.train_features)
+        dim = config.embed_dim
         self.purifiers, self.preferences = nn.ModuleDict(), nn.ModuleDict()
-        self.item_graphs = nn.ModuleDict()
-        for name, width in features.widths_by_name.items():
+        for name, width in self.features.widths_by_name.items():
             layers = nn.Linear(width, dim), nn.Linear(dim, dim)
             self.purifiers[name] = nn.Sequential(*layers, nn.Sigmoid())
             self.preferences[name] = nn.Sequential(nn.Linear(dim, dim), nn.Sigmoid())
-            graph = item_graph(dataset, name, config.n_neighbours, weighted=True)
-            self.item_graphs[name] = graph
         self.query = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
-        self.features = features
         self.graph = training_graph(dataset)
-        weights = edge_weights(pairs, dataset.n_users, dataset.n_items)
-        self.user_graph = SparseGraph(pairs.T, weights, (dataset.n_users, dataset.n_items))
-
-    def learning_rate(self, base: float, epoch: int) -> float:
-        return base * self.config.learning_rate_decay ** (epoch / 50)
+        pairs, shape = training_pairs(dataset), (dataset.n_users, dataset.n_items)
+        self.user_graph = SparseGraph(pairs.T, edge_weights(pairs, *shape), shape)
 
     def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d]."""
-        views = self._item_views()
-        content = torch.cat(self._collaborative())
-        side = self._side(content, torch.cat([self.user_graph(views), views]))
+        content, side = self._content_and_side()
         return (content + side).split([self.n_users, self.n_items])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr", "regularisation" and "contrast" for index tensors [batch]."""
-        config, n, items = self.config, len(users), torch.cat([positives, negatives])
-        views = self._item_views()
-        user_table, item_table = self._collaborative()
-        content = torch.cat([rows(user_table, users), rows(item_table, items)])  # [3 batch, d]
-        views = torch.cat([self.user_graph.at(users, views), rows(views, items)])
-        side = self._side(content, views)
-        batch = content + side
-        squares = batch.square().sum() / (2 * config.nominal_batch_size)
-        terms = {
-            "bpr": ranking_loss(*batch.split(n)),
+        config, n = self.config, len(users)
+        content, side = self._content_and_side(users, torch.cat([positives, negatives]))
+        batch = (content + side).split(n)
+        squares = half_squares(*batch, batch_size=config.nominal_batch_size)
+        sides, contents = (unit_rows(part[: 2 * n]).split(n) for part in (side, content))
+        pairs = zip(sides, contents, strict=True)  # of users, of positive items
+        contrast = sum(solosim(*pair, config.temperature) for pair in pairs)
+        return {
+            "bpr": ranking_loss(*batch),
             "regularisation": config.regularisation * squares,
+            "contrast": config.contrast_weight * contrast,
         }
-        if config.contrast_weight:
-            sides, contents = (unit_rows(part[: 2 * n]).split(n) for part in (side, content))
-            pairs = zip(sides, contents, strict=True)  # of users, of positive items
-            contrast = sum(solosim(*pair, config.temperature) for pair in pairs)
-            terms["contrast"] = config.contrast_weight * contrast
-        return terms
 
     def parts(self) -> NamedTensors:
         """Per modality "whole", the items y_m of its graph: [n_items, d]."""
-        views = self._item_views().chunk(len(self.item_graphs), dim=1)
+        views = self._item_views().chunk(len(self.feature_graphs), dim=1)
         return {f"{name}/whole": view for name, view in zip(self.features, views, strict=True)}
 
-    def _collaborative(self):
-        """C: users [n_users, d] and items [n_items, d]."""
-        return propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
+    def _content_and_side(self, users=None, items=None):
+        """C and H [n, d] of `users`, then `items`, int64; None stands for all."""
+        views = self._item_views()
+        tables = propagate_mean(self.graph, self.users, self.items, self.config.n_layers)
+        content = torch.cat([rows(tables[0], users), rows(tables[1], items)])
+        of_users = self.user_graph(views) if users is None else self.user_graph.at(users, views)
+        return content, self._side(content, torch.cat([of_users, rows(views, items)]))
 
     def _item_views(self):
         """y_m of all modalities side by side: [n_items, n_modalities d]."""
         views = []
-        for name, graph in self.item_graphs.items():
+        for name, graph in self.feature_graphs.items():
             purified = self.items * self.purifiers[name](self.features[name])
             views.append(propagate(graph, purified, self.config.n_item_layers))
         return torch.cat(views, dim=1)

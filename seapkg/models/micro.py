@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from seapkg.data.dataset import Dataset
 from seapkg.graph.learned import MixedGraph, learned_graph
 from seapkg.kernels.blocked_softmax import grace
+from seapkg.losses import half_squares
 from seapkg.models.base import NamedTensors, UsersAndItems, batch_rows, propagate, ranking_loss
 from seapkg.models.registry import system
 from seapkg.models.structure import StructureConfig, StructureLearner
@@ -17,6 +18,9 @@ from seapkg.options import Range, configuration, option
 class MICROConfig(StructureConfig):
     """Options of MICRO."""
 
+    learning_rate_decay: float = option(
+        1.0, "Factor on the learning rate in 50 epochs; published is 0.96.", gt=0, le=1
+    )
     contrast_weight: float = option(
         0.03,
         "Weight of the contrast between each modality and the fused items.",
@@ -83,7 +87,7 @@ class MICRO(StructureLearner):
         config, views = self.config, self._propagate(self._batch_graphs())
         fused = self._fuse(views)
         batch = batch_rows(*self._nodes(fused), users, positives, negatives)  # [batch, d] each
-        squares = sum(part.square().sum() for part in batch) / (2 * len(users))
+        squares = half_squares(*batch, batch_size=len(users))
         terms = {"bpr": ranking_loss(*batch), "regularisation": config.regularisation * squares}
         if config.contrast_weight:
             terms["contrast"] = config.contrast_weight * self._contrast(views, fused)
@@ -99,8 +103,8 @@ class MICRO(StructureLearner):
         share, k = self.config.feature_graph_share, self.config.n_neighbours
         shares = self.items.new_tensor([1 - share, share])
         graphs = {}
-        for name, project in self.projections.items():
-            learned = learned_graph(project(self.features[name]), k)
+        for name, table in self._projected().items():
+            learned = learned_graph([table], k, [1.0])
             graphs[name] = MixedGraph(learned, [self.feature_graphs[name]], shares)
         return graphs
 

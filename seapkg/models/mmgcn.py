@@ -1,7 +1,5 @@
 """MMGCN (Wei et al., ACM MM 2019, doi:10.1145/3343031.3351034): a graph network per modality."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -14,6 +12,7 @@ from seapkg.models.base import (
     NamedTensors,
     Recommender,
     UsersAndItems,
+    embedding_table,
     ranking_loss,
     training_pairs,
     unit_rows,
@@ -80,31 +79,36 @@ class MMGCN(Recommender):
     def __init__(self, dataset: Dataset, config: MMGCNConfig) -> None:
         super().__init__(dataset, config)
         n_users, n_items = dataset.n_users, dataset.n_items
-        self.ids = _random_table(n_users + n_items, config.embed_dim, config)
+        self.ids = embedding_table(n_users + n_items, config.embed_dim, nn.init.xavier_normal_)
         self.features = FeatureTables(dataset)
         self.networks = nn.ModuleDict()
         for name, width in self.features.widths_by_name.items():
-            projected_width = config.image_width if name == "image" else None
-            self.networks[name] = _Network(n_users, width, projected_width, config)
+            project = nn.Identity()
+            if name == "image":
+                project, width = nn.Linear(width, config.image_width), config.image_width
+            self.networks[name] = _Network(n_users, project, width, config)
+        tables = [self.ids, *(network.preference for network in self.networks.values())]
+        for table in tables:
+            table.requires_grad_(config.formulation == "intended")
         pairs = training_pairs(dataset)
         self.to_users = mean_graph(pairs, n_users, n_items)
         self.to_items = mean_graph(pairs.flip(1), n_items, n_users)
 
     def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d]."""
-        return self._mean_of_networks(self._ids())
+        return self._mean_of_networks().split([self.n_users, self.n_items])
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr", "regularisation" and "preference" for index tensors [batch].
 
         Last layers are computed for the batch alone.
         """
-        weight, batch = self.config.regularisation, (users, torch.cat([positives, negatives]))
-        batch_ids = _rows(self._ids(), batch)
-        user_rows, item_rows = self._mean_of_networks(batch_ids, batch)
-        squares = sum(part.square().mean() for part in batch_ids)
+        weight, n = self.config.regularisation, len(users)
+        batch = users, torch.cat([positives, negatives])
+        ids = zip(self._ids(), batch, strict=True)
+        squares = sum(rows(table, index).square().mean() for table, index in ids)
         terms = {
-            "bpr": ranking_loss(user_rows, *item_rows.chunk(2)),
+            "bpr": ranking_loss(*self._mean_of_networks(*batch).split(n)),
             "regularisation": weight * squares,
         }
         if "image" in self.networks:
@@ -115,14 +119,14 @@ class MMGCN(Recommender):
         """D of users [n_users, d] and of items [n_items, d]."""
         return self.ids.split([self.n_users, self.n_items])
 
-    def _mean_of_networks(self, last_ids, batch=None):
-        """e of all users and items, or of a `batch` of them; `last_ids` are their rows of D."""
+    def _mean_of_networks(self, users=None, items=None):
+        """e [n, d] of `users`, then `items`, int64; None stands for all."""
         graphs, ids = (self.to_users, self.to_items), self._ids()
         outputs = [
-            network(self.features[name], ids, graphs, last_ids, batch)
+            network(self.features[name], ids, graphs, (users, items))
             for name, network in self.networks.items()
         ]
-        return tuple(sum(parts) / len(outputs) for parts in zip(*outputs, strict=True))
+        return sum(outputs) / len(outputs)
 
 
 class _Network(nn.Module):
@@ -130,20 +134,15 @@ class _Network(nn.Module):
 
     Args:
         n_users: number of users.
-        width: of the modality's features.
-        projected_width: of their projection; None leaves them as they are.
+        project: maps features to x^(0) of items.
+        width: of x^(0).
         config: the options.
     """
 
-    def __init__(
-        self, n_users: int, width: int, projected_width: int | None, config: MMGCNConfig
-    ) -> None:
+    def __init__(self, n_users: int, project: nn.Module, width: int, config: MMGCNConfig) -> None:
         super().__init__()
-        self.projection = nn.Identity()
-        if projected_width:
-            self.projection = nn.Linear(width, projected_width)
-            width = projected_width
-        self.preference = _random_table(n_users, width, config)
+        self.projection = project
+        self.preference = embedding_table(n_users, width, nn.init.xavier_normal_)
         widths = [width] + [config.embed_dim] * (config.n_layers - 1)
         self.layers = nn.ModuleList(_Layer(width, config.embed_dim) for width in widths)
         nn.init.xavier_normal_(self.layers[0].combine.weight)
@@ -152,17 +151,20 @@ class _Network(nn.Module):
         """x^(0) of users and items."""
         return unit_rows(self.preference), unit_rows(self.projection(features))
 
-    def forward(self, features, ids, graphs, last_ids, batch):
-        """x^(L) of users and items; the last layer on the rows `batch`, or on all for None."""
+    def forward(self, features, ids, graphs, batch):
+        """x^(L) [n, d] of the users, then items in `batch`, a pair; None stands for all."""
         x = self.first(features)
         *layers, last = self.layers
         for layer in layers:
-            x = layer(x, layer.means(x, graphs), ids)
-        return last(_rows(x, batch), _rows(last.means(x, graphs), batch), last_ids)
+            sides = zip(x, layer.means(*x, *graphs), ids, strict=True)
+            x = [layer(*tables) for tables in sides]
+        sides = zip(x, last.means(*x, *graphs), ids, batch, strict=True)
+        x = [last(*(rows(table, index) for table in tables)) for *tables, index in sides]
+        return torch.cat(x)
 
 
 class _Layer(nn.Module):
-    """One layer: x^(l) from x^(l-1), for users and for items.
+    """One layer: x^(l) [n, dim] from x^(l-1) [n, width].
 
     Args:
         width: of x^(l-1).
@@ -171,43 +173,16 @@ class _Layer(nn.Module):
 
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
-        self.aggregate = nn.Parameter(nn.init.xavier_normal_(torch.empty(width, width)))
+        self.aggregate = embedding_table(width, width, nn.init.xavier_normal_)
         self.side = nn.Linear(width, dim)
         self.combine = nn.Linear(width + dim, dim)
         nn.init.xavier_normal_(self.side.weight)
 
-    def means(self, x, graphs):
-        """M x C for users and for items."""
-        users, items = x
-        to_users, to_items = graphs
-        return self._mean(to_users, items), self._mean(to_items, users)
-
-    def _mean(self, graph: SparseGraph, x: Tensor) -> Tensor:
-        """M x C in the cheaper order: C multiplies the smaller of x and M x."""
-        if len(x) < graph.shape[0]:
-            return graph(x @ self.aggregate)
-        return graph(x) @ self.aggregate
+    def means(self, users, items, to_users: SparseGraph, to_items: SparseGraph) -> UsersAndItems:
+        """M x C of users and of items; both multiply C by a row for each item."""
+        return to_users(items @ self.aggregate), to_items(users) @ self.aggregate
 
     def forward(self, x, means, ids):
-        """x^(l) of users and of items; all arguments are pairs of tables [n, ...]."""
-        return tuple(self._combine(*parts) for parts in zip(x, means, ids, strict=True))
-
-    def _combine(self, x, mean, ids):
-        neighbours = F.leaky_relu_(mean)
+        """x^(l) of users or items from their rows of x^(l-1), M x^(l-1) C and D."""
         side = F.leaky_relu_(self.side(x)) + ids
-        of_neighbours, of_side = self.combine.weight.split([x.shape[1], ids.shape[1]], dim=1)
-        combined = F.linear(neighbours, of_neighbours, self.combine.bias)
-        return F.leaky_relu_(combined + F.linear(side, of_side))
-
-
-def _random_table(n_rows: int, dim: int, config: MMGCNConfig) -> nn.Parameter:
-    """A table [n_rows, dim] that is trained, or stays random as released."""
-    trained = config.formulation == "intended"
-    return nn.Parameter(nn.init.xavier_normal_(torch.empty(n_rows, dim)), requires_grad=trained)
-
-
-def _rows(tables, index):
-    """Rows of both tables; all of them if `index` is None."""
-    if index is None:
-        return tables
-    return tuple(rows(table, part) for table, part in zip(tables, index, strict=True))
+        return F.leaky_relu_(self.combine(torch.cat([F.leaky_relu_(means), side], dim=1)))

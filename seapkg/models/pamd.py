@@ -1,7 +1,5 @@
 """PAMD (Han et al., WWW 2022): pre-trained common and specific item codes, weighed by the user."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import chain, combinations, permutations
@@ -18,7 +16,6 @@ from seapkg.models.features import FeatureTables, rows
 from seapkg.models.registry import system
 from seapkg.options import configuration, option
 
-BLOCK_BYTES = 2 << 20  # of the scores of all codes for a block of users, small enough for caches
 ETA = 1e-24  # keeps the logarithm of the ordering loss finite
 
 
@@ -88,6 +85,7 @@ class PAMD(Recommender):
 
     config_class = PAMDConfig
     needs_features = True
+    coupled_decay = True
     training_defaults = {"batch_size": 512, "weight_decay": 1e-5}
 
     def __init__(self, dataset: Dataset, config: PAMDConfig) -> None:
@@ -97,26 +95,24 @@ class PAMD(Recommender):
         self.items = embedding_table(dataset.n_items, dim, normal)
         self.tables = FeatureTables(dataset)
         self.encoders, self.common = nn.ModuleDict(), nn.ParameterDict()
-        self.decoders = nn.ModuleDict()  # target -> source -> decoder of the source's codes
+        self.decoders = nn.ModuleList()  # in the order of permutations(tables, 2)
         for name, width in self.tables.widths_by_name.items():
             self.encoders[name] = nn.Linear(width, dim)
             self.common[name] = embedding_table(dim, dim, nn.init.kaiming_uniform_)
-            sources = [source for source in self.tables if source != name]
-            self.decoders[name] = nn.ModuleDict({each: nn.Linear(dim, width) for each in sources})
+            self.decoders.extend(nn.Linear(dim, width) for _ in dataset.modalities[1:])
         self.decoders.requires_grad_(False)  # trained by pre-training alone
 
     # Pre-training
 
     def before_training(self, generator: torch.Generator) -> None:
         """Pre-trains encoders, common parts and decoders on batches of all items."""
-        if len(self.encoders) < 2:
-            return  # there is no pair
+        if not self.decoders:
+            return  # there is no pair of modalities
         config, trained = self.config, nn.ModuleList([self.encoders, self.common, self.decoders])
-        adam = torch.optim.Adam(
-            trained.requires_grad_(True).parameters(),
-            lr=config.pretrain_learning_rate,
-            weight_decay=config.pretrain_weight_decay,
-            fused=True,
+        adam = super().optimiser(
+            list(trained.requires_grad_(True).parameters()),
+            config.pretrain_learning_rate,
+            config.pretrain_weight_decay,
         )
         for _ in range(config.pretrain_epochs):
             order = torch.randperm(self.n_items, generator=generator, device=self.items.device)
@@ -130,26 +126,23 @@ class PAMD(Recommender):
         """The terms of pre-training for a batch of items, int64 [batch]; two modalities at least.
 
         Returns:
-            "similarity", "orthogonality", and for each ordered pair of modalities
-            "TARGET from SOURCE, common" and "TARGET from SOURCE, full".
+            "similarity", "orthogonality", and "TARGET from SOURCE" for each ordered pair of
+            modalities.
         """
         codes = self._codes(items)
-        common, specific = (
-            list(combinations(part, 2)) for part in zip(*codes.values(), strict=True)
-        )
+        common, specific = (combinations(part, 2) for part in zip(*codes.values(), strict=True))
         terms = {
             "similarity": sum(F.mse_loss(a, b) for a, b in common),
             "orthogonality": sum((a * b).sum(dim=1).square().mean() for a, b in specific),
         }
-        for target, source in permutations(codes, 2):
+        pairs = permutations(codes, 2)
+        for (target, source), decoder in zip(pairs, self.decoders, strict=True):
             features = rows(self.tables[target], items)
-            order = self._order(features, *codes[source], self.decoders[target][source])
-            for part, term in zip(("common", "full"), order, strict=True):
-                terms[f"{target} from {source}, {part}"] = term
+            terms[f"{target} from {source}"] = self._order(features, *codes[source], decoder)
         return terms
 
     def _order(self, target, common, specific, decoder):
-        """The common code decodes best, then the full one, then the specific one: [2]."""
+        """The common code decodes best, then the full one, then the specific one."""
         codes = torch.stack([common, common + specific, specific])  # [3, batch, d]
         cosines = decoded_cosines(target, codes, decoder.weight, decoder.bias)
         common, full, specific = cosines / self.config.temperature  # [batch] each
@@ -157,21 +150,20 @@ class PAMD(Recommender):
             specific = specific.sum().expand_as(full)
         rest = torch.logaddexp(full, specific)
         log_shares = torch.stack([common - torch.logaddexp(common, rest), full - rest])
-        return -(log_shares.exp() + ETA).log().mean(dim=1)
+        return -(log_shares.exp() + ETA).log().mean(dim=1).sum()
 
     # Training
 
     def optimiser(
         self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:
-        """Adam with coupled weight decay; the pre-trained part has its own learning rate."""
-        tables = [self.users, self.items]
-        pretrained = [parameter for parameter in parameters if parameter not in {*tables}]
+        """The pre-trained part has its own learning rate."""
+        pretrained = [*self.encoders.parameters(), *self.common.parameters()]
         groups = [
-            {"params": tables},
+            {"params": [self.users, self.items]},
             {"params": pretrained, "lr": self.config.encoder_learning_rate},
         ]
-        return torch.optim.Adam(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
+        return super().optimiser(groups, learning_rate, weight_decay)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "positive" and "negative" for index tensors [batch]."""
@@ -188,13 +180,11 @@ class PAMD(Recommender):
         """Encodes all items once; the score is no dot product."""
         codes = self._side_by_side().T.unflatten(0, (-1, self.config.embed_dim))
         codes = codes.transpose(0, 1).flatten(1)  # [d, n_codes * n_items]
-        size = max(1, BLOCK_BYTES // (4 * codes.shape[1]))
 
         def score(users: Tensor) -> Tensor:
             user_rows = self.users[users]  # [n, d]
-            attention = (block @ codes for block in user_rows.split(size))
-            bonus = [weighed(block.unflatten(1, (-1, self.n_items))) for block in attention]
-            return user_rows @ self.items.T + torch.cat(bonus)
+            attention = (user_rows @ codes).unflatten(1, (-1, self.n_items))
+            return user_rows @ self.items.T + weighed(attention)
 
         return score
 
@@ -210,8 +200,7 @@ class PAMD(Recommender):
         """Modality -> common and specific part, [n, d] each; None stands for all items."""
         codes = {}
         for name, encoder in self.encoders.items():
-            table = self.tables[name]
-            full = encoder(table if items is None else rows(table, items))
+            full = encoder(rows(self.tables[name], items))
             common = full @ self.common[name]
             codes[name] = common, full - common
         return codes

@@ -1,7 +1,5 @@
 """SLMRec (Tao et al., IEEE TMM 2022): three graph views, fused and trained by contrast."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,6 +14,7 @@ from seapkg.models.base import (
     embedding_table,
     training_graph,
     unit_rows,
+    xavier,
 )
 from seapkg.models.features import feature_table, rows
 from seapkg.models.registry import system
@@ -76,6 +75,7 @@ class SLMRec(Recommender):
     """
 
     config_class = SLMRecConfig
+    coupled_decay = True
     training_defaults = {"weight_decay": 1e-4}
     needs_features = True
 
@@ -86,36 +86,29 @@ class SLMRec(Recommender):
         self.items = embedding_table(dataset.n_items, dim)
         self.graph = training_graph(dataset)
         self.contents, self.joints, self.heads = (nn.ModuleDict() for _ in range(3))
+        first, last = dataset.modalities[0], dataset.modalities[-1]
         for name in dataset.modalities:
             unit = F.normalize(feature_table(dataset, name), dim=1)
-            self.contents[name] = _xavier(PropagatedLinear(dim, unit, self.graph, n_layers))
-            is_first, is_last = (name == dataset.modalities[place] for place in (0, -1))
-            head_width = dim // 2 if is_last and not is_first else dim
-            between = [] if is_first else [_xavier(nn.Linear(dim, dim))]
-            self.joints[name] = nn.Sequential(*between, _xavier(nn.Linear(dim, head_width)))
-            self.heads[name] = _xavier(nn.Linear(dim, head_width, bias=False))
+            self.contents[name] = xavier(PropagatedLinear(dim, unit, self.graph, n_layers))
+            width = dim // 2 if name == last != first else dim
+            between = [] if name == first else [xavier(nn.Linear(dim, dim))]
+            self.joints[name] = nn.Sequential(*between, xavier(nn.Linear(dim, width)))
+            self.heads[name] = xavier(nn.Linear(dim, width, bias=False))
         fused_width = dim * (1 + len(dataset.modalities))
-        self.user_fusion = _xavier(nn.Linear(fused_width, dim))
-        self.item_fusion = _xavier(nn.Linear(fused_width, dim))
-        is_user = torch.arange(dataset.n_users + dataset.n_items) < dataset.n_users
-        self.register_buffer("is_user", is_user[:, None].float(), persistent=False)
-
-    def optimiser(
-        self, parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
-    ) -> torch.optim.Optimizer:
-        """Adam; weight decay is added to the gradient."""
-        return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+        self.user_fusion = xavier(nn.Linear(fused_width, dim))
+        self.item_fusion = xavier(nn.Linear(fused_width, dim))
 
     def embed(self) -> UsersAndItems:
         """The fused vectors: [n_users, d] and [n_items, d]."""
-        return self._fuse(self._views(), self.n_users)
+        return self._fuse(self._views(self.n_users), self.n_users)
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "contrast" and "alignment" for int64 [batch]; the negatives are ignored."""
         config = self.config
         users, user_places = users.unique(return_inverse=True)
         items, item_places = positives.unique(return_inverse=True)
-        views = self._views(torch.cat([users, items + self.n_users]))  # of distinct nodes
+        nodes = torch.cat([users, items + self.n_users])  # distinct
+        views = self._views(len(users), nodes)
         unit = [unit_rows(fused) for fused in self._fuse(views, len(users))]
         contrast = solosim_of_repeats(*unit, user_places, item_places, config.temperature)
         alignment = self._alignment([view[len(users) :] for view in views], item_places)
@@ -123,11 +116,11 @@ class SLMRec(Recommender):
 
     def parts(self) -> NamedTensors:
         """Per modality "whole", the items of its view Z_m: [n_items, d]."""
-        named = zip(self.contents, self._views()[1:], strict=True)
+        named = zip(self.contents, self._views(self.n_users)[1:], strict=True)
         return {f"{name}/whole": view[self.n_users :] for name, view in named}
 
-    def _views(self, nodes=None):
-        """Z_0, Z_1, ... at `nodes`, int64 [n], or at all nodes: [n, d] each."""
+    def _views(self, n_users, nodes=None):
+        """Z_0, Z_1, ... at `nodes`, int64 [n], or at all, the first `n_users` users: [n, d] each."""
         layer = torch.cat([self.users, self.items])
         layers = [rows(layer, nodes)]
         for _ in range(self.config.n_layers):
@@ -135,7 +128,7 @@ class SLMRec(Recommender):
             layers.append(rows(layer, nodes))
         even, odd = sum(layers[::2]), sum(layers[1::2])
         # What started at the users is at users in even layers and at items in odd ones.
-        from_users = torch.where(rows(self.is_user, nodes) > 0, even, odd) / len(layers)
+        from_users = torch.cat([even[:n_users], odd[n_users:]]) / len(layers)
         views = [from_users + content(nodes) for content in self.contents.values()]
         return [(even + odd) / len(layers), *views]
 
@@ -152,9 +145,3 @@ class SLMRec(Recommender):
             joint, head = self.joints[name](joint), self.heads[name](view)
             total = total + solosim_of_repeats(joint, head, places, places, temperature)
         return total
-
-
-def _xavier(layer):
-    """The layer with Xavier-uniform weights."""
-    nn.init.xavier_uniform_(layer.weight)
-    return layer

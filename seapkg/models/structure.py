@@ -1,6 +1,4 @@
-"""What LATTICE and MICRO share: item graphs that are learned from features as training goes on."""
-
-from __future__ import annotations
+"""What LATTICE, MICRO and MGCN share: graphs of items with similar features, given or learned."""
 
 from typing import Any
 
@@ -23,52 +21,71 @@ from seapkg.options import configuration, option
 
 
 @configuration
-class StructureConfig:
-    """Options of systems that learn item graphs."""
+class ItemGraphConfig:
+    """Options of systems with a graph of items for each modality."""
 
     embed_dim: int = option(64, "Width of the embeddings.", ge=1)
     n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
     n_item_layers: int = option(1, "Layers on the item graphs.", ge=0)
     n_neighbours: int = option(10, "Neighbours of an item in the item graphs.", ge=1)
+    train_features: bool = option(True, "Train the features themselves, as published.")
+    learning_rate_decay: float = option(
+        0.96, "Factor on the learning rate in 50 epochs.", gt=0, le=1
+    )
+
+
+class ItemGraphRecommender(Recommender):
+    """A recommender with a graph of items for each modality.
+
+    Attributes:
+        users, items: embeddings [n_users, d] and [n_items, d].
+        features: the features, trained or fixed.
+        feature_graphs: modality -> the graph of the raw features.
+    """
+
+    needs_features = True
+
+    def __init__(self, dataset: Dataset, config: Any) -> None:
+        super().__init__(dataset, config)
+        self.users = embedding_table(dataset.n_users, config.embed_dim)
+        self.items = embedding_table(dataset.n_items, config.embed_dim)
+        self.features = FeatureTables(dataset, trained=config.train_features)
+        self.feature_graphs = nn.ModuleDict()
+        for name in dataset.modalities:
+            graph = item_graph(dataset, name, config.n_neighbours, weighted=True)
+            self.feature_graphs[name] = graph
+
+    def learning_rate(self, base: float, epoch: int) -> float:
+        return base * self.config.learning_rate_decay ** (epoch / 50)
+
+
+@configuration
+class StructureConfig(ItemGraphConfig):
+    """Options of systems that learn item graphs."""
+
     feature_graph_share: float = option(
         0.9,
         "Share of the raw features' graph; the rest is the graph of the projected features.",
         ge=0,
         le=1,
     )
-    train_features: bool = option(True, "Train the features themselves, as published.")
-    learning_rate_decay: float = option(
-        1.0, "Factor on the learning rate in 50 epochs; published is 0.96.", gt=0, le=1
-    )
 
 
-class StructureLearner(Recommender):
+class StructureLearner(ItemGraphRecommender):
     """A recommender whose item graphs are learned in the first batch of each epoch.
 
     Later batches use the graphs of the first one as constants.
 
     Attributes:
-        users, items: embeddings [n_users, d] and [n_items, d].
         projections: modality -> linear layer.
-        features: the features, trained or fixed.
         graph: D^-1 (A + I) of users and items.
-        feature_graphs: modality -> the graph of the raw features.
     """
-
-    needs_features = True
 
     def __init__(self, dataset: Dataset, config: Any, projection_width: int) -> None:
         super().__init__(dataset, config)
-        self.users = embedding_table(dataset.n_users, config.embed_dim)
-        self.items = embedding_table(dataset.n_items, config.embed_dim)
-        features = FeatureTables(dataset, trained=config.train_features)
         self.projections = nn.ModuleDict()
-        self.feature_graphs = nn.ModuleDict()
-        for name, width in features.widths_by_name.items():
+        for name, width in self.features.widths_by_name.items():
             self.projections[name] = nn.Linear(width, projection_width)
-            graph = item_graph(dataset, name, config.n_neighbours, weighted=True)
-            self.feature_graphs[name] = graph
-        self.features = features
         pairs = training_pairs(dataset)
         self.graph = row_normalised_adjacency(pairs, dataset.n_users, dataset.n_items)
         self._epoch_graphs: dict[str, SparseGraph] = {}
@@ -77,9 +94,6 @@ class StructureLearner(Recommender):
         """Lets the first batch of the epoch learn the graphs again."""
         super().begin_epoch(generator, epoch)
         self._epoch_graphs = {}
-
-    def learning_rate(self, base: float, epoch: int) -> float:
-        return base * self.config.learning_rate_decay ** (epoch / 50)
 
     def _learn_graphs(self) -> dict[str, MixedGraph]:
         """The item graphs of the current parameters by name, with a gradient."""
@@ -97,6 +111,10 @@ class StructureLearner(Recommender):
         """The item graphs of the current parameters by name, without a gradient."""
         with torch.no_grad():
             return {name: graph.settled() for name, graph in self._learn_graphs().items()}
+
+    def _projected(self):
+        """Each modality's projected features [n_items, projection_width]."""
+        return {name: project(self.features[name]) for name, project in self.projections.items()}
 
     def _nodes(self, content: Tensor) -> UsersAndItems:
         """Users and items on the user-item graph; items add their unit `content` [n_items, d]."""

@@ -2,10 +2,18 @@
 
 import pytest
 import torch
-from reference_vectors import arrays_of, assert_equal, described, every_file, sparse
+from reference_vectors import (
+    arrays_of,
+    assert_equal,
+    backward,
+    dataset_of,
+    described,
+    every_file,
+    features_of,
+    sparse,
+)
 from tiny import small, tiny
 
-from seapkg.data.dataset import Dataset
 from seapkg.models import bm3, build
 
 DATASET = tiny("image", "text")
@@ -15,7 +23,6 @@ every_file = every_file("bm3")
 def published(file):
     """The published model's parameters in ours, in float64, and the reference arrays."""
     golden, hyper = arrays_of(file), described(file)["hyper"]
-    names = modalities_of(golden)
     config = bm3.BM3Config(
         embed_dim=hyper["embedding_size"],
         n_layers=hyper["n_layers"],
@@ -24,25 +31,11 @@ def published(file):
         contrast_weight=hyper["cl_weight"],
     )
     model = build("bm3", dataset_of(golden), config, seed=0)
-    model.double().load_state_dict(
-        {ours: golden[f"param/{theirs}"] for ours, theirs in parameter_names(names).items()}
-    )
+    names = parameter_names(features_of(golden))
+    state = {ours: golden[f"param/{theirs}"] for ours, theirs in names.items()}
+    model.double().load_state_dict(state)
     model.graph = sparse(golden["graph/adjacency"])
     return model, golden, described(file)["total"]["loss/total"]
-
-
-def dataset_of(golden) -> Dataset:
-    return Dataset.from_arrays(
-        *(golden[f"data/{split}"].numpy() for split in ("train", "valid", "test")),
-        n_users=golden["data/n_users"].item(),
-        n_items=golden["data/n_items"].item(),
-        features={name: golden[f"data/{name}"].numpy() for name in modalities_of(golden)},
-    )
-
-
-def modalities_of(golden) -> list[str]:
-    tables = (name.removeprefix("param/") for name in golden if name.startswith("param/"))
-    return [name.removesuffix("_features") for name in tables if name.endswith("_features")]
 
 
 def parameter_names(modalities) -> dict[str, str]:
@@ -81,9 +74,7 @@ def batch_of(golden):
 def test_losses_and_gradients_are_the_golden_ones(file, inject):
     model, golden, factors = published(file)
     inject(model, golden)
-    terms = model.losses(*batch_of(golden))
-    total = sum(terms.values())
-    total.backward()
+    terms, total = backward(model, batch_of(golden))
     weighted = {name.removeprefix("loss/"): factor * golden[name] for factor, name in factors}
     names = list(model.projections)
     expected = {

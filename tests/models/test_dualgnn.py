@@ -6,11 +6,21 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from reference_vectors import arrays_of, assert_equal, batch_of, described, every_file, sparse
+from reference_vectors import (
+    arrays_of,
+    assert_equal,
+    backward,
+    batch_of,
+    dataset_of,
+    described,
+    every_file,
+    set_features,
+    sparse,
+)
 from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
-from seapkg.graph import co_occurrence_lists
+from seapkg.graph import co_occurrence_lists, interactions
 from seapkg.models import build
 from seapkg.models.dualgnn import DualGNNConfig, filled_slots
 
@@ -20,17 +30,9 @@ FORMULATIONS = {"intended": "as_intended", "released": "as_published"}
 every_formulation = pytest.mark.parametrize("formulation", FORMULATIONS)
 
 
-def modalities_of(golden) -> list[str]:
-    endings = ("data/", "_features")
-    names = [name for name in golden if name.startswith(endings[0]) and name.endswith(endings[1])]
-    return [name.removeprefix(endings[0]).removesuffix(endings[1]) for name in names]
-
-
 def published(file, formulation="intended"):
     """The published model's parameters and neighbours in ours, in float64; the arrays."""
     golden, hyper = arrays_of(file), described(file)["hyper_parameters"]
-    n_users, n_items = (len(golden[f"param/{kind}_modality_weight"]) for kind in ("user", "item"))
-    features = {name: golden[f"data/{name}_features"] for name in modalities_of(golden)}
     config = DualGNNConfig(
         embed_dim=hyper["embedding_size"],
         hidden_width=hyper["mlp_hidden"],
@@ -39,13 +41,11 @@ def published(file, formulation="intended"):
         regularisation=hyper["regularisation"],
         formulation=formulation,
     )
-    splits = (golden[f"data/{split}"].numpy() for split in ("train", "valid", "test"))
-    arrays = {name: table.numpy() for name, table in features.items()}
-    dataset = Dataset.from_arrays(*splits, n_users=n_users, n_items=n_items, features=arrays)
+    dataset = dataset_of(golden, "param/user_modality_weight")
     model = build("dualgnn", dataset, config, seed=0).double()
-    for name, table in features.items():
-        setattr(model.features, name, table)
-        model.networks[name][1].negative_slope = hyper["leaky_slope"]
+    set_features(model.features, golden)
+    for network in model.networks.values():
+        network[1].negative_slope = hyper["leaky_slope"]
     for name, parameter in parameters_of(model).items():
         assert parameter.shape == golden[f"param/{name}"].shape
         parameter.data = golden[f"param/{name}"].clone()
@@ -90,9 +90,7 @@ def lists_of(golden):
 def test_losses_and_gradients_are_the_golden_ones(file, formulation):
     model, golden = published(file, formulation)
     reference, weight = FORMULATIONS[formulation], model.config.regularisation
-    terms = model.losses(*batch_of(golden))
-    total = sum(terms.values())
-    total.backward()
+    terms, total = backward(model, batch_of(golden))
     names = [f"preference_{name}" for name in model.features]
     names += ["user_modality_weight", "item_modality_weight"]
     assert_equal(terms["bpr"], golden[f"loss/{reference}/bpr_log2"])
@@ -132,11 +130,8 @@ def test_three_steps_of_adam_and_the_final_vectors_are_the_golden_ones(file, for
     adam, losses = torch.optim.Adam(model.parameters(), lr=rate), []
     for name in ("batch", "batch1", "batch2"):
         stale = model.embed()
-        adam.zero_grad()
-        total = sum(model.losses(*batch_of(golden, name)).values())
-        total.backward()
+        losses.append(backward(model, batch_of(golden, name))[1])
         adam.step()
-        losses.append(total.detach())
     assert_equal(torch.stack(losses), golden[f"adam/{reference}/losses"])
     for name, parameter in parameters_of(model).items():
         assert_equal(parameter, golden[f"adam/{reference}/after_3/{name}"])
@@ -258,9 +253,10 @@ def test_a_user_who_shares_nothing_has_its_own_vector():
 
 
 @pytest.mark.parametrize("block_entries", [1, 50, 1 << 22])
-def test_co_occurrence_lists_equal_the_counts_sorted_by_hand(block_entries):
+def test_co_occurrence_lists_equal_the_counts_sorted_by_hand(block_entries, monkeypatch):
+    monkeypatch.setattr(interactions, "BLOCK_ENTRIES", block_entries)
     pairs = torch.from_numpy(tiny(n_users=30, n_items=40).train.copy())
-    neighbours, counts = co_occurrence_lists(pairs, 30, 40, 12, block_entries)
+    neighbours, counts = co_occurrence_lists(pairs, 30, 40, 12)
     columns = [set(pairs[pairs[:, 0] == row, 1].tolist()) for row in range(30)]
     lengths = set()
     for row in range(30):
@@ -274,16 +270,15 @@ def test_co_occurrence_lists_equal_the_counts_sorted_by_hand(block_entries):
     assert 12 in lengths and min(lengths) < 12
 
 
-def test_lists_of_25_000_users_take_little_memory():
+def test_lists_of_25_000_users_take_little_memory(monkeypatch):
     """Every tenth user has the same item; dense counts of all users would take 2.5 GB."""
     random, n_users, k = np.random.default_rng(0), 25_000, 40
     items = random.integers(1, 8_000, size=(n_users, 4))
     items[::10, 0] = 0
     pairs = np.unique(np.column_stack([np.arange(n_users).repeat(4), items.ravel()]), axis=0)
+    monkeypatch.setattr(interactions, "BLOCK_ENTRIES", 1 << 18)
     tracemalloc.start()
-    neighbours, counts = co_occurrence_lists(
-        torch.from_numpy(pairs), n_users, 8_000, k, block_entries=1 << 18
-    )
+    neighbours, counts = co_occurrence_lists(torch.from_numpy(pairs), n_users, 8_000, k)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert counts[0].isfinite().all() and (neighbours[0] % 10 == 0).sum() > k / 2

@@ -1,7 +1,5 @@
 """EASE against dense NumPy, against ridge regressions, and its use of memory."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
@@ -107,13 +105,6 @@ def test_a_matrix_that_is_too_large_is_refused_before_any_work():
     with pytest.raises(RequestError, match=r"40 x 40 items, 6.4e-06 GB; option max_gigabytes"):
         model_of(DATASETS["wide"], max_gigabytes=6e-6)
     assert model_of(DATASETS["wide"], max_gigabytes=7e-6).weights is None
-
-
-def test_a_large_matrix_is_announced(monkeypatch, caplog):
-    monkeypatch.setattr(ease, "LARGE", 1e-6)
-    with caplog.at_level(logging.WARNING):
-        model_of(DATASETS["wide"])
-    assert "a matrix of 40 x 40 items" in caplog.text and "GB" in caplog.text
 
 
 def test_nothing_is_trained_and_no_state_is_stored():

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from reference_vectors import arrays_of, assert_equal, batch_of, every_file, sparse
+from reference_vectors import (
+    arrays_of,
+    assert_equal,
+    backward,
+    batch_of,
+    dataset_of,
+    every_file,
+    sparse,
+)
 from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
@@ -18,14 +26,6 @@ every_file = every_file("lattice")
 every_kind_of_idling = pytest.mark.parametrize(
     ("idle", "name"), [("stay", "idle_skipped"), ("drift", "idle_moved")]
 )
-
-
-def dataset_of(golden):
-    splits = (golden[f"data/{split}"].numpy() for split in ("train", "valid", "test"))
-    names = [name.removeprefix("data/") for name in golden if name.endswith("_features")]
-    features = {name.removesuffix("_features"): golden[f"data/{name}"].numpy() for name in names}
-    n_items = len(golden["param/item_embedding"])
-    return Dataset.from_arrays(*splits, n_items=n_items, features=features)
 
 
 def published(file, **options):
@@ -68,15 +68,6 @@ def by_published_name(model):
 def set_parameters(model, golden, prefix):
     for name, parameter in by_published_name(model).items():
         parameter.data = golden[f"{prefix}/{name}"].clone()
-
-
-def backward(model, batch):
-    """One backward pass. Returns the terms and their sum."""
-    model.zero_grad()
-    terms = model.losses(*batch)
-    total = sum(terms.values())
-    total.backward()
-    return terms, total.detach()
 
 
 def assert_golden_losses(model, golden, kind, terms, total):

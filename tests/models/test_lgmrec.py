@@ -2,11 +2,20 @@
 
 import pytest
 import torch
-from reference_vectors import arrays_of, assert_equal, batch_of, described, every_file, sparse
+from reference_vectors import (
+    arrays_of,
+    assert_equal,
+    backward,
+    batch_of,
+    dataset_of,
+    described,
+    every_file,
+    set_features,
+    sparse,
+)
 from tiny import small, tiny
 from torch.nn import functional as F
 
-from seapkg.data.dataset import Dataset
 from seapkg.models import build
 from seapkg.models.lgmrec import LGMRecConfig
 
@@ -31,15 +40,10 @@ def published(file, formulation="intended"):
         regularisation=hyper["reg_weight"],
         temperature=hyper["temperature"],
     )
-    names = modalities_of(golden)
-    features = {name: golden[f"data/{name}"].numpy() for name in names}
-    splits = (golden[f"data/{split}"].numpy() for split in ("train", "valid", "test"))
-    sizes = {name: int(golden[f"data/{name}"]) for name in ("n_users", "n_items")}
-    model = build("lgmrec", Dataset.from_arrays(*splits, **sizes, features=features), config, 0)
+    model = build("lgmrec", dataset_of(golden), config, seed=0)
     built = model.graph, model.user_means, model.user_sums
     model.double()
-    for name in names:
-        setattr(model.features, name, golden[f"data/{name}"])
+    set_features(model.features, golden)
     for name, parameter in parameters_by_name(model).items():
         parameter.data = in_our_form(name, golden[f"param/{name}"]).clone()
     interactions = golden["graph/interactions"]
@@ -47,11 +51,6 @@ def published(file, formulation="intended"):
     model.user_means = sparse(interactions / (interactions.sum(dim=1, keepdim=True) + 1e-7))
     model.user_sums = sparse(interactions)
     return model, golden, built
-
-
-def modalities_of(golden):
-    suffix = "_projection"
-    return [key[6 : -len(suffix)] for key in golden if key[:6] == "param/" and key.endswith(suffix)]
 
 
 def parameters_by_name(model):
@@ -88,9 +87,8 @@ def inject(model, golden, forward):
 def test_losses_and_gradients_are_the_golden_ones(file):
     model, golden, _ = published(file)
     inject(model, golden, "train")
-    terms, config = model.losses(*batch_of(golden)), model.config
-    total = sum(terms.values())
-    total.backward()
+    terms, total = backward(model, batch_of(golden))
+    config = model.config
     contrast = golden["loss/contrast_items"] + golden["loss/contrast_users"]
     assert_equal(terms["bpr"], golden["loss/bpr"])
     weighted = config.regularisation * golden["loss/regularisation"]

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from reference_vectors import arrays_of, assert_equal, batch_of, every_file, sparse
+from reference_vectors import (
+    arrays_of,
+    assert_equal,
+    backward,
+    batch_of,
+    dataset_of,
+    every_file,
+    sparse,
+)
 from tiny import small, tiny
 
 from seapkg.data.dataset import Dataset
@@ -18,18 +26,6 @@ every_formulation = pytest.mark.parametrize(
 )
 
 
-def dataset_of(golden):
-    splits = (golden[f"data/{split}"].numpy() for split in ("train", "valid", "test"))
-    names = [name.removeprefix("data/") for name in golden if name.endswith("_features")]
-    features = {name.removesuffix("_features"): golden[f"data/{name}"].numpy() for name in names}
-    return Dataset.from_arrays(
-        *splits,
-        n_users=len(golden["out/users"]),
-        n_items=len(golden["out/items"]),
-        features=features,
-    )
-
-
 def published(file, formulation="intended"):
     """The published model's parameters in ours, in float64, and the reference arrays."""
     golden = arrays_of(file)
@@ -40,7 +36,7 @@ def published(file, formulation="intended"):
         regularisation=golden["hyper/regularisation"].item(),
         formulation=formulation,
     )
-    model = build("mmgcn", dataset_of(golden), config, seed=0).double()
+    model = build("mmgcn", dataset_of(golden, "out/users"), config, seed=0).double()
     for name, parameter in by_published_name(model).items():
         parameter.data = golden[f"param/{name}"].clone()
     mean = golden["out/mean_graph"]
@@ -60,15 +56,6 @@ def by_published_name(model):
             for part, parameter in layer.named_parameters():
                 named[f"{name}/layer{number}/{part.replace('.', '/')}"] = parameter
     return named
-
-
-def backward(model, batch):
-    """One backward pass. Returns the terms and their sum."""
-    model.zero_grad()
-    terms = model.losses(*batch)
-    total = sum(terms.values())
-    total.backward()
-    return terms, total.detach()
 
 
 @every_file
@@ -100,19 +87,19 @@ def test_final_vectors_are_the_golden_ones(file):
 def test_every_layer_is_the_golden_one(file):
     model, golden = published(file)
     graphs = model.to_users, model.to_items
-    ids = golden["param/id_embedding"].split([model.n_users, model.n_items])
     for name, network in model.networks.items():
         x = network.first(model.features[name])
         assert_equal(torch.cat(x), golden[f"out/{name}/layer0"])
         for number, layer in enumerate(network.layers, 1):
-            x = layer(x, layer.means(x, graphs), ids)
+            sides = zip(x, layer.means(*x, *graphs), model._ids(), strict=True)
+            x = [layer(*tables) for tables in sides]
             assert_equal(torch.cat(x), golden[f"out/{name}/layer{number}/output"])
 
 
 @every_file
 def test_the_mean_graphs_are_the_golden_one_in_float32(file):
     model, golden = published(file)
-    fresh = build("mmgcn", dataset_of(golden), model.config, seed=0)
+    fresh = build("mmgcn", dataset_of(golden, "out/users"), model.config, seed=0)
     mean = torch.zeros_like(golden["out/mean_graph"])
     mean[: model.n_users, model.n_users :] = fresh.to_users.matrix().to_dense()
     mean[model.n_users :, : model.n_users] = fresh.to_items.matrix().to_dense()

@@ -8,14 +8,15 @@ from reference_vectors import (
     arrays_of,
     assert_equal,
     batch_of,
+    dataset_of,
     described,
     every_file,
+    set_features,
     sparse,
 )
 from tiny import small, tiny
 from torch.nn import functional as F
 
-from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
 from seapkg.kernels.similarity_rows import (
     Seen,
@@ -36,15 +37,6 @@ NOISE = 1e-9  # gradients that are zero but for rounding
 def published(file, formulation="released", **options):
     """The published model's parameters in ours, in float64, and the reference arrays."""
     golden, hyper = arrays_of(file), described(file)["hyper"]
-    names = [name.split("/")[1] for name in golden if name.startswith("data/")]
-    known = {"train", "valid", "test", "n_users", "n_items"}
-    features = {name: golden[f"data/{name}"] for name in names if name not in known}
-    dataset = Dataset.from_arrays(
-        *(golden[f"data/{split}"].numpy() for split in ("train", "valid", "test")),
-        n_users=int(golden["data/n_users"]),
-        n_items=int(golden["data/n_items"]),
-        features={name: table.numpy() for name, table in features.items()},
-    )
     config = {
         "formulation": formulation,
         "embed_dim": hyper["embed_size"],
@@ -62,9 +54,8 @@ def published(file, formulation="released", **options):
         "penalty_weight": 0.3 * hyper["gp_rate"],
         "discriminator_learning_rate": hyper["D_learning_rate"],
     }
-    model = build("mmssl", dataset, MMSSLConfig(**config | options), seed=0).double()
-    for name in features:
-        setattr(model.features, name, golden[f"data/{name}"])
+    model = build("mmssl", dataset_of(golden), MMSSLConfig(**config | options), seed=0).double()
+    set_features(model.features, golden)
     for name, (parameter, transposed) in trained(model).items():
         value = golden[f"param/{name}"].clone()
         parameter.data = value.T.contiguous() if transposed else value

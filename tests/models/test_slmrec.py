@@ -2,12 +2,20 @@
 
 import pytest
 import torch
-from reference_vectors import arrays_of, assert_equal, batch_of, every_file, sparse
+from reference_vectors import (
+    arrays_of,
+    assert_equal,
+    backward,
+    batch_of,
+    dataset_of,
+    every_file,
+    features_of,
+    sparse,
+)
 from tiny import small, tiny
 from torch.nn import functional as F
 
 from seapkg import losses
-from seapkg.data.dataset import Dataset
 from seapkg.graph import mean_of_layers
 from seapkg.models import build, slmrec
 
@@ -26,28 +34,14 @@ def published(file):
         alignment_weight=golden["hyper/ssl_weight"].item(),
     )
     model = build("slmrec", dataset_of(golden), config, seed=0).double()
-    known = parameter_names(modalities_of(golden))
+    features = features_of(golden)
+    known = parameter_names(features)
     model.load_state_dict({ours: golden[f"param/{theirs}"] for ours, theirs in known.items()})
     model.graph = sparse(golden["out/graph"])
     for name, content in model.contents.items():
-        unit = F.normalize(golden[f"data/{name}_features"], dim=1)
+        unit = F.normalize(features[name], dim=1)
         content.propagate(unit, model.graph, config.n_layers)
     return model, golden
-
-
-def dataset_of(golden) -> Dataset:
-    tables = {name: golden[f"data/{name}_features"].numpy() for name in modalities_of(golden)}
-    return Dataset.from_arrays(
-        *(golden[f"data/{split}"].numpy() for split in ("train", "valid", "test")),
-        n_users=len(golden["param/user_embedding"]),
-        n_items=len(golden["param/item_embedding"]),
-        features=tables,
-    )
-
-
-def modalities_of(golden) -> list[str]:
-    tables = (name.removeprefix("data/") for name in golden if name.startswith("data/"))
-    return [name.removesuffix("_features") for name in tables if name.endswith("_features")]
 
 
 def parameter_names(modalities) -> dict[str, str]:
@@ -78,9 +72,7 @@ def assert_parameters_equal(parameters, golden, prefix: str, heads) -> None:
 @every_file
 def test_losses_and_gradients_are_the_golden_ones(file):
     model, golden = published(file)
-    terms = model.losses(*batch_of(golden))
-    total = sum(terms.values())
-    total.backward()
+    terms, total = backward(model, batch_of(golden))
     assert_equal(terms["contrast"], golden["loss/main"])
     alignment = sum(golden[f"loss/fac_{name}"] for name in model.contents)
     assert_equal(terms["alignment"], model.config.alignment_weight * alignment)
@@ -92,14 +84,14 @@ def test_losses_and_gradients_are_the_golden_ones(file):
 @every_file
 def test_the_golden_gradients_of_the_biases_that_are_left_out_are_zero(file):
     golden = arrays_of(file)
-    for name in modalities_of(golden):
+    for name in features_of(golden):
         assert golden[f"grad/head_{name}/bias"].abs().max() < 1e-12
 
 
 @every_file
 def test_views_and_final_vectors_are_the_golden_ones(file):
     model, golden = published(file)
-    for name, view in zip(("id", *model.contents), model._views(), strict=True):
+    for name, view in zip(("id", *model.contents), model._views(model.n_users), strict=True):
         assert_equal(view, golden[f"out/{name}/propagated"])
     for name, part in model.parts().items():
         view = golden[f"out/{name.removesuffix('/whole')}/propagated"]
@@ -119,11 +111,8 @@ def test_three_steps_of_adam_are_the_golden_ones_and_evaluation_is_not_stale(fil
     )
     adam, totals = model.optimiser(model.main_parameters(), rate, decay), []
     for name in ("batch", "batch1", "batch2"):
-        adam.zero_grad()
-        total = sum(model.losses(*batch_of(golden, name)).values())
-        total.backward()
+        totals.append(backward(model, batch_of(golden, name))[1])
         adam.step()
-        totals.append(total.detach())
     assert_equal(torch.stack(totals), golden["adam/losses"])
     after = dict(model.named_parameters())
     assert_parameters_equal(after, golden, "adam/after_3/", list(model.contents))
@@ -144,7 +133,7 @@ def test_features_are_propagated_as_rows_of_unit_length_like_the_golden_ones(fil
     model, golden = published(file)
     ours = build("slmrec", dataset_of(golden), model.config, seed=0)  # in float32
     for name, content in model.contents.items():
-        expected = content.features.float()
+        expected = content.features.float()  # and of ones, for the bias
         torch.testing.assert_close(ours.contents[name].features, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -155,7 +144,7 @@ def slmrec_model(*modalities, **options):
 @pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
 def test_each_view_starts_with_the_users_and_its_own_items(n_layers):
     model = slmrec_model("image", "text", n_layers=n_layers)
-    views = model._views()
+    views = model._views(model.n_users)
     starts = [model.items]
     for name, content in model.contents.items():
         unit = F.normalize(torch.from_numpy(DATASET.features[name].copy()), dim=1)
