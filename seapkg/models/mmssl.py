@@ -114,9 +114,9 @@ class MMSSL(Recommender):
 
     Differences from the published code:
         - The modality graphs hold the top items of all users, at least one for each user. They are
-          built from the initial projections, and again at the beginning of each epoch
-          (`graph_period`). Evaluation uses them as they are. Published: the graphs become the edges
-          of the batches since their last change, which are none in nearly all batches; formulation
+          built at the beginning of each epoch (`graph_period`); until then they are the training
+          graph. Evaluation uses them as they are. Published: the graphs become the edges of the
+          batches since their last change, which are none in nearly all batches; formulation
           "released".
         - A collected item belongs to its user. Published: to another user of the batch, if there
           are several items a user; "released".
@@ -128,7 +128,7 @@ class MMSSL(Recommender):
           batches.
         - Degrees have no 1e-8 added. Parameters without any use are left out.
         - Products with the discriminator's first layer use that its inputs have low rank
-          (`seapkg.kernels.similarity_rows`). Its dropout draws one byte an entry (`keep_mask`).
+          (`projected_similarities`). Its dropout draws one byte an entry (`keep_mask`).
     """
 
     config_class = MMSSLConfig
@@ -174,10 +174,8 @@ class MMSSL(Recommender):
         super().begin_epoch(generator, epoch)
         self.n_batches = 0
         if not self.released and epoch % self.config.graph_period == 0:
-            everyone, content = (
-                torch.arange(self.n_users, device=self.users.device),
-                self._content(),
-            )
+            content = self._content()
+            everyone = torch.arange(self.n_users, device=self.users.device)
             found = [self._best_edges(users, content) for users in everyone.split(BLOCK_USERS)]
             self.modality_graphs.connect(torch.cat(found, dim=2))
 
@@ -209,20 +207,18 @@ class MMSSL(Recommender):
 
     def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d], without dropout and on the current modality graphs."""
-        return self._final(self._content(), self.modality_graphs(self.users, self.items))
+        _, _, users, items = self._forward()
+        return users, items
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr", "regularisation", "feature_regularisation", "contrast", "adversarial".
 
         Index tensors are [batch].
         """
-        config, views, content = (
-            self.config,
-            self.modality_graphs(self.users, self.items),
-            self._content(self.config.dropout),
-        )
+        config = self.config
+        content, views, *final = self._forward(config.dropout)
         self.last_batch = users, content.detach()
-        batch = batch_rows(*self._final(content, views), users, positives, negatives)
+        batch = batch_rows(*final, users, positives, negatives)
         squares = sum(part.square().sum() for part in batch) / (2 * len(users))
         feature_squares = content.square().sum() / (2 * self.n_items)
         contrasts = [contrast(rows(view, users), batch[0], config.temperature) for view in views]
@@ -239,10 +235,8 @@ class MMSSL(Recommender):
         """The discriminator's terms "fake", "real" and "penalty" for `users`, int64 [batch]."""
         weight = self.discriminator.weights[0]
         with torch.no_grad():
-            content = self._content(self.config.dropout)
-            real_rows = self._real_rows(
-                users, *self._final(content, self.modality_graphs(self.users, self.items))
-            )
+            content, _, *final = self._forward(self.config.dropout)
+            real_rows = self._real_rows(users, *final)
         fake = self._fake_products(users, content)
         real = (real_rows @ weight).repeat(len(self.projections), 1)
         fake_scores, real_scores = self._score(fake), self._score(real)
@@ -257,19 +251,12 @@ class MMSSL(Recommender):
             "penalty": self.config.penalty_weight * penalty,
         }
 
-    # Forward. Nodes are the users, then the items.
+    # Forward; the nodes are the users, then the items
 
-    def _content(self, rate=0.0):
-        """f of all nodes: [n_modalities, n_nodes, d]."""
-        projected = [project(self.features[name]) for name, project in self.projections.items()]
-        items = dropped(torch.cat(projected, dim=1), rate, self.generator)
-        users = self.graph.to_users(items)  # [n_users, n_modalities d]
-        content = torch.cat([users, self.graph.to_items(users)])
-        return content.unflatten(1, (len(projected), -1)).transpose(0, 1)
-
-    def _final(self, content, views):
-        """e of users and of items: [n_users, d] and [n_items, d]."""
-        config = self.config
+    def _forward(self, rate=0.0):
+        """f and z of all nodes, [n_modalities, n_nodes, d] each, and e of users and of items."""
+        config, content = self.config, self._content(rate)
+        views = self.modality_graphs(self.users, self.items)
         nodes = torch.cat([self.users, self.items])
         nodes = nodes + config.view_weight * unit_rows(self._fuse(views))
         layers, items = [nodes], nodes[self.n_users :]
@@ -280,7 +267,15 @@ class MMSSL(Recommender):
             layers.append(torch.cat([users, items]))
         units = F.normalize(content, dim=2).sum(dim=0)
         final = sum(layers) / len(layers) + config.feature_weight * units
-        return final.split([self.n_users, self.n_items])
+        return content, views, *final.split([self.n_users, self.n_items])
+
+    def _content(self, rate=0.0):
+        """f of all nodes: [n_modalities, n_nodes, d]."""
+        projected = [project(self.features[name]) for name, project in self.projections.items()]
+        items = dropped(torch.cat(projected, dim=1), rate, self.generator)
+        users = self.graph.to_users(items)  # [n_users, n_modalities d]
+        content = torch.cat([users, self.graph.to_items(users)])
+        return content.unflatten(1, (len(projected), -1)).transpose(0, 1)
 
     def _fuse(self, views):
         """Attention among the modalities of a node: `views` [n_modalities, n, d] to [n, d]."""
@@ -301,7 +296,7 @@ class MMSSL(Recommender):
         k = int(self.n_items * self.config.neighbour_share)
         k = k if self.released else max(k, 1)
         similar = similarities(*self._sides(users, content), self._seen(users))
-        items = torch.stack([top_columns(of_modality, k).flatten() for of_modality in similar])
+        items = top_columns(similar.flatten(0, 1), k).view(len(similar), -1)
         users = users.repeat(k) if self.released else users.repeat_interleave(k)
         return torch.stack([users.expand_as(items), items], dim=1)
 
