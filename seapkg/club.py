@@ -8,8 +8,6 @@ was fitted on other pairs need not be.
 Models fit q with the fast form in `seapkg.kernels.club_fit`.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

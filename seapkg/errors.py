@@ -55,5 +55,5 @@ def look_up(what: str, name: str, known: Mapping[str, Any]) -> Any:
     """Returns `known[name]`; raises RequestError with the known names for an unknown one."""
     if name not in known:
         hint = did_you_mean(name, known)
-        raise RequestError(f"no {what} {name!r}{hint}; known: {', '.join(known)}")
+        raise RequestError(f"unknown {what} {name!r}{hint}; known are {', '.join(known)}")
     return known[name]

@@ -4,8 +4,6 @@ Views are [n_items, dim] with rows of unit norm; row i of both belongs to item i
 > 0. Models call the fast forms of the softmax losses in `seapkg.kernels.blocked_softmax`.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

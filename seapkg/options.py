@@ -7,8 +7,6 @@
 Values are checked, and text from a command line is converted, when a configuration is made.
 """
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ x and y are standard normal vectors of `dim` coordinates. Coordinate k of y has 
 coordinate k of x and none with the others. Then I(x; y) = -dim/2 ln(1 - ρ²). The unit is the nat.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Linear probes: how well a learned part predicts a known factor."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score

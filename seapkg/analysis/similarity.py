@@ -4,8 +4,6 @@ Representations are float64 arrays [n_items, dim]; row i of both is item i. No f
 items x items matrix: kernels and cosines are computed in blocks of rows.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel

@@ -1,7 +1,5 @@
 """Statistics of comparisons: intervals, differences paired by user and seed, Holm's correction."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -89,7 +89,6 @@ class RemoteFile:
 
     Args:
         part: interactions, original (features) or graph (a published item graph).
-        url, mirrors: addresses, tried in this order.
         bytes, sha256: None where unknown.
         n_rows: of the array in a .npy file whose sha256 is unknown.
         modality: of a graph; "" for other files.
@@ -98,7 +97,6 @@ class RemoteFile:
     name: str
     part: Literal["interactions", "original", "graph"]
     url: str
-    mirrors: tuple[str, ...] = ()
     bytes: int | None = None
     sha256: str | None = None
     n_rows: int | None = None

@@ -76,24 +76,21 @@ def _is_there(file: RemoteFile, entry: Entry, folder: Path) -> bool:
 
 
 def _download(file: RemoteFile, entry: Entry, folder: Path) -> None:
-    """Fetches one file from the first address that gives it."""
+    """Fetches one file from its address."""
     import pooch
 
     download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
-    reasons = []
-    for url in (file.url, *file.mirrors):
-        try:
-            with replacing(folder / file.name) as temporary:
-                download(url, str(temporary), None)
-                if what := _difference(temporary, file):
-                    raise ValueError(what)
-            return
-        except (OSError, ValueError, DataError) as error:  # of pooch, requests and the checks
-            reasons.append(f"{url}: {' '.join(str(error).split())}")
-    raise DataError(
-        f"{folder / file.name} could not be downloaded ({'; '.join(reasons)}). Try again later, "
-        f"or by hand (data/README.md): {entry.by_hand.format(folder=folder)}."
-    )
+    try:
+        with replacing(folder / file.name) as temporary:
+            download(file.url, str(temporary), None)
+            if what := _difference(temporary, file):
+                raise ValueError(what)
+    except (OSError, ValueError, DataError) as error:  # of pooch, requests and the checks
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{folder / file.name} could not be downloaded ({file.url}: {reason}). Try again "
+            f"later, or by hand (data/README.md): {entry.by_hand.format(folder=folder)}."
+        ) from error
 
 
 def _difference(path: Path, file: RemoteFile) -> str:

@@ -1,7 +1,5 @@
 """Nearest-neighbour graphs of items, or of anything that has features."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """A constant sparse matrix that multiplies dense ones, and propagation along it."""
 
-from __future__ import annotations
-
 import warnings
 from functools import reduce
 

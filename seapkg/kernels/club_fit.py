@@ -1,7 +1,5 @@
 """Fast form of `seapkg.club.ConditionalFit`: q in one vector, the gradient written by hand."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Fast form of `cosine_scaled_plain` below: its backward pass reads memory only a few times."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

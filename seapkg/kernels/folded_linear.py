@@ -1,7 +1,5 @@
 """Fast form of `seapkg.models.sea.read_halves`: a wide map is folded into its readers."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Fast form of `torch.rand(shape) >= rate`, the mask of a dropout: one random byte per entry."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fast form of `seapkg.models.rearm_parts.mean_of_unit_rows`: the rows are not formed."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable

@@ -1,7 +1,5 @@
 """Fast form of `seapkg.models.rearm_parts.coordinate_attention`: scores are formed in blocks."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Fast form of `torch.topk(scores, k, dim=1).indices` for many columns."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The recommenders: one file per system, found by name."""
 
-from __future__ import annotations
-
 import torch
 
 from seapkg.models.base import Recommender

@@ -1,7 +1,5 @@
 """The base class of all recommenders: the methods and hooks that the trainer calls."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """MF-BPR (Rendle et al., UAI 2009): matrix factorisation trained on pairs of items."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from seapkg.data.dataset import Dataset

@@ -1,7 +1,5 @@
 """Item features as a part of a model: the tables, trained or fixed, and their linear projection."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """FREEDOM (Zhou & Shen, ACM MM 2023, arXiv:2211.06924): frozen item graph, pruned user graph."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -29,7 +29,7 @@ class ItemKNNConfig:
         20, "Neighbours k of each item.", ge=1, search=[5, 10, 20, 50, 100, 200, 500]
     )
     shrinkage: float = option(
-        10.0,
+        0.0,
         "Added to the denominator: few common users count less; unused with content.",
         ge=0,
         search=[0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0],
@@ -65,7 +65,7 @@ class ItemKNN(ItemToItemRecommender):
         y_ui = Σ_{j ∈ N_u} s_ji, over the items j that have i among their k most similar ones.
 
     Differences from the published code:
-        - The paper has no shrinkage, which is common today, and no features.
+        - The paper has neither shrinkage, which is common today, nor features.
         - Equal similarities go to the lowest item. An item is no neighbour of itself, and only
           positive similarities count.
         - With `content`, a given item graph of a dataset replaces the nearest items.

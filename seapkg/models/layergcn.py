@@ -1,7 +1,5 @@
 """LayerGCN (Zhou et al., ICDE 2023, arXiv:2207.11088): layers scaled by similarity to layer 0."""
 
-from __future__ import annotations
-
 from functools import reduce
 
 import torch

@@ -41,9 +41,7 @@ class LGMRecConfig:
     embed_dim: int = option(64, "Width of the embeddings.", ge=1)
     n_layers: int = option(2, "Layers on the user-item graph.", ge=0)
     n_modality_layers: int = option(2, "Layers of the features on the user-item graph.", ge=0)
-    n_hyper_layers: int = option(
-        1, "Layers on the hypergraph of a modality.", ge=1, search=[1, 2, 3, 4]
-    )
+    n_hyper_layers: int = option(1, "Layers on the hypergraph of a modality.", ge=1)
     n_hyperedges: int = option(
         4, "Hyperedges of a modality.", ge=1, search=[2, 4, 8, 16, 32, 64, 128, 256]
     )

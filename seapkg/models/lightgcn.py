@@ -1,7 +1,5 @@
 """LightGCN (He et al., SIGIR 2020, arXiv:2002.02126): linear propagation on the user-item graph."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from seapkg.data.dataset import Dataset

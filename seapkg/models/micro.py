@@ -1,7 +1,5 @@
 """MICRO (Zhang et al., TKDE 2022, arXiv:2111.00678): item graphs learned from features."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

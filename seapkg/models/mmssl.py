@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +11,6 @@ from torch.nn import functional as F
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
 from seapkg.kernels.keep_mask import HIGHEST_RATE
-from seapkg.kernels.similarity_rows import product_norms, projected_similarities, seen_items
 from seapkg.kernels.top_k import top_columns
 from seapkg.models.base import (
     NamedTensors,
@@ -28,10 +25,12 @@ from seapkg.models.base import (
 from seapkg.models.features import FeatureTables, rows
 from seapkg.models.mmssl_parts import (
     Discriminator,
-    EdgeList,
+    ModalityGraphs,
+    OneSidedGraphs,
     contrast,
     dropped,
-    one_sided_graph,
+    product_norms,
+    projected_similarities,
     similarities,
 )
 from seapkg.models.registry import system
@@ -82,20 +81,6 @@ class MMSSLConfig:
     )
 
 
-class _Undropped(NamedTuple):
-    """What does not depend on the dropout of a pass.
-
-    Attributes:
-        projected: of the features, all modalities side by side [n_items, n_modalities d].
-        user_views: z^u [n_modalities, n_users, d].
-        means: over the layers, of users and items [n, d].
-    """
-
-    projected: Tensor
-    user_views: Tensor
-    means: UsersAndItems
-
-
 @system(
     "mmssl",
     paper="MMSSL",
@@ -128,10 +113,11 @@ class MMSSL(Recommender):
         + λ_f Σ_m (‖f^u_m‖² + ‖f_m‖²) / (2 n_items) + γ Σ_m C_m - η mean D(fake).
 
     Differences from the published code:
-        - The modality graphs hold the top items of all users. They are built from the initial
-          projections, and again at the beginning of each epoch (`graph_period`). A user has at
-          least one item there. Evaluation uses them as they are. Published: the graphs become the edges of the batches since their
-          last change, which are none in nearly all batches; formulation "released".
+        - The modality graphs hold the top items of all users, at least one for each user. They are
+          built at the beginning of each epoch (`graph_period`); until then they are the training
+          graph. Evaluation uses them as they are. Published: the graphs become the edges of the
+          batches since their last change, which are none in nearly all batches; formulation
+          "released".
         - A collected item belongs to its user. Published: to another user of the batch, if there
           are several items a user; "released".
         - The attention has an effect. Published: its weights multiply the query's own view and add
@@ -142,7 +128,7 @@ class MMSSL(Recommender):
           batches.
         - Degrees have no 1e-8 added. Parameters without any use are left out.
         - Products with the discriminator's first layer use that its inputs have low rank
-          (`seapkg.kernels.similarity_rows`). Its dropout draws one byte an entry (`keep_mask`).
+          (`projected_similarities`). Its dropout draws one byte an entry (`keep_mask`).
     """
 
     config_class = MMSSLConfig
@@ -155,8 +141,13 @@ class MMSSL(Recommender):
         if dim % n_heads:
             raise RequestError(f"option n_heads must divide embed_dim {dim}; it is {n_heads}")
         self.released = config.formulation == "released"
-        self.discriminator = Discriminator(
-            dataset.n_items, 1.0 if self.released else 0.01, config.discriminator_memory
+        slope = 1.0 if self.released else 0.01
+        self.discriminator = Discriminator(dataset.n_items, slope, config.discriminator_memory)
+        self.adam = torch.optim.Adam(
+            self.discriminator.parameters(),
+            lr=config.discriminator_learning_rate,
+            betas=(0.5, 0.9),
+            fused=True,
         )
         self.users = embedding_table(dataset.n_users, dim)
         self.items = embedding_table(dataset.n_items, dim)
@@ -168,79 +159,70 @@ class MMSSL(Recommender):
         for name, width in self.features.widths_by_name.items():
             self.projections[name] = nn.Linear(width, dim)
             nn.init.xavier_uniform_(self.projections[name].weight)
-        self.n_modalities = len(self.projections)
-        users, items = training_pairs(dataset).T
-        self.user_graph = one_sided_graph(users, items, self.n_users, self.n_items)
-        self.item_graph = one_sided_graph(items, users, self.n_items, self.n_users)
-        edges = self._linked(users, items.repeat(self.n_modalities))
-        self.edges, self.collected = EdgeList(edges), EdgeList(edges[:, :0])
-        self._graphs = self._undropped = None
-        if not self.released:
-            self._generate_graphs()
+        pairs = training_pairs(dataset).T
+        self.graph = OneSidedGraphs(pairs, self.n_users, self.n_items)
+        edges = pairs.repeat(len(self.projections), 1, 1)
+        self.modality_graphs = ModalityGraphs(edges, self.n_users, self.n_items)
+        if self.released:
+            self.next_graphs = ModalityGraphs(edges[..., :0], self.n_users, self.n_items)
 
     # Hooks of training
 
+    @torch.no_grad()
     def begin_epoch(self, generator: torch.Generator, epoch: int = 0) -> None:
-        """Generates the modality graphs anew; those of the first epoch are there already."""
+        """Connects all users with their best items anew (intended)."""
         super().begin_epoch(generator, epoch)
-        self._batch_number, self._undropped = 0, None
-        if not self.released and epoch and epoch % self.config.graph_period == 0:
-            self._generate_graphs()
+        self.n_batches = 0
+        if not self.released and epoch % self.config.graph_period == 0:
+            content = self._content()
+            everyone = torch.arange(self.n_users, device=self.users.device)
+            found = [self._best_edges(users, content) for users in everyone.split(BLOCK_USERS)]
+            self.modality_graphs.connect(torch.cat(found, dim=2))
 
     def before_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> None:
-        """Steps the discriminator. The losses of the batch use the same `_Undropped`."""
-        self._undropped = self._without_dropout()
+        """Steps the discriminator."""
         self.discriminator.requires_grad_(True)
-        self._adam.zero_grad()
+        self.adam.zero_grad()
         sum(self.discriminator_losses(users).values()).backward()
-        self._adam.step()
+        self.adam.step()
         self.discriminator.requires_grad_(False)
 
     def fit_auxiliary(self) -> None:
-        """The published schedule: the modality graphs become the edges of the last batches."""
+        """The published schedule: the graphs become the edges of the batches since their change."""
         if not self.released:
             return
-        edges, collected = self.edges, self.collected
-        if self._batch_number and self._batch_number % self.config.graph_period == 0:
-            edges.indices, collected.indices = collected.indices, collected.indices[:, :0]
+        collected = self.next_graphs.edges
+        if self.n_batches and self.n_batches % self.config.graph_period == 0:
+            self.modality_graphs.connect(collected)
+            self.next_graphs.connect(collected[..., :0])
         else:
-            found = self._best_edges(*self._last_batch)
-            collected.indices = torch.cat([collected.indices, found], dim=1)
-        self._batch_number += 1
+            found = self._best_edges(*self.last_batch)
+            self.next_graphs.connect(torch.cat([collected, found], dim=2))
+        self.n_batches += 1
 
     def auxiliary_optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"discriminator": self._adam}
-
-    @cached_property
-    def _adam(self) -> torch.optim.Optimizer:
-        """The discriminator's, made at the first use: by then it is on its device."""
-        rate = self.config.discriminator_learning_rate
-        parameters = self.discriminator.parameters()
-        return torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.9), fused=True)
+        return {"discriminator": self.adam}
 
     # Verbs
 
     def embed(self) -> UsersAndItems:
         """[n_users, d] and [n_items, d], without dropout and on the current modality graphs."""
-        undropped = self._without_dropout()
-        return self._nodes(undropped, self._content(undropped.projected))
+        _, _, users, items = self._forward()
+        return users, items
 
     def losses(self, users: Tensor, positives: Tensor, negatives: Tensor) -> NamedTensors:
         """The terms "bpr", "regularisation", "feature_regularisation", "contrast", "adversarial".
 
         Index tensors are [batch].
         """
-        config, undropped = self.config, self._undropped or self._without_dropout()
-        self._undropped = None
-        content = of_users, of_items = self._content(undropped.projected, config.dropout)
-        self._last_batch = users, of_users.detach(), of_items.detach()
-        batch = batch_rows(*self._nodes(undropped, content), users, positives, negatives)
+        config = self.config
+        content, views, *final = self._forward(config.dropout)
+        self.last_batch = users, content.detach()
+        batch = batch_rows(*final, users, positives, negatives)
         squares = sum(part.square().sum() for part in batch) / (2 * len(users))
-        feature_squares = (of_users.square().sum() + of_items.square().sum()) / (2 * self.n_items)
-        contrasts = [
-            contrast(view[users], batch[0], config.temperature) for view in undropped.user_views
-        ]
-        score = self._score(self._fake_products(users, *content)).mean()
+        feature_squares = content.square().sum() / (2 * self.n_items)
+        contrasts = [contrast(rows(view, users), batch[0], config.temperature) for view in views]
+        score = self._score(self._fake_products(users, content)).mean()
         return {
             "bpr": ranking_loss(*batch),
             "regularisation": config.regularisation * squares,
@@ -252,12 +234,11 @@ class MMSSL(Recommender):
     def discriminator_losses(self, users: Tensor) -> NamedTensors:
         """The discriminator's terms "fake", "real" and "penalty" for `users`, int64 [batch]."""
         weight = self.discriminator.weights[0]
-        undropped = self._undropped or self._without_dropout()
         with torch.no_grad():
-            content = self._content(undropped.projected, self.config.dropout)
-            real_rows = self._real_rows(users, *self._nodes(undropped, content))
-        fake = self._fake_products(users, *content)
-        real = (real_rows @ weight).repeat(self.n_modalities, 1)
+            content, _, *final = self._forward(self.config.dropout)
+            real_rows = self._real_rows(users, *final)
+        fake = self._fake_products(users, content)
+        real = (real_rows @ weight).repeat(len(self.projections), 1)
         fake_scores, real_scores = self._score(fake), self._score(real)
         shares = self._uniform(len(fake), 1)
         between = (shares * real + (1 - shares) * fake).requires_grad_()
@@ -270,51 +251,31 @@ class MMSSL(Recommender):
             "penalty": self.config.penalty_weight * penalty,
         }
 
-    def parts(self) -> NamedTensors:
-        """Per modality "whole", its propagated features: [n_items, d]."""
-        views = self._content(self._projected())[1].chunk(self.n_modalities, dim=1)
-        return {f"{name}/whole": view for name, view in zip(self.projections, views, strict=True)}
+    # Forward; the nodes are the users, then the items
 
-    # Forward
+    def _forward(self, rate=0.0):
+        """f and z of all nodes, [n_modalities, n_nodes, d] each, and e of users and of items."""
+        config, content = self.config, self._content(rate)
+        views = self.modality_graphs(self.users, self.items)
+        nodes = torch.cat([self.users, self.items])
+        nodes = nodes + config.view_weight * unit_rows(self._fuse(views))
+        layers, items = [nodes], nodes[self.n_users :]
+        for layer in range(1, config.n_layers + 1):
+            activation = nn.Softmax(dim=1) if layer == config.n_layers else nn.Identity()
+            users = activation(self.graph.to_users(items))
+            items = activation(self.graph.to_items(users))
+            layers.append(torch.cat([users, items]))
+        units = F.normalize(content, dim=2).sum(dim=0)
+        final = sum(layers) / len(layers) + config.feature_weight * units
+        return content, views, *final.split([self.n_users, self.n_items])
 
-    def _projected(self):
-        """W_m x_m + b_m, all modalities side by side: [n_items, n_modalities d]."""
-        layers = self.projections.items()
-        return torch.cat([project(self.features[name]) for name, project in layers], dim=1)
-
-    def _content(self, projected, rate=0.0):
-        """f of users and items, all modalities side by side: [n, n_modalities d] each."""
-        users = self.user_graph(dropped(projected, rate, self.generator))
-        return users, self.item_graph(users)
-
-    def _without_dropout(self):
-        """All that one batch computes once, although the discriminator has its own dropout."""
-        user_graph, item_graph = self._modality_graphs()
-        views = user_graph(self.items), item_graph(self.users)
-        views = [view.unflatten(0, (self.n_modalities, -1)) for view in views]
-        weight, n_layers = self.config.view_weight, self.config.n_layers
-        users = self.users + weight * unit_rows(self._fuse(views[0]))
-        items = self.items + weight * unit_rows(self._fuse(views[1]))
-        sums = users, items
-        for layer in range(1, n_layers + 1):
-            activation = F.softmax if layer == n_layers else _identity
-            users = activation(self.user_graph(items), dim=1)
-            items = activation(self.item_graph(users), dim=1)
-            sums = sums[0] + users, sums[1] + items
-        means = tuple(total / (n_layers + 1) for total in sums)
-        return _Undropped(self._projected(), views[0], means)
-
-    def _nodes(self, undropped, content):
-        """e of users and items: [n_users, d] and [n_items, d]."""
-        weight = self.config.feature_weight
-        return tuple(
-            mean + weight * self._sum_of_units(whole)
-            for mean, whole in zip(undropped.means, content, strict=True)
-        )
-
-    def _sum_of_units(self, content):
-        """Σ_m f_m / ‖f_m‖: [n, d]."""
-        return sum(unit_rows(part) for part in content.chunk(self.n_modalities, dim=1))
+    def _content(self, rate=0.0):
+        """f of all nodes: [n_modalities, n_nodes, d]."""
+        projected = [project(self.features[name]) for name, project in self.projections.items()]
+        items = dropped(torch.cat(projected, dim=1), rate, self.generator)
+        users = self.graph.to_users(items)  # [n_users, n_modalities d]
+        content = torch.cat([users, self.graph.to_items(users)])
+        return content.unflatten(1, (len(projected), -1)).transpose(0, 1)
 
     def _fuse(self, views):
         """Attention among the modalities of a node: `views` [n_modalities, n, d] to [n, d]."""
@@ -324,77 +285,50 @@ class MMSSL(Recommender):
         queries, keys = (
             (views @ weight).unflatten(2, (n_heads, -1)) for weight in (self.query, self.key)
         )  # [n_modalities, n, n_heads, d / n_heads]
-        logits = torch.einsum("mnhc,pnhc->nhmp", queries, keys) / math.sqrt(queries.shape[3])
+        logits = torch.einsum("mnhc,pnhc->nhmp", queries, keys) / queries.shape[3] ** 0.5
         weights = logits.softmax(dim=3).mean(dim=2)  # [n, n_heads, n_modalities]
         return torch.einsum("nhp,pnd->nhd", weights, views).flatten(1) @ self.output
 
     # Modality graphs
 
-    def _modality_graphs(self):
-        """G^m of all modalities, one below the other, built when the edges have changed."""
-        places, items = edges = self.edges.indices
-        if self._graphs is None or self._graphs[0] is not edges:
-            n_users, n_items, n = self.n_users, self.n_items, self.n_modalities
-            users, item_places = places % n_users, places // n_users * n_items + items
-            to_users = one_sided_graph(places, items, n * n_users, n_items)
-            self._graphs = (
-                edges,
-                to_users,
-                one_sided_graph(item_places, users, n * n_items, n_users),
-            )
-        return self._graphs[1:]
+    def _best_edges(self, users, content):
+        """Edges from `users` [n] to their best k items: int64 [n_modalities, 2, n k]."""
+        k = int(self.n_items * self.config.neighbour_share)
+        k = k if self.released else max(k, 1)
+        similar = similarities(*self._sides(users, content), self._seen(users))
+        items = top_columns(similar.flatten(0, 1), k).view(len(similar), -1)
+        users = users.repeat(k) if self.released else users.repeat_interleave(k)
+        return torch.stack([users.expand_as(items), items], dim=1)
 
-    @torch.no_grad()
-    def _generate_graphs(self):
-        """From the best items of all users by their features."""
-        everyone = torch.arange(self.n_users, device=self.users.device)
-        content = self._content(self._projected())
-        found = [self._best_edges(users, *content) for users in everyone.split(BLOCK_USERS)]
-        self.edges.indices = torch.cat(found, dim=1)
+    # Similarities
 
-    def _best_edges(self, users, user_content, item_content):
-        """Edges from `users` [n] to their best items in each modality: int64 [2, n_edges]."""
-        n_neighbours = int(self.n_items * self.config.neighbour_share)
-        n_neighbours = n_neighbours if self.released else max(n_neighbours, 1)
-        of_users, seen = rows(user_content, users), seen_items(self.user_graph.csr, users)
-        similar = similarities(of_users, item_content, seen, self.n_modalities)
-        return self._linked(users, top_columns(similar, n_neighbours))
+    def _sides(self, users, content):
+        """Features of `users` and of all items: [n_modalities, batch, d] and [.., n_items, d]."""
+        of_users = torch.stack([rows(of_modality, users) for of_modality in content])
+        return of_users, content[:, self.n_users :]
 
-    def _linked(self, users, items):
-        """Edges of users [n] and k items each in all modalities, `items` [n_modalities n k].
-
-        Returns:
-            int64 [2, n_modalities n k], user + modality n_users and item.
-        """
-        first = self.n_users * torch.arange(self.n_modalities, device=users.device)
-        places = users + first[:, None]  # [n_modalities, n]
-        k = items.numel() // places.numel()
-        places = places.repeat(1, k) if self.released else places.repeat_interleave(k, dim=1)
-        return torch.stack([places.flatten(), items.flatten()])
+    def _seen(self, users):
+        """Whether the training pairs of each of `users` have the item: bool [batch, n_items]."""
+        pairs = self.graph.to_users.matrix().to_sparse_coo()
+        return pairs.index_select(0, users).to_dense() > 0
 
     # Adversary
 
     def _score(self, products):
         return self.discriminator(products, self.generator)
 
-    def _fake_products(self, users, user_content, item_content):
+    def _fake_products(self, users, content):
         """The fake rows of all modalities times the discriminator's first weight."""
-        weight, of_users = self.discriminator.weights[0], rows(user_content, users)
-        seen = seen_items(self.user_graph.csr, users)
-        return projected_similarities(of_users, item_content, seen, weight, self.n_modalities)
+        sides, weight = self._sides(users, content), self.discriminator.weights[0]
+        return projected_similarities(*sides, self._seen(users), weight).flatten(0, 1)
 
     def _real_rows(self, users, final_users, final_items):
         """The rows that the discriminator should score high: [batch, n_items]."""
-        seen = seen_items(self.user_graph.csr, users)
+        seen = self._seen(users)
         similar = similarities(rows(final_users, users), final_items, seen)
-        exponential = 1e-8 - (self._uniform(*similar.shape) + 1e-8).log()
-        logits = -REAL_NOISE * exponential.log()  # Gumbel
-        logits[seen.row, seen.item] += 1 / REAL_TEMPERATURE
+        exponential = 1e-8 - (self._uniform(*seen.shape) + 1e-8).log()
+        logits = seen / REAL_TEMPERATURE - REAL_NOISE * exponential.log()  # Gumbel noise
         return unit_rows(logits.softmax(dim=1) + SIMILARITY_WEIGHT * similar)
 
     def _uniform(self, *shape):
         return torch.rand(shape, generator=self.generator, device=self.users.device)
-
-
-def _identity(x, dim):
-    return x

@@ -1,7 +1,8 @@
-"""Parts of MMSSL: the discriminator, rows of similarities, one-sided graphs, contrast."""
+"""Parts of MMSSL: the discriminator, the graphs of a modality, similarities, contrast."""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -12,7 +13,6 @@ from seapkg.errors import RequestError
 from seapkg.graph import SparseGraph
 from seapkg.graph.interactions import inverse_root
 from seapkg.kernels.keep_mask import keep_mask
-from seapkg.kernels.similarity_rows import Seen
 from seapkg.models.base import unit_rows
 
 #: Weight, gradient and Adam's two moments, in bytes.
@@ -41,19 +41,16 @@ class Discriminator(nn.Module):
         super().__init__()
         self.slope = slope
         widths = [n_items, max(n_items // 4, 1), max(n_items // 8, 1), 1]
-        needed = BYTES_A_WEIGHT * sum(n * m for n, m in pairwise(widths)) / 1e9
+        shapes = list(pairwise(widths))
+        needed = BYTES_A_WEIGHT * sum(map(math.prod, shapes)) / 1e9
         if needed > gigabytes:
             raise RequestError(
                 f"the discriminator of {n_items} items takes {needed:.1f} GB; raise option "
                 f"discriminator_memory, which is {gigabytes:g} GB"
             )
-        hidden = widths[1:3]
-        self.weights = nn.ParameterList(
-            torch.randn(n, m) * (2 / n) ** 0.5 for n, m in pairwise(widths)
-        )
+        self.weights = nn.ParameterList(torch.randn(n, m) * (2 / n) ** 0.5 for n, m in shapes)
         self.shifts = nn.ParameterList(map(torch.zeros, widths[1:]))
-        self.norm_scales = nn.ParameterList(map(torch.ones, hidden))
-        self.norm_shifts = nn.ParameterList(map(torch.zeros, hidden))
+        self.norms = nn.ModuleList(map(nn.BatchNorm1d, widths[1:3]))
         self.requires_grad_(False)
 
     def forward(self, products: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -65,55 +62,125 @@ class Discriminator(nn.Module):
         """
         for layer, rate in enumerate(self.rates):
             x = F.leaky_relu(products + self.shifts[layer], self.slope)
-            scale, shift = self.norm_scales[layer], self.norm_shifts[layer]
-            x = torch.batch_norm(x, scale, shift, None, None, True, 0.0, 1e-5, False)
+            norm = self.norms[layer]
+            x = torch.batch_norm(x, norm.weight, norm.bias, None, None, True, 0.0, norm.eps, False)
             products = dropped(x, rate, generator) @ self.weights[layer + 1]
         return 100 * (products + self.shifts[2]).sigmoid()[:, 0]
 
 
-class EdgeList(nn.Module):
-    """Edges int64 [2, n] in the model's state, whatever their number."""
+class OneSidedGraphs(nn.Module):
+    """G_ui = D_u^-1/2 R and G_iu = D_i^-1/2 Rᵀ.
 
-    def __init__(self, indices: Tensor) -> None:
+    Args:
+        edges: int64 [2, n_edges], user and item; an edge given twice counts twice.
+        n_users, n_items: sizes.
+    """
+
+    def __init__(self, edges: Tensor, n_users: int, n_items: int) -> None:
         super().__init__()
-        self.register_buffer("indices", indices, persistent=False)
+        self.to_users = _one_sided(edges, (n_users, n_items))
+        self.to_items = _one_sided(edges.flip(0), (n_items, n_users))
+
+
+class ModalityGraphs(nn.Module):
+    """The `OneSidedGraphs` of all modalities. Their edges change and are part of the state.
+
+    Args:
+        edges: int64 [n_modalities, 2, n_edges].
+        n_users, n_items: sizes.
+    """
+
+    def __init__(self, edges: Tensor, n_users: int, n_items: int) -> None:
+        super().__init__()
+        self.sizes = n_users, n_items
+        self.register_buffer("edges", None, persistent=False)
+        self.connect(edges)
+
+    def connect(self, edges: Tensor) -> None:
+        """Replaces the edges."""
+        self.edges = edges
+        self.graphs = nn.ModuleList(OneSidedGraphs(each, *self.sizes) for each in edges)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """z [n_modalities, n_users + n_items, d] of the embeddings."""
+        views = [torch.cat([graph.to_users(items), graph.to_items(users)]) for graph in self.graphs]
+        return torch.stack(views)
 
     def get_extra_state(self) -> Tensor:
-        return self.indices
+        return self.edges
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.indices = state.to(self.indices.device)
+        self.connect(state.to(self.edges.device))
 
 
-def similarities(users: Tensor, items: Tensor, seen: Seen, n_views: int = 1) -> Tensor:
+def _one_sided(edges, shape):
+    starts, ends = edges
+    roots = inverse_root(torch.bincount(starts, minlength=shape[0]).float())
+    return SparseGraph(edges, roots[starts], shape)
+
+
+def similarities(users: Tensor, items: Tensor, seen: Tensor) -> Tensor:
     """Dot products of users with all items, 0 where seen, in rows of unit norm.
 
     Args:
-        users: [batch, n_views dim], views side by side.
-        items: [n_items, n_views dim].
-        seen: training items of the batch.
-        n_views: number of views.
+        users: [..., batch, d].
+        items: [..., n_items, d].
+        seen: bool [batch, n_items].
 
     Returns:
-        [n_views batch, n_items], views one below the other.
+        [..., batch, n_items].
     """
-    views = zip(users.chunk(n_views, dim=1), items.chunk(n_views, dim=1), strict=True)
-    scores = torch.stack([of_users @ of_items.T for of_users, of_items in views])
-    scores[:, seen.row, seen.item] = 0.0
-    return unit_rows(scores.flatten(0, 1))
+    return F.normalize((users @ items.mT).masked_fill(seen, 0.0), dim=-1)
 
 
-def one_sided_graph(rows: Tensor, columns: Tensor, n_rows: int, n_columns: int) -> SparseGraph:
-    """D^-1/2 A of edges from `rows` to `columns` (int64 [n]), D the degrees of the rows."""
-    roots = inverse_root(torch.bincount(rows, minlength=n_rows).float())
-    return SparseGraph(torch.stack([rows, columns]), roots[rows], (n_rows, n_columns))
+def projected_similarities(users: Tensor, items: Tensor, seen: Tensor, weight: Tensor) -> Tensor:
+    """`similarities(users, items, seen) @ weight` without a product of that size.
+
+    The rows are a product of rank d, less the seen entries, over their norms.
+
+    Args:
+        users: [n_modalities, batch, d].
+        items: [n_modalities, n_items, d].
+        seen: bool [batch, n_items].
+        weight: [n_items, width].
+
+    Returns:
+        [n_modalities, batch, width].
+    """
+    scores, counts = users @ items.mT, seen.sum(dim=1)
+    starts, seen_items = counts.cumsum(dim=0) - counts, seen.nonzero()[:, 1]
+    removed = [
+        F.embedding_bag(seen_items, weight, starts, mode="sum", per_sample_weights=of_seen)
+        for of_seen in scores[:, seen]
+    ]
+    norms = scores.masked_fill(seen, 0.0).norm(dim=2, keepdim=True)
+    norms = norms.masked_fill(norms == 0, torch.inf)  # of users who have seen all items
+    return (users @ (items.mT @ weight) - torch.stack(removed)) / norms
+
+
+def product_norms(x: Tensor, weight: Tensor) -> Tensor:
+    """The norms of the rows of x weightᵀ, by the matrix weightᵀ weight if that is cheaper.
+
+    Args:
+        x: [n, width].
+        weight: [n_columns, width].
+
+    Returns:
+        [n].
+    """
+    if len(x) < weight.shape[1]:
+        return (x @ weight.T).norm(dim=1)
+    # x G · x = G · x xᵀ are symmetric: one factor of each carries half of the gradient.
+    squares = (x @ (weight.T @ weight.detach()) * x.detach()).sum(dim=1)
+    norms = squares.clamp_min(1e-20).sqrt()
+    return 2 * norms - norms.detach()
 
 
 def contrast(views: Tensor, users: Tensor, temperature: float) -> Tensor:
     """`seapkg.losses.grace` with 1e-8 inside its logarithm. `views`, `users`: [batch, d]."""
     views, users = unit_rows(views), unit_rows(users)
-    within = (views @ views.T).fill_diagonal_(-torch.inf)
-    logits = torch.cat([views @ users.T, within], dim=1) / temperature
+    logits = views @ torch.cat([users, views]).T / temperature
+    logits[:, len(users) :].fill_diagonal_(-torch.inf)
     return -(logits.softmax(dim=1).diagonal() + 1e-8).log().mean()
 
 

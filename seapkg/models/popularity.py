@@ -1,7 +1,5 @@
 """Popularity: the same ranking for every user, by the number of training interactions."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

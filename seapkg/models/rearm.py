@@ -7,8 +7,6 @@ each point is an option whose default depends on the formulation. PRESETS has th
 settings for each dataset.
 """
 
-from __future__ import annotations
-
 from itertools import combinations
 from typing import Literal
 

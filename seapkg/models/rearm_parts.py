@@ -3,8 +3,6 @@
 Equations B1 to B18 are those of docs/equations.md.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

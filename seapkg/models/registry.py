@@ -7,8 +7,6 @@ The command line, tables, the papers' numbers, figures, docs and contract tests 
 Every module of this package is imported once, so a new system is known as soon as its file exists.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from zlib import crc32
 
-from seapkg.errors import RequestError, did_you_mean
+from seapkg.errors import look_up
 
 #: Okabe and Ito's colours without yellow, which vanishes on white.
 COLOURS = {
@@ -111,8 +109,4 @@ def find(name: str) -> System:
     Raises:
         RequestError: there is none; the error lists the known systems.
     """
-    known = systems()
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise RequestError(f"unknown model {name!r}{hint}; known are {', '.join(known)}")
-    return known[name]
+    return look_up("model", name, systems())

@@ -4,8 +4,6 @@ Two formulations: "paper" follows the text, "released" the authors' code. Each o
 is an option whose default depends on the formulation.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

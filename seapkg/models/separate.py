@@ -4,8 +4,6 @@ A model passes, per modality, a generic and a unique part [n_items, d] and gets 
 terms. The parts must enter the model's score; otherwise the losses cannot change a ranking.
 """
 
-from __future__ import annotations
-
 import logging
 from functools import cached_property
 from itertools import combinations

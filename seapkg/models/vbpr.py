@@ -1,7 +1,5 @@
 """VBPR (He & McAuley, AAAI 2016, arXiv:1510.01784): matrix factorisation with item content."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -8,7 +8,6 @@ state.npz    the trained model; a committed summary comes without it
 
 import io
 import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +41,7 @@ def pack(spec: RunSpec, fit: Any, *, model: Any, dataset: Any) -> dict[str, byte
         RECORD: _json(_record(spec, fit, dataset)),
         CURVES: curves.to_csv(index=False, lineterminator="\n").encode(),
         USERS: _npz(fit.per_user),
-        STATE: _npz(_state(model)),
+        STATE: _npz({name: part.cpu().numpy() for name, part in model.state_dict().items()}),
     }
 
 
@@ -55,20 +54,14 @@ def public_record(record: Mapping[str, Any]) -> bytes:
 def _record(spec: RunSpec, fit: Any, dataset: Any) -> dict[str, Any]:
     source = str(dataset.source)  # "" for data from arrays
     folder = str(Path(source).resolve()) if source and Path(source).is_dir() else None
-    measured = {name: getattr(fit, name) for name in MEASURED}
     return {
         "run": spec.name,
         "spec": plain(spec),
-        **measured | {"valid": _finite(fit.valid), "test": _finite(fit.test)},
+        **{name: getattr(fit, name) for name in MEASURED},
         "data": {"source": source, "path": folder, "provenance": dataset.provenance},
         "environment": environment(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """None for a number that is not finite, which JSON cannot express."""
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _json(value: Any) -> bytes:
@@ -79,12 +72,3 @@ def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
-
-
-def _state(model: Any) -> dict[str, np.ndarray]:
-    """The model's tensors as arrays; bfloat16, which NumPy lacks, becomes float32 without loss."""
-    arrays = {}
-    for name, tensor in model.state_dict().items():
-        is_half = tensor.is_floating_point() and tensor.element_size() < 4
-        arrays[name] = (tensor.float() if is_half else tensor).cpu().numpy()
-    return arrays

@@ -17,7 +17,7 @@ from seapkg.runs.archive import CURVES, MEASURED, METRICS, RECORD, USERS
 from seapkg.runs.recommend import recommend
 from seapkg.runs.spec import RunSpec, results_version
 
-Metrics = TypedDict("Metrics", dict.fromkeys(METRICS, float | None))
+Metrics = TypedDict("Metrics", dict.fromkeys(METRICS, float))
 
 
 class Spec(TypedDict):

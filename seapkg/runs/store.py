@@ -1,7 +1,5 @@
 """Finished runs on disk, one folder each, written completely or not at all."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil
@@ -125,9 +123,8 @@ class Store:
         """The checkpoint of an unfinished training of `spec`."""
         return Checkpoint(self.root / f".training-{spec.name}.npz", spec.key)
 
-    def export(self, runs: Iterable[Run], folder: str | Path) -> list[Path]:
+    def export(self, runs: Iterable[Run], folder: str | Path) -> None:
         """Writes summaries of `runs` for committing: without models and paths of this machine."""
-        targets = []
         for run in runs:
             target = Path(folder) / run.name
             target.mkdir(parents=True, exist_ok=True)
@@ -135,8 +132,6 @@ class Store:
             for name in (CURVES, USERS, PARTS, PARTS_SAMPLE):
                 if (run.folder / name).is_file():
                     shutil.copyfile(run.folder / name, target / name)
-            targets.append(target)
-        return targets
 
     def _mark(self, spec: RunSpec) -> Path:
         return self.root / f"{FAILED}{spec.name}"

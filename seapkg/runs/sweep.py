@@ -8,9 +8,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -50,26 +50,24 @@ def sweep(
     Returns:
         The failures, in the order in which they occurred.
     """
-    todo = deque({plan.spec.key: plan for plan in plans if _is_missing(plan, store)}.values())
-    total, outcomes = len(todo), SimpleQueue()
-    team = [_Worker() for _ in range(min(max(1, workers), total))]
-    threads = [Thread(target=_serve, args=(w, todo, store, outcomes), daemon=True) for w in team]
-    failures = []
-    try:
-        for thread in threads:
-            thread.start()
-        for done in range(1, total + 1):
-            failure = outcomes.get()
-            if failure:
-                failures.append(failure)
-            if progress:
-                _show(done, total, len(team), failure)
-    finally:
-        todo.clear()
-        for worker in team:
-            worker.process.terminate()
-        for thread in threads:
-            thread.join(timeout=1)  # it frees the lock of its run
+    todo = {plan.spec.key: plan for plan in plans if _is_missing(plan, store)}
+    workers = max(1, min(workers, len(todo)))
+    team, idle, failures = [_Worker() for _ in range(workers)], SimpleQueue(), []
+    for worker in team:
+        idle.put(worker)
+    with ThreadPoolExecutor(workers) as threads:
+        outcomes = [threads.submit(_outcome, plan, store, idle) for plan in todo.values()]
+        try:
+            for done, outcome in enumerate(as_completed(outcomes), 1):
+                failure = outcome.result()
+                if failure:
+                    failures.append(failure)
+                if progress:
+                    _show(done, len(todo), workers, failure)
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for worker in team:
+                worker.lifeline.close()
     return failures
 
 
@@ -79,64 +77,43 @@ class _Worker:
     def __init__(self) -> None:
         self._start()
 
-    def train(self, *arguments: Any, **options: Any) -> dict[str, bytes]:
-        """Calls `train_files` in the process."""
-        if not self.process.is_alive():
-            self._start()
-        try:
-            self.connection.send((arguments, options))
-            answer = self.connection.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            raise SeapkgError("its process ended; was there too little memory?") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs,), daemon=True)
-        self.process.start()
-        theirs.close()  # the connection then ends with the process
+        theirs, self.lifeline = context.Pipe(duplex=False)
+        self.process = ProcessPoolExecutor(1, context, _prepare, (theirs,))
+
+    def train(self, *arguments: Any, **options: Any) -> dict[str, bytes]:
+        """Calls `train_files` in the process."""
+        try:
+            return self.process.submit(train_files, *arguments, **options).result()
+        except BrokenProcessPool:
+            self._start()
+            raise SeapkgError("its process ended; was there too little memory?") from None
 
 
-def _work(connection: Connection) -> None:
-    """What a worker process does: trains what is sent, and returns the files or the error."""
+def _prepare(lifeline: Connection) -> None:
+    """What a worker process does before it trains."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     torch.set_num_threads(1)
     keep_freed_memory()
-    with suppress(EOFError, BrokenPipeError):  # the parent has ended
-        while True:
-            arguments, options = connection.recv()
-            try:
-                answer = train_files(*arguments, **options)
-            except Exception as error:  # raised again in the parent
-                answer = error
-            connection.send(answer)
 
 
-def _end_with_parent() -> None:
-    """Ends this process when the parent is gone, killed or not."""
-    multiprocessing.parent_process().join()
+def _end_with_parent(lifeline: Connection) -> None:
+    """Ends this process when the parent closes its end of the connection, or is killed."""
+    lifeline.poll(None)
     os._exit(1)
 
 
-def _serve(
-    worker: _Worker, todo: deque[Plan], store: Store, outcomes: SimpleQueue[Failure | None]
-) -> None:
-    """Trains runs with one worker until none is left."""
-    with suppress(IndexError):
-        while True:
-            outcomes.put(_outcome(todo.popleft(), worker, store))
-
-
-def _outcome(plan: Plan, worker: _Worker, store: Store) -> Failure | None:
+def _outcome(plan: Plan, store: Store, idle: SimpleQueue) -> Failure | None:
+    """Trains a run with an idle worker."""
+    worker = idle.get()
     try:
         carry_out(plan, store, trainer=worker.train, progress=False)
     except Exception as error:  # whatever goes wrong with one run, the others go on
         return Failure(plan.spec.name, str(error) or type(error).__name__)
+    finally:
+        idle.put(worker)
     return None
 
 

@@ -55,6 +55,6 @@ def studies_of(notebook: str, parameters: Mapping[str, Any]) -> dict[str, Study]
     found = {}
     for name, (make, asked_by) in studies().items():
         if asked_by == topic:
-            shared = parameters.keys() & inspect.signature(make).parameters.keys()
-            found[name] = make(**{key: parameters[key] for key in shared})
+            accepted = {"seeds", "max_epochs", *inspect.signature(make).parameters}
+            found[name] = make(**{key: parameters[key] for key in accepted & parameters.keys()})
     return found

@@ -1,10 +1,10 @@
 """The ablation (SEA Fig. 3): what SEA loses without one of its losses, or without both."""
 
-from __future__ import annotations
+from typing import Any
 
 from seapkg.runs.tuned import tuned
 from seapkg.studies import tables
-from seapkg.studies.base import Datasets, Seeds, Study, arms_of, declares
+from seapkg.studies.base import Datasets, Study, arms_of, declares
 
 CHANGES = {
     "SEA": {},
@@ -15,12 +15,7 @@ CHANGES = {
 
 
 @declares("ablation")
-def ablation(
-    datasets: Datasets,
-    system: str = "sea (released)",
-    seeds: Seeds = (0, 1, 2),
-    max_epochs: int | None = None,
-) -> Study:
+def ablation(datasets: Datasets, system: str = "sea (released)", **shared: Any) -> Study:
     """SEA, and SEA without each loss, at the options of the main table."""
     arms = arms_of(system, CHANGES)
-    return Study("ablation", arms, datasets, seeds, tables.differences, max_epochs, base=tuned)
+    return Study("ablation", arms, datasets, tables.differences, base=tuned, **shared)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib import resources
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from seapkg.data import Dataset
 from seapkg.data.catalogue import Known, load_or_known
@@ -19,6 +17,7 @@ from seapkg.models.registry import System, systems
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.runs.train import Plan, get_or_train, plan
+from seapkg.runs.tuned import pinned
 
 log = logging.getLogger(__name__)
 
@@ -68,19 +67,19 @@ class Study:
         name: its name for `seapkg.study`.
         arms: the settings to compare.
         datasets: names, folders or datasets; or a mapping from the names in tables to datasets.
-        seeds: the same for every dataset, or seeds by the dataset's name.
         tabulate: makes the study's table from its `Results`.
+        seeds: the same for every dataset, or seeds by the dataset's name.
         max_epochs: set for all arms that do not set it themselves; None sets nothing.
-        base: (dataset, row) -> the options that the arms start from; None stands for `pinned`.
+        base: (dataset, row) -> the options that the arms start from.
     """
 
     name: str
     arms: tuple[Arm, ...]
     datasets: Datasets
-    seeds: Seeds
     tabulate: Callable[[Results], pd.DataFrame]
+    seeds: Seeds = (0, 1, 2)
     max_epochs: int | None = None
-    base: Callable[[str, str], dict] | None = None
+    base: Callable[[str, str], dict] = pinned
 
     @cached_property
     def data(self) -> dict[str, Dataset | Known]:
@@ -125,7 +124,7 @@ class Study:
 
     def _options(self, dataset: str, arm: Arm) -> tuple[System, dict[str, Any]]:
         system, options = find_row(arm.system)
-        base = (self.base or pinned)(dataset, arm.system)
+        base = self.base(dataset, arm.system)
         limit = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
         return system, {**options, **base, **limit, **arm.changes}
 
@@ -198,7 +197,8 @@ DECLARED: dict[str, tuple[Callable[..., Study], str]] = {}
 def declares(notebook: str) -> Callable:
     """Registers the decorated function as a study of `notebook`, given without its number.
 
-    The function's parameters have the names of the notebook's parameters.
+    The function's parameters have the names of the notebook's parameters. All studies share
+    `seeds` and `max_epochs`, which the function passes on to `Study`.
     """
 
     def register(make: Callable[..., Study]) -> Callable[..., Study]:
@@ -220,16 +220,6 @@ def rows() -> dict[str, tuple[System, dict[str, Any]]]:
 def find_row(label: str) -> tuple[System, dict[str, Any]]:
     """The system of a row of the main table, and the options that define the row."""
     return look_up("system", label, rows())
-
-
-def pinned(dataset: str, label: str) -> dict[str, Any]:
-    """The fixed base options of a row (`pinned.yaml`), which a later search does not change."""
-    return _pinned().get(dataset, {}).get(label, {})
-
-
-@cache
-def _pinned() -> dict[str, dict[str, dict]]:
-    return yaml.safe_load((resources.files("seapkg.studies") / "pinned.yaml").read_bytes())
 
 
 def _run_of(plan: Plan, store: Store, offline: bool) -> Run | None:

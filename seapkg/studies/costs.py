@@ -1,11 +1,10 @@
 """Seconds per epoch and peak memory of a training, each measured once, in a separate process."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from typing import Any
 
 from seapkg.data.catalogue import Known, load_or_known
@@ -43,9 +42,8 @@ def costs(
     measured = {}
     for label, (model, options) in trainings.items():
         training = {"model": model, "data": data, "options": plain(options), "epochs": epochs}
-        measured[label] = cache.once(
-            "costs", training, lambda job=training: measure(**job), store=store, again=again
-        )
+        make = partial(measure, **training)
+        measured[label] = cache.once("costs", training, make, store=store, again=again)
     return measured
 
 

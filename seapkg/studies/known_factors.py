@@ -1,12 +1,11 @@
 """Known factors: ways to separate, on data whose factors are known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
+from typing import Any
 
 from seapkg.data.synthetic import synthetic
 from seapkg.studies import tables
-from seapkg.studies.base import Seeds, Study, arms_of, declares
+from seapkg.studies.base import Study, arms_of, declares
 
 WAYS = {
     "SEAa": {"variant": "a"},
@@ -27,22 +26,20 @@ CHANGES = {
 @declares("known_factors")
 def known_factors(
     methods: Iterable[str] = tuple(CHANGES),
-    seeds: Seeds = (0, 1, 2),
-    max_epochs: int | None = None,
+    **shared: Any,
 ) -> Study:
     """Each method on `synthetic`, where half of a modality's variance is shared."""
     arms = arms_of("sea (released)", {method: CHANGES[method] for method in methods})
-    return Study("known_factors", arms, ["synthetic"], seeds, tables.main_table, max_epochs)
+    return Study("known_factors", arms, ["synthetic"], tables.main_table, **shared)
 
 
 @declares("known_factors")
 def known_factors_by_share(
     swept: Iterable[str],
     shares: Iterable[float],
-    seeds: Seeds = (0, 1, 2),
-    max_epochs: int | None = None,
+    **shared: Any,
 ) -> Study:
     """Each method on data with another share; a dataset's name is its share."""
     arms = arms_of("sea (released)", {method: CHANGES[method] for method in swept})
     worlds = {str(share): synthetic(shared=share) for share in shares}
-    return Study("known_factors_by_share", arms, worlds, seeds, tables.main_table, max_epochs)
+    return Study("known_factors_by_share", arms, worlds, tables.main_table, **shared)

@@ -5,19 +5,19 @@ split.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from seapkg.runs.tuned import tuned
 from seapkg.studies import tables
-from seapkg.studies.base import Arm, Datasets, Seeds, Study, declares, rows
+from seapkg.studies.base import Arm, Datasets, Study, declares, rows
 
 
 @declares("main_table")
 def main_table(
     datasets: Datasets,
     systems: Iterable[str] | None = None,
-    seeds: Seeds = (0, 1, 2),
-    max_epochs: int | None = None,
     without: Iterable[str] = (),
+    **shared: Any,
 ) -> Study:
     """Each system on each dataset.
 
@@ -26,4 +26,4 @@ def main_table(
         without: rows to leave out.
     """
     arms = tuple(Arm(label, label) for label in systems or rows() if label not in without)
-    return Study("main_table", arms, datasets, seeds, tables.main_table, max_epochs, base=tuned)
+    return Study("main_table", arms, datasets, tables.main_table, base=tuned, **shared)

@@ -1,7 +1,5 @@
 """Notebook files: the parameters they declare, and executed copies without timing metadata."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,6 @@ With several workers, the missing runs of all notebooks are trained in as many p
 Notebooks without missing runs run meanwhile. The notebook that measures costs runs last and alone.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """The papers' published numbers: a reference to compare with, used for nothing else."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -6,10 +6,10 @@ where the text contradicts itself, and patience, which it leaves open. docs/syst
 differences.
 """
 
-from __future__ import annotations
+from typing import Any
 
 from seapkg.studies import tables
-from seapkg.studies.base import Datasets, Seeds, Study, arms_of, declares
+from seapkg.studies.base import Datasets, Study, arms_of, declares
 
 CHANGES = {
     "released": {},
@@ -27,9 +27,7 @@ CHANGES = {
 
 
 @declares("paper_and_code")
-def paper_and_code(
-    datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None
-) -> Study:
+def paper_and_code(datasets: Datasets, **shared: Any) -> Study:
     """The released form, then each change; positive differences are losses."""
     arms = arms_of("sea (released)", CHANGES)
-    return Study("paper_and_code", arms, datasets, seeds, tables.differences, max_epochs)
+    return Study("paper_and_code", arms, datasets, tables.differences, **shared)

@@ -1,7 +1,5 @@
 """The runs that a profile would train: those its notebooks miss, with estimated times."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,10 +4,10 @@ FREEDOM as published keeps the features out of its score, where separation could
 ranking. So features in the score without separation form a separate arm.
 """
 
-from __future__ import annotations
+from typing import Any
 
 from seapkg.studies import tables
-from seapkg.studies.base import Datasets, Seeds, Study, arms_of, declares
+from seapkg.studies.base import Datasets, Study, arms_of, declares
 
 SEPARATED = {"alignment": "solosim", "distancing": "club"}
 NEGATIVE_DISTANCE = {"alignment": "solosim", "distancing": "negative_l2"}
@@ -28,8 +28,8 @@ CHANGES = {
 
 
 @declares("plug_in")
-def plug_in(datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None) -> Study:
+def plug_in(datasets: Datasets, **shared: Any) -> Study:
     """VBPR and FREEDOM alone and with separate learning; each system is a family."""
     families = [arms_of(system, changes, family=system) for system, changes in CHANGES.items()]
     arms = tuple(arm for family in families for arm in family)
-    return Study("plug_in", arms, datasets, seeds, tables.differences, max_epochs)
+    return Study("plug_in", arms, datasets, tables.differences, **shared)

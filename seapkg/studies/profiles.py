@@ -1,7 +1,5 @@
 """Profiles: notebooks/profiles/NAME.yaml holds the notebook parameters that a profile overrides."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -8,19 +8,16 @@ left out: they are trained wherever it runs.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 
 from seapkg.data.catalogue import KNOWN
 from seapkg.errors import SeapkgError
 from seapkg.runs import cache, locations
-from seapkg.runs.archive import PARTS, PARTS_SAMPLE
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.studies import studies_of, tables
 from seapkg.studies.base import Results
 from seapkg.studies.notebooks import jobs
-from seapkg.studies.representations import measured_in
 
 BEGIN = "<!-- results: written by python -m seapkg.studies.publish -->"
 END = "<!-- end of results -->"
@@ -31,7 +28,7 @@ def main() -> int:
     try:
         store, reference = Store(), locations.reference_root()
         runs = runs_to_publish(store)
-        export([run for run in runs if run.folder.parent == store.root], store)
+        store.export([run for run in runs if run.folder.parent == store.root], reference)
         names = {run.name for run in runs}
         for kind, item, published in (("costs", "data", KNOWN), ("probes", "run", names)):
             cached = cache.every(kind, store).items()
@@ -66,14 +63,6 @@ def runs_to_publish(store: Store) -> list[Run]:
         for profile in ("laptop", "smoke")
     )
     return [run for name, run in laptop.items() if name not in smoke]
-
-
-def export(runs: list[Run], store: Store) -> None:
-    """Copies the summaries of runs and the measures of their parts to results/reference/."""
-    for folder, run in zip(store.export(runs, locations.reference_root()), runs, strict=True):
-        if measured := measured_in(run):
-            for name in (PARTS, PARTS_SAMPLE):
-                shutil.copyfile(measured / name, folder / name)
 
 
 def results_table(results: Results) -> str:

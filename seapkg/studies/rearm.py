@@ -1,13 +1,12 @@
 """REARM: its parts, its rivals, and what its published sampler of negatives gains by leaking."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
 from seapkg.studies import tables
-from seapkg.studies.base import Arm, Datasets, Results, Seeds, Study, arms_of, declares
+from seapkg.studies.base import Arm, Datasets, Results, Study, arms_of, declares
 
 PARTS = {
     "REARM": {},
@@ -31,36 +30,32 @@ SAMPLERS = {
 
 
 @declares("rearm")
-def rearm_parts(
-    datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None
-) -> Study:
+def rearm_parts(datasets: Datasets, **shared: Any) -> Study:
     """REARM, and REARM without each part in turn."""
     arms = arms_of("rearm (clean)", PARTS)
-    return Study("rearm_parts", arms, datasets, seeds, tables.differences, max_epochs)
+    return Study("rearm_parts", arms, datasets, tables.differences, **shared)
 
 
 @declares("rearm")
 def rearm_rivals(
     compared_on: Datasets,
     compared: Iterable[str] = ("rearm (clean)", "sea (released)"),
-    seeds: Seeds = (0, 1, 2),
-    max_epochs: int | None = None,
+    **shared: Any,
 ) -> Study:
     """The first of the systems against the others."""
     arms = tuple(Arm(label, label) for label in compared)
-    return Study("rearm_rivals", arms, compared_on, seeds, tables.differences, max_epochs)
+    return Study("rearm_rivals", arms, compared_on, tables.differences, **shared)
 
 
 @declares("rearm")
 def rearm_leak(
     datasets: Datasets,
     compared: Iterable[str] = ("rearm (clean)", "sea (released)"),
-    seeds: Seeds = (0, 1, 2),
-    max_epochs: int | None = None,
+    **shared: Any,
 ) -> Study:
     """Each system with three samplers of negatives; each system is a family."""
     arms = tuple(arm for label in compared for arm in arms_of(label, SAMPLERS, family=label))
-    return Study("rearm_leak", arms, datasets, seeds, _gains, max_epochs)
+    return Study("rearm_leak", arms, datasets, _gains, **shared)
 
 
 def _gains(results: Results) -> pd.DataFrame:

@@ -3,12 +3,10 @@
 The measures use all items; a sample of the items is saved for the t-SNE figure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,27 +15,24 @@ from seapkg.analysis import similarity
 from seapkg.data import Dataset
 from seapkg.data.arrays import read_npz
 from seapkg.data.catalogue import Known
-from seapkg.files import publish, temporary_folder
+from seapkg.files import replacing, write_text
 from seapkg.runs.archive import PARTS, PARTS_SAMPLE, STATE
 from seapkg.runs.run import Run
 from seapkg.studies import ablation
-from seapkg.studies.base import Arm, Datasets, Results, Seeds, Study, arms_of, declares
+from seapkg.studies.base import Arm, Datasets, Results, Study, arms_of, declares
 
 COLUMNS = ["a", "b", "measure", "value"]
 N_SAMPLED = 200
 SILHOUETTE_ITEMS = 2000  # the cost of a silhouette grows with their square
-CACHE = ".parts"
 SEA_ARMS = ("SEA", "w/o Alignment", "w/o Distancing")
 
 
 @declares("tsne")
-def representations(
-    datasets: Datasets, seeds: Seeds = (0, 1, 2), max_epochs: int | None = None
-) -> Study:
+def representations(datasets: Datasets, **shared: Any) -> Study:
     """SEA, SEA without each of its losses, and MICRO, which aligns whole representations."""
     changes = {label: ablation.CHANGES[label] for label in SEA_ARMS}
     arms = (*arms_of("sea (released)", changes), Arm("MICRO", "micro"))
-    return Study("representations", arms, datasets, seeds, measures_table, max_epochs)
+    return Study("representations", arms, datasets, measures_table, **shared)
 
 
 @dataclass(frozen=True)
@@ -54,18 +49,17 @@ class PartStudy:
 
 
 def part_study(run: Run, data: Dataset | Known) -> PartStudy | None:
-    """Reads the measures of a run, or measures it and caches the result in its store.
+    """Reads the measures of a run, or measures it and writes the result into its folder.
 
     Returns None if there are no measures and the model or the data is not here.
     """
-    folder = measured_in(run)
-    if folder is None:
+    if not (run.folder / PARTS).is_file():
         if isinstance(data, Known) or not (run.folder / STATE).is_file():
             return None
-        folder = _measure(run, data)
-    points = read_npz(folder / PARTS_SAMPLE)
+        _measure(run, data)
+    points = read_npz(run.folder / PARTS_SAMPLE)
     sample = {name: part.astype(np.float64) for name, part in points.items()}
-    return PartStudy(pd.read_csv(folder / PARTS), sample)
+    return PartStudy(pd.read_csv(run.folder / PARTS), sample)
 
 
 def part_studies(results: Results) -> dict[tuple[str, str], dict[Run, PartStudy]]:
@@ -86,14 +80,6 @@ def measures_table(results: Results) -> pd.DataFrame:
         for run, study in by_run.items():
             tables.append(study.measures.assign(dataset=dataset, model=label, seed=run.seed))
     return pd.concat(tables[1:] or tables, ignore_index=True)
-
-
-def measured_in(run: Run) -> Path | None:
-    """The folder with a run's measures: that of a committed run, or the cache; None without."""
-    for folder in (run.folder, _cache_folder(run)):
-        if (folder / PARTS).is_file():
-            return folder
-    return None
 
 
 def measures(parts: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -183,23 +169,14 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def _cache_folder(run: Run) -> Path:
-    created = run.record["created"].replace(":", "")
-    return run.folder.parent / CACHE / f"{run.name}-{created}"
-
-
-def _measure(run: Run, data: Dataset) -> Path:
-    """Measures the parts of a run and writes them atomically to its cache folder."""
+def _measure(run: Run, data: Dataset) -> None:
+    """Writes the measures of a run's parts into its folder, the table last."""
     import torch
 
     from seapkg.runs.recommend import restore
 
     with torch.no_grad():
         parts = {name: part.double().numpy() for name, part in restore(run, data).parts().items()}
-    folder = _cache_folder(run)
-    folder.parent.mkdir(exist_ok=True)
-    with temporary_folder(folder.parent) as aside:
-        np.savez_compressed(aside / PARTS_SAMPLE, **sample(parts))
-        measures(parts).to_csv(aside / PARTS, index=False, lineterminator="\n")
-        publish(aside, folder)
-    return folder
+    with replacing(run.folder / PARTS_SAMPLE) as path, path.open("wb") as stream:
+        np.savez_compressed(stream, **sample(parts))
+    write_text(run.folder / PARTS, measures(parts).to_csv(index=False, lineterminator="\n"))

@@ -1,11 +1,10 @@
 """The variants SEAa to SEAd (SEA Tables 4 and 5): their quality and their cost."""
 
-from __future__ import annotations
-
 from typing import Any
 
+from seapkg.runs.tuned import pinned
 from seapkg.studies import tables
-from seapkg.studies.base import Datasets, Seeds, Study, arms_of, declares, find_row, pinned
+from seapkg.studies.base import Datasets, Study, arms_of, declares, find_row
 
 CHANGES = {
     "SEAa": {"variant": "a"},
@@ -16,15 +15,10 @@ CHANGES = {
 
 
 @declares("variants_and_cost")
-def variants(
-    datasets: Datasets,
-    system: str = "sea (released)",
-    seeds: Seeds = (0, 1, 2),
-    max_epochs: int | None = None,
-) -> Study:
+def variants(datasets: Datasets, system: str = "sea (released)", **shared: Any) -> Study:
     """The four ways to align and to distance; SEAa is the reference."""
     arms = arms_of(system, CHANGES)
-    return Study("variants", arms, datasets, seeds, tables.differences, max_epochs)
+    return Study("variants", arms, datasets, tables.differences, **shared)
 
 
 def timed(dataset: str, row: str, change: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -1,7 +1,5 @@
 """Batches: shuffled training pairs, each with a fresh negative."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The whole state of a training in one file without pickle, so that a killed training resumes."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time

@@ -1,7 +1,5 @@
 """How a model is trained: the protocol's numbers."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from seapkg.options import Range, configuration, option

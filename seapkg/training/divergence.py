@@ -1,7 +1,5 @@
 """Divergence: which loss term or parameter is not finite, and what helps."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

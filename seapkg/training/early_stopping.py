@@ -1,7 +1,5 @@
 """Early stopping on valid Recall@20."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from torch import Tensor

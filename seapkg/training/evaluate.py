@@ -3,8 +3,6 @@
 docs/protocol.md has the formulas.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

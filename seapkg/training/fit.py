@@ -1,7 +1,5 @@
 """The training loop: batches, early stopping on valid Recall@20, one look at the test set."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from dataclasses import dataclass

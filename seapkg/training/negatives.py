@@ -1,7 +1,5 @@
 """Negatives: uniform over items, never a training positive of the user (docs/protocol.md)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

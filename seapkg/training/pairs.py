@@ -1,7 +1,5 @@
 """A set of user-item pairs on a device."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

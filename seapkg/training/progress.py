@@ -1,7 +1,5 @@
 """Progress on stderr: a bar per epoch on a terminal, otherwise one line per epoch."""
 
-from __future__ import annotations
-
 import sys
 
 from tqdm import tqdm

@@ -86,6 +86,8 @@ def training_steps(job: dict) -> dict:
         batch = next(stream)
         clock.mark("next batch")
         started = clock.last
+        model.before_batch(*batch)
+        clock.mark("before batch")
         loss = timed_step(steps, optimiser, batch, clock)
         return clock.last - started, loss
 

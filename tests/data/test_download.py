@@ -117,19 +117,10 @@ def test_features_can_be_left_out(server, tmp_path):
     assert "/image_feat.npy" not in server.requests and load(tmp_path).modalities == ()
 
 
-def test_mirrors_are_tried_in_order(server, tmp_path):
-    server.answers |= {"/second": FEATURES, "/image_feat.npy": 404}
-    mirrors = (f"{server.url}/first", f"{server.url}/second")
-    get(shop(server, mirrors=mirrors), tmp_path)
-    assert server.requests[-3:] == ["/image_feat.npy", "/first", "/second"]
-    assert (tmp_path / "image_feat.npy").read_bytes() == FEATURES
-
-
-def test_an_error_names_each_address_its_reason_and_what_to_do_by_hand(server, tmp_path):
+def test_an_error_names_the_address_the_reason_and_what_to_do_by_hand(server, tmp_path):
     server.answers["/image_feat.npy"] = 401
-    message = fails(shop(server, mirrors=(f"{server.url}/first",)), tmp_path)
+    message = fails(shop(server), tmp_path)
     assert f"{server.url}/image_feat.npy: 401 Client Error" in message
-    assert f"{server.url}/first: 404 Client Error" in message
     assert f"by hand (data/README.md): open a browser; move it to {tmp_path}." in message
     assert load(tmp_path).n_items == 4  # the interactions stay
 
@@ -234,7 +225,7 @@ def test_the_registry_is_sound():
         assert one.part("interactions") and one.part("original")
         assert len({file.name for file in one.files}) == len(one.files)
         for file in one.files:
-            assert all(url.startswith("https://") for url in (file.url, *file.mirrors))
+            assert file.url.startswith("https://")
             assert file.sha256 is None or (len(file.sha256) == 64 and int(file.sha256, 16))
             assert file.sha256 or file.n_rows or file.bytes or file.modality
             assert Path(file.name).name == file.name

@@ -53,7 +53,7 @@ def test_a_failed_run_is_tried_again_with_retry(store):
 
 def test_a_failed_run_is_left_out_of_tables_and_plans_with_a_warning(store, caplog):
     arms = arms_of("bpr", {"tame": {"max_epochs": 1}, "wild": WILD})
-    study = Study("toy", arms, [tiny()], [0], tables.main_table)
+    study = Study("toy", arms, [tiny()], tables.main_table, [0])
     results = study.runs(store)
     assert [label for label, _ in results] == ["tame"] and results.counts()["missing"].sum() == 1
     assert "left out" in caplog.text and "learning_rate" in caplog.text

@@ -5,10 +5,12 @@ import pytest
 import torch
 from tiny import pairs_of, tiny
 
+import seapkg
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
 from seapkg.models import build, ease
 from seapkg.models.ease import EASEConfig
+from seapkg.runs.recommend import restore
 from seapkg.training import TrainingConfig, fit
 
 
@@ -111,3 +113,16 @@ def test_nothing_is_trained_and_no_state_is_stored():
         model, DATASETS["tiny"], TrainingConfig(max_epochs=3), device="cpu", progress=False
     )
     assert (fitted.epochs, fitted.best_epoch, dict(model.state_dict())) == (0, -1, {})
+
+
+@pytest.mark.parametrize("name", ["ease", "itemknn"])
+def test_a_run_without_state_is_restored_and_recommends(name, tmp_path):
+    dataset = DATASETS["tiny"]
+    options = {"n_neighbours": 3} if name == "itemknn" else {}
+    run = seapkg.train(name, dataset, store=tmp_path, progress=False, device="cpu", **options)
+    model = restore(run, dataset)
+    assert seapkg.evaluate(model, dataset, "test").mean == dict(run.test)
+    best = run.recommend(3, k=1, data=dataset)
+    scores = model.score(torch.tensor([3]))[0]
+    scores[dataset.train[dataset.train[:, 0] == 3, 1]] = -torch.inf
+    assert best["item"].tolist() == [scores.argmax().item()]

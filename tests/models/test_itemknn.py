@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from tiny import pairs_of, tiny
 
 from seapkg.data.dataset import Dataset, ItemGraph
@@ -91,6 +92,12 @@ def test_equal_similarities_go_to_the_lowest_items():
     assert [row.nonzero().flatten().tolist() for row in weights] == [
         *([1, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 1], [])
     ]
+
+
+def test_similarities_that_differ_by_rounding_are_equal():
+    block = csr_array([[0.0, 0.3, 0.1 + 0.2, 0.3 - 1e-6]])
+    _, columns, values = itemknn.top_entries(block, 0, 1)
+    assert columns.tolist() == [1] and values.tolist() == [0.3]
 
 
 @pytest.mark.parametrize("entries", [1, 20, 60])

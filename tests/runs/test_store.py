@@ -64,12 +64,6 @@ def test_the_record_tells_what_the_run_was_made_with(store, spec):
     assert record["created"].endswith("+00:00")
 
 
-def test_numbers_that_are_not_finite_are_null_in_json(tmp_path, spec):
-    run = Store(tmp_path).save(spec, fakes.files(spec, fakes.fit(float("nan"))))
-    assert run.test["recall@20"] is None
-    assert "NaN" not in (run.folder / "run.json").read_text()
-
-
 def test_a_run_without_epochs_has_empty_curves(tmp_path, spec):
     run = Store(tmp_path).save(spec, fakes.files(spec, fakes.fit(n_epochs=0)))
     assert len(run.curves) == 0 and "valid/recall@20" in run.curves

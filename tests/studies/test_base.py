@@ -11,7 +11,7 @@ from seapkg.models.registry import systems
 from seapkg.runs.configure import configure
 from seapkg.runs.store import Store
 from seapkg.runs.train import plan
-from seapkg.runs.tuned import tuned
+from seapkg.runs.tuned import pinned, tuned
 from seapkg.studies import (
     ablation,
     known_factors,
@@ -22,13 +22,13 @@ from seapkg.studies import (
     studies_of,
     variants,
 )
-from seapkg.studies.base import Arm, Study, arms_of, find_row, pinned, rows
+from seapkg.studies.base import Arm, Study, arms_of, find_row, rows
 
 CHANGES = {"whole": {}, "narrow": {"embed_dim": 4, "max_epochs": 2}}
 
 
 def two_arms(data, seeds=(0, 1), max_epochs=1):
-    return Study("toy", arms_of("bpr", CHANGES), [data], seeds, len, max_epochs)
+    return Study("toy", arms_of("bpr", CHANGES), [data], len, seeds, max_epochs)
 
 
 def test_plans_are_datasets_times_arms_times_seeds_and_a_change_has_the_last_word():
@@ -68,20 +68,20 @@ def test_known_data_that_is_not_here_is_looked_up_and_not_trained(tmp_path):
 def test_datasets_may_have_names_of_their_own():
     worlds = {"small": tiny(), "large": tiny(n_users=20)}
     study = Study(
-        "toy", arms_of("bpr", {"whole": {}}), worlds, {"small": [0], "large": [1, 2]}, len
+        "toy", arms_of("bpr", {"whole": {}}), worlds, len, {"small": [0], "large": [1, 2]}
     )
     assert [p.spec.seed for p in study.plans()] == [0, 1, 2]
 
 
 def test_seeds_may_be_those_of_each_dataset():
-    study = Study("toy", (Arm("bpr", "bpr"),), ["synthetic"], {"baby": [1]}, len)
+    study = Study("toy", (Arm("bpr", "bpr"),), ["synthetic"], len, {"baby": [1]})
     with pytest.raises(RequestError, match="no seeds for synthetic, only for baby"):
         study.plans()
 
 
 def test_one_seed_stands_for_all_where_nothing_is_trained():
     arms = (Arm("popularity", "popularity"), Arm("bpr", "bpr"))
-    plans = Study("toy", arms, ["synthetic"], [2, 3], len).plans()
+    plans = Study("toy", arms, ["synthetic"], len, [2, 3]).plans()
     assert [p.spec.seed for p in plans] == [2, 2, 3]
 
 
@@ -92,9 +92,9 @@ def test_the_rows_of_the_main_table_are_those_of_the_registry_oldest_first():
 
 
 def test_an_unknown_row_study_or_parameter_is_refused_with_what_there_is():
-    with pytest.raises(RequestError, match="no system 'bpt' .*did you mean 'bpr'"):
+    with pytest.raises(RequestError, match="unknown system 'bpt' .*did you mean 'bpr'"):
         find_row("bpt")
-    with pytest.raises(RequestError, match="no study 'ablatoin' .*did you mean 'ablation'"):
+    with pytest.raises(RequestError, match="unknown study 'ablatoin' .*did you mean 'ablation'"):
         seapkg.study("ablatoin")
     with pytest.raises(TypeError, match="'seed'"):
         seapkg.study("ablation", datasets=["synthetic"], seed=1)
@@ -161,7 +161,7 @@ def test_a_notebook_has_the_studies_that_name_it_with_its_parameters():
 def test_a_failed_run_is_missing_with_a_warning(tmp_path, caplog):
     wild = {"learning_rate": 1e30, "max_epochs": 20, "embed_dim": 8}
     arms = arms_of("bpr", {"tame": {}, "wild": wild})
-    results = Study("toy", arms, [tiny()], [0], len, max_epochs=1).runs(Store(tmp_path))
+    results = Study("toy", arms, [tiny()], len, [0], max_epochs=1).runs(Store(tmp_path))
     assert results.counts()["runs"].tolist() == [1, 0]
     assert "left out" in caplog.text and "wild (1 runs)" in results.lacks()
 

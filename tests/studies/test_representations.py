@@ -12,7 +12,6 @@ from seapkg.runs.run import Run
 from seapkg.runs.store import Store
 from seapkg.studies import representations as module
 from seapkg.studies.base import Arm, Result, Results, Study
-from seapkg.studies.publish import export
 from seapkg.studies.representations import (
     measures,
     measures_table,
@@ -85,14 +84,12 @@ def test_t_sne_gives_each_item_of_each_part_a_place():
 
 def results_of(data, *runs):
     arm = Arm("SEA", "sea (released)")
-    study = Study("toy", (arm,), {"arrays": data}, [0], measures_table)
+    study = Study("toy", (arm,), {"arrays": data}, measures_table, [0])
     return Results(study, [Result("arrays", arm, None, run) for run in runs])
 
 
-def test_parts_are_measured_once_and_beside_the_finished_run(run, data, monkeypatch):
-    files = sorted(path.name for path in run.folder.iterdir())
+def test_parts_are_measured_once(run, data, monkeypatch):
     made = part_study(run, data)
-    assert sorted(path.name for path in run.folder.iterdir()) == files
     assert set(made.sample) == {
         f"{m}/{kind}" for m in data.modalities for kind in ("generic", "unique", "aligned")
     }
@@ -102,10 +99,9 @@ def test_parts_are_measured_once_and_beside_the_finished_run(run, data, monkeypa
     assert all(np.array_equal(read.sample[name], made.sample[name]) for name in made.sample)
 
 
-def test_a_published_summary_holds_the_measures(run, data, tmp_path, monkeypatch):
+def test_a_published_summary_holds_the_measures(run, data, tmp_path):
     study = part_study(run, data)
-    monkeypatch.setattr("seapkg.runs.locations.reference_root", lambda: tmp_path / "reference")
-    export([run], Store(run.folder.parent))
+    Store(run.folder.parent).export([run], tmp_path / "reference")
     summary = Run(tmp_path / "reference" / run.name)
     assert not (summary.folder / STATE).exists()
     assert part_study(summary, data).measures.equals(study.measures)

@@ -30,7 +30,7 @@ def labelled(runs, label=None):
 def results_of(groups, family=""):
     """Results of one dataset; `groups`: label -> runs."""
     arms = [Arm(label, "bpr", family=family) for label in groups]
-    study = Study("toy", tuple(arms), {"toy": KNOWN["baby"]}, [], tables.differences)
+    study = Study("toy", tuple(arms), {"toy": KNOWN["baby"]}, tables.differences)
     rows = [Result("toy", arm, None, run) for arm in arms for run in groups[arm.label] or [None]]
     return Results(study, rows)
 
@@ -234,7 +234,7 @@ def test_systems_without_a_run_are_named_beside_the_papers_number(tmp_path):
     arms = (Arm("bpr", "bpr"), Arm("sea (released)", "sea (released)"))
     rows = [Result(run.dataset, arms[0], None, run) for run in runs]
     data = {name: tiny() for name in ("baby", "toy", "clothing")}
-    results = Results(Study("toy", arms, data, [], len), rows)
+    results = Results(Study("toy", arms, data, len), rows)
     full = tables.with_not_run(results, metrics=["recall@20"])
     missing = full[full["verdict"] == "not run"].set_index(["dataset", "model"])["paper"]
     assert missing["baby", "sea (released)"] == 0.1033
@@ -252,7 +252,7 @@ def test_a_cell_is_the_mean_with_its_interval_or_the_hours_that_nobody_has_spent
     runs = runs_of(tmp_path, *specs, fakes.spec("bpr", dataset="toy"), values=[0.1, 0.2, 0.3, 1])
     arms = (Arm("bpr", "bpr"), Arm("sea (released)", "sea (released)"))
     rows = [Result(run.dataset, arms[0], None, run) for run in runs]
-    study = Study("toy", arms, {name: tiny() for name in ("baby", "toy", "sports")}, [], len)
+    study = Study("toy", arms, {name: tiny() for name in ("baby", "toy", "sports")}, len)
     full = tables.with_not_run(Results(study, rows), metrics=["recall@20"])
     table = tables.side_by_side(full, "dataset").set_index("model")
     assert table.index.tolist() == ["bpr", "sea (released)"]
