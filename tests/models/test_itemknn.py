@@ -5,7 +5,6 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_array
 from tiny import pairs_of, tiny
 
 from seapkg.data.dataset import Dataset, ItemGraph
@@ -95,8 +94,8 @@ def test_equal_similarities_go_to_the_lowest_items():
 
 
 def test_similarities_that_differ_by_rounding_are_equal():
-    block = csr_array([[0.0, 0.3, 0.1 + 0.2, 0.3 - 1e-6]])
-    _, columns, values = itemknn.top_entries(block, 0, 1)
+    rows, columns, values = np.zeros(3), np.arange(1, 4), np.array([0.3, 0.1 + 0.2, 0.3 - 1e-6])
+    _, columns, values = itemknn.nearest_items(rows, columns, values, 1)
     assert columns.tolist() == [1] and values.tolist() == [0.3]
 
 
