@@ -91,6 +91,7 @@ def models(args) -> None:
     rows = []
     for label, results in found.items():
         row = {"model": label, **summary(results, ["build", "before training"])}
+        row["products s"] = round(median(result.get("products", 0) for result in results), 2)
         rows.append(row | beside_published(label, results, args.shape))
     title = f"Training, {circumstances(args, results[0])}"
     publish(f"models-{args.shape}", title, rows, keep=not args.only)

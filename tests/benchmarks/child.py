@@ -14,6 +14,7 @@ from statistics import median
 import torch
 from published import PublishedSEA
 from shapes import SHAPES, Shape, grown, random_dataset
+from torch.utils.flop_counter import FlopCounterMode
 
 from seapkg.device import (
     describe_device,
@@ -107,7 +108,24 @@ def training_steps(job: dict) -> dict:
     seconds = median(seconds for seconds, _ in other_steps)
     epoch = parts["epoch: begin"] + parts["epoch: draw"]
     epoch += median(seconds for seconds, _ in first_steps) + seconds * (len(batches) - 1)
-    return {"parts": parts, "step": seconds, "epoch": epoch, "final_loss": other_steps[-1][1]}
+    final_loss = other_steps[-1][1]
+    with FlopCounterMode(display=False) as products:
+        step()
+    limit = products.get_total_flops() * len(batches) / product_rate(device)
+    return {
+        "parts": parts, "step": seconds, "epoch": epoch, "final_loss": final_loss,
+        "products": limit,
+    }  # fmt: skip
+
+
+def product_rate(device: torch.device) -> float:
+    """Floating-point operations in a second of a large product: what this machine does at best."""
+    a, b = (torch.rand(size, device=device) for size in ((8192, 2048), (2048, 2048)))
+    clock = Clock(device)
+    for _ in range(5):
+        a @ b
+        clock.mark("product")
+    return 2 * a.numel() * b.shape[1] / min(clock.parts["product"])
 
 
 def timed_step(steps, optimiser: torch.optim.Optimizer, batch: tuple, clock: Clock) -> float:
