@@ -158,24 +158,6 @@ def projected_similarities(users: Tensor, items: Tensor, seen: Tensor, weight: T
     return (users @ (items.mT @ weight) - torch.stack(removed)) / norms
 
 
-def product_norms(x: Tensor, weight: Tensor) -> Tensor:
-    """The norms of the rows of x weightᵀ, by the matrix weightᵀ weight if that is cheaper.
-
-    Args:
-        x: [n, width].
-        weight: [n_columns, width].
-
-    Returns:
-        [n].
-    """
-    if len(x) < weight.shape[1]:
-        return (x @ weight.T).norm(dim=1)
-    # x G · x = G · x xᵀ are symmetric: one factor of each carries half of the gradient.
-    squares = (x @ (weight.T @ weight.detach()) * x.detach()).sum(dim=1)
-    norms = squares.clamp_min(1e-20).sqrt()
-    return 2 * norms - norms.detach()
-
-
 def contrast(views: Tensor, users: Tensor, temperature: float) -> Tensor:
     """`seapkg.losses.grace` with 1e-8 inside its logarithm. `views`, `users`: [batch, d]."""
     views, users = unit_rows(views), unit_rows(users)
