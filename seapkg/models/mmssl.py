@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from seapkg.data.dataset import Dataset
 from seapkg.errors import RequestError
 from seapkg.kernels.keep_mask import HIGHEST_RATE
+from seapkg.kernels.product_norms import product_norms
 from seapkg.kernels.top_k import top_columns
 from seapkg.models.base import (
     NamedTensors,
@@ -29,7 +30,6 @@ from seapkg.models.mmssl_parts import (
     OneSidedGraphs,
     contrast,
     dropped,
-    product_norms,
     projected_similarities,
     similarities,
 )

@@ -14,6 +14,7 @@ from seapkg.graph import SparseGraph
 from seapkg.graph.interactions import inverse_root
 from seapkg.kernels.keep_mask import keep_mask
 from seapkg.models.base import unit_rows
+from seapkg.models.features import rows
 
 #: Weight, gradient and Adam's two moments, in bytes.
 BYTES_A_WEIGHT = 16
@@ -136,7 +137,8 @@ def similarities(users: Tensor, items: Tensor, seen: Tensor) -> Tensor:
 def projected_similarities(users: Tensor, items: Tensor, seen: Tensor, weight: Tensor) -> Tensor:
     """`similarities(users, items, seen) @ weight` without a product of that size.
 
-    The rows are a product of rank d, less the seen entries, over their norms.
+    The rows are a product of rank d, less the seen entries, over their norms. The squares of the
+    norms are differences of sums, in float64.
 
     Args:
         users: [n_modalities, batch, d].
@@ -147,33 +149,22 @@ def projected_similarities(users: Tensor, items: Tensor, seen: Tensor, weight: T
     Returns:
         [n_modalities, batch, width].
     """
-    scores, counts = users @ items.mT, seen.sum(dim=1)
-    starts, seen_items = counts.cumsum(dim=0) - counts, seen.nonzero()[:, 1]
-    removed = [
-        F.embedding_bag(seen_items, weight, starts, mode="sum", per_sample_weights=of_seen)
-        for of_seen in scores[:, seen]
-    ]
-    norms = scores.masked_fill(seen, 0.0).norm(dim=2, keepdim=True)
-    norms = norms.masked_fill(norms == 0, torch.inf)  # of users who have seen all items
-    return (users @ (items.mT @ weight) - torch.stack(removed)) / norms
-
-
-def product_norms(x: Tensor, weight: Tensor) -> Tensor:
-    """The norms of the rows of x weightᵀ, by the matrix weightᵀ weight if that is cheaper.
-
-    Args:
-        x: [n, width].
-        weight: [n_columns, width].
-
-    Returns:
-        [n].
-    """
-    if len(x) < weight.shape[1]:
-        return (x @ weight.T).norm(dim=1)
-    # x G · x = G · x xᵀ are symmetric: one factor of each carries half of the gradient.
-    squares = (x @ (weight.T @ weight.detach()) * x.detach()).sum(dim=1)
-    norms = squares.clamp_min(1e-20).sqrt()
-    return 2 * norms - norms.detach()
+    counts, (places, seen_items) = seen.sum(dim=1), seen.nonzero().T
+    starts = counts.cumsum(dim=0) - counts
+    rests, rest_squares = [], []  # of each modality, without the seen entries
+    for of_users, of_items in zip(users, items, strict=True):
+        wide_users, wide_items = of_users.double(), of_items.double()
+        scores = (rows(wide_users, places) * rows(wide_items, seen_items)).sum(dim=1)
+        removed = F.embedding_bag(
+            seen_items, weight, starts, mode="sum", per_sample_weights=scores.to(weight.dtype)
+        )
+        rests.append(of_users @ (of_items.T @ weight) - removed)
+        squares = (wide_users @ (wide_items.T @ wide_items) * wide_users).sum(dim=1)
+        removed_squares = torch.segment_reduce(scores.square(), "sum", lengths=counts)
+        rest_squares.append((squares - removed_squares).clamp_min(1e-24))
+    has_unseen = counts < len(weight)
+    scales = torch.stack(rest_squares).rsqrt() * has_unseen
+    return torch.stack(rests) * scales[:, :, None].to(weight.dtype)
 
 
 def contrast(views: Tensor, users: Tensor, temperature: float) -> Tensor:

@@ -22,7 +22,6 @@ from seapkg.models import build, mmssl, mmssl_parts
 from seapkg.models.mmssl import MMSSLConfig
 from seapkg.models.mmssl_parts import (
     Discriminator,
-    product_norms,
     projected_similarities,
     similarities,
 )
@@ -332,30 +331,6 @@ def test_a_user_who_has_seen_all_items_has_an_empty_row():
     products.sum().backward()
     assert products[0, 0].abs().max() == 0 and products[0, 1].abs().min() > 0
     assert users.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("n_rows", [3, 40])  # fewer and more rows than columns: both ways
-def test_product_norms_equal_the_norms_of_the_product(n_rows):
-    generator = torch.Generator().manual_seed(0)
-    x, weight = (
-        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
-        for shape in ((n_rows, 11), (25, 11))
-    )
-    fast, plain = product_norms(x, weight), (x @ weight.T).norm(dim=1)
-    torch.testing.assert_close(fast, plain)
-    gradient = torch.randn(n_rows, generator=generator, dtype=torch.float64)
-    for ours, theirs in zip(
-        torch.autograd.grad(fast, (x, weight), gradient),
-        torch.autograd.grad(plain, (x, weight), gradient),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, theirs)
-
-
-def test_the_norm_of_an_empty_row_has_no_gradient():
-    x = torch.zeros(2, 3, requires_grad=True)
-    product_norms(x, torch.ones(5, 3)).sum().backward()
-    assert not x.grad.any()
 
 
 def test_every_user_has_its_best_unseen_items_in_each_modality():
