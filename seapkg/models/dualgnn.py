@@ -48,7 +48,7 @@ class DualGNNConfig:
     paper="DualGNN",
     title="DualGNN: Dual Graph Neural Network for Multimedia Recommendation",
     year=2021,
-    source="10.1109/TMM.2021.3138298",
+    source="doi:10.1109/TMM.2021.3138298",
     colour="green",
     marker="D",
 )

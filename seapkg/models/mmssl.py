@@ -1,7 +1,5 @@
 """MMSSL (Wei et al., WWW 2023, arXiv:2302.10632): adversarial modality graphs and contrast."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -13,6 +11,7 @@ from seapkg.errors import RequestError
 from seapkg.kernels.keep_mask import HIGHEST_RATE
 from seapkg.kernels.product_norms import product_norms
 from seapkg.kernels.top_k import top_columns
+from seapkg.losses import half_squares
 from seapkg.models.base import (
     NamedTensors,
     Recommender,
@@ -219,8 +218,8 @@ class MMSSL(Recommender):
         content, views, *final = self._forward(config.dropout)
         self.last_batch = users, content.detach()
         batch = batch_rows(*final, users, positives, negatives)
-        squares = sum(part.square().sum() for part in batch) / (2 * len(users))
-        feature_squares = content.square().sum() / (2 * self.n_items)
+        squares = half_squares(*batch, batch_size=len(users))
+        feature_squares = half_squares(content, batch_size=self.n_items)
         contrasts = [contrast(rows(view, users), batch[0], config.temperature) for view in views]
         score = self._score(self._fake_products(users, content)).mean()
         return {

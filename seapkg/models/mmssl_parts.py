@@ -1,7 +1,5 @@
 """Parts of MMSSL: the discriminator, the graphs of a modality, similarities, contrast."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

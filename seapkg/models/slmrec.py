@@ -1,10 +1,13 @@
 """SLMRec (Tao et al., IEEE TMM 2022): three graph views, fused and trained by contrast."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
+from seapkg.graph import mean_of_layers
 from seapkg.kernels.propagated_linear import PropagatedLinear
 from seapkg.kernels.repeated_softmax import solosim_of_repeats
 from seapkg.models.base import (
@@ -81,15 +84,16 @@ class SLMRec(Recommender):
 
     def __init__(self, dataset: Dataset, config: SLMRecConfig) -> None:
         super().__init__(dataset, config)
-        dim, n_layers = config.embed_dim, config.n_layers
+        dim = config.embed_dim
         self.users = embedding_table(dataset.n_users, dim)
         self.items = embedding_table(dataset.n_items, dim)
         self.graph = training_graph(dataset)
+        propagate = partial(mean_of_layers, self.graph, n_layers=config.n_layers)
         self.contents, self.joints, self.heads = (nn.ModuleDict() for _ in range(3))
         first, last = dataset.modalities[0], dataset.modalities[-1]
         for name in dataset.modalities:
             unit = F.normalize(feature_table(dataset, name), dim=1)
-            self.contents[name] = xavier(PropagatedLinear(dim, unit, self.graph, n_layers))
+            self.contents[name] = xavier(PropagatedLinear(dim, unit, propagate, self.n_users))
             width = dim // 2 if name == last != first else dim
             between = [] if name == first else [xavier(nn.Linear(dim, dim))]
             self.joints[name] = nn.Sequential(*between, xavier(nn.Linear(dim, width)))

@@ -19,7 +19,11 @@ class TrainingConfig:
         "Training stops after more than this many epochs without a better valid Recall@20.",
         ge=0,
     )
-    weight_decay: float = option(0.0, "Decoupled weight decay (AdamW); 0 is plain Adam.", ge=0)
+    weight_decay: float = option(
+        0.0,
+        "Decoupled weight decay (AdamW), or coupled where the system says so; 0 is plain Adam.",
+        ge=0,
+    )
     negatives: Literal["train_items", "all_items", "never_held_out"] = option(
         "train_items",
         "Negatives from items seen in training, from all items, or never a held-out item (a leak).",

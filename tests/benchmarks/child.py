@@ -108,14 +108,12 @@ def training_steps(job: dict) -> dict:
     seconds = median(seconds for seconds, _ in other_steps)
     epoch = parts["epoch: begin"] + parts["epoch: draw"]
     epoch += median(seconds for seconds, _ in first_steps) + seconds * (len(batches) - 1)
-    final_loss = other_steps[-1][1]
+    measured = {"parts": parts, "step": seconds, "epoch": epoch, "final_loss": other_steps[-1][1]}
+    measured["peak_mb"] = peak_memory_mb(device)  # before the product below raises it
     with FlopCounterMode(display=False) as products:
         step()
-    limit = products.get_total_flops() * len(batches) / product_rate(device)
-    return {
-        "parts": parts, "step": seconds, "epoch": epoch, "final_loss": final_loss,
-        "products": limit,
-    }  # fmt: skip
+    products = products.get_total_flops() * len(batches)
+    return measured | {"products": products / product_rate(device)}
 
 
 def product_rate(device: torch.device) -> float:
@@ -173,7 +171,7 @@ def main() -> None:
         measured = measurement(job)
     device = torch.device(job["device"])
     machine = {"peak_mb": peak_memory_mb(device), "device": describe_device(device)}
-    print(json.dumps(measured | machine))
+    print(json.dumps(machine | measured))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """A linear layer on propagated features against the propagation of its result."""
 
+from functools import partial
+
 import pytest
 import torch
 from tiny import tiny
@@ -16,13 +18,13 @@ N_USERS, N_ITEMS = DATASET.n_users, DATASET.n_items
 def layer_and_twin(n_layers: int):
     """The fast layer and its plain form, with the same parameters."""
     torch.manual_seed(0)
-    x, graph = torch.randn(N_ITEMS, 7, dtype=torch.float64), training_graph(DATASET)
-    layer = PropagatedLinear(3, x, graph, n_layers).double()
+    x = torch.randn(N_ITEMS, 7, dtype=torch.float64)
+    propagate = partial(mean_of_layers, training_graph(DATASET), n_layers=n_layers)
+    layer = PropagatedLinear(3, x, propagate, N_USERS).double()
 
     def plain():
         items = x @ layer.weight.T + layer.bias
-        start = torch.cat([torch.zeros(N_USERS, 3), items])
-        return mean_of_layers(graph, start, n_layers)
+        return propagate(torch.cat([torch.zeros(N_USERS, 3), items]))
 
     return layer, plain
 

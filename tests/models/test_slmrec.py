@@ -1,5 +1,7 @@
 """SLMRec against reference vectors of the published code, and its shortcuts."""
 
+from functools import partial
+
 import pytest
 import torch
 from reference_vectors import (
@@ -17,6 +19,7 @@ from torch.nn import functional as F
 
 from seapkg import losses
 from seapkg.graph import mean_of_layers
+from seapkg.kernels.propagated_linear import PropagatedLinear
 from seapkg.models import build, slmrec
 
 DATASET = tiny("image", "text")
@@ -40,7 +43,8 @@ def published(file):
     model.graph = sparse(golden["out/graph"])
     for name, content in model.contents.items():
         unit = F.normalize(features[name], dim=1)
-        content.propagate(unit, model.graph, config.n_layers)
+        propagate = partial(mean_of_layers, model.graph, n_layers=config.n_layers)
+        content.features = PropagatedLinear(1, unit, propagate, model.n_users).features
     return model, golden
 
 
