@@ -17,6 +17,7 @@ Options go to `python -m seapkg.studies.notebooks PROFILE`; --help lists them. A
 
   --plan        list what would be trained, and how long; run nothing
   --workers N   train in N processes, then run N notebooks at once (default: the cores, at most 4)
+  --scheduler A train on the Dask cluster whose scheduler has the address A (docs/cluster.md)
   --offline     train nothing
 
 SEAPKG_TORCH_INDEX: the package index that set-up takes torch from.

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def add(commands) -> None:
     """Adds the command."""
     summary = "train several systems on your dataset and print the main table"
-    option = add_command(commands, "compare", _compare, summary, "--epochs", "--store").add_argument
+    shared = ("--epochs", "--store", "--workers", "--scheduler")
+    option = add_command(commands, "compare", _compare, summary, *shared).add_argument
     option("--data", required=True, metavar="DIR|NAME", help="a folder or a dataset's name")
     option("--systems", metavar="A,B", help="default: all that the data allows")
     option("--seeds", type=int, default=3, metavar="N", help="how many; default: 3")
     option("--tuned", action="store_true", help="use the options of runs/tuned.yaml")
-    option("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
 
 
 def _compare(options) -> int:
@@ -44,7 +44,7 @@ def _compare(options) -> int:
     )
     if not options.tuned:
         table = dataclasses.replace(table, base=lambda dataset, label: {})
-    sweep(table.plans(), store, workers=options.workers)
+    sweep(table.plans(), store, workers=options.workers, scheduler=options.scheduler)
     say(f"{data.name}: {data.provenance or 'provenance unknown'}")
     results = table.runs(store, offline=True)
     if results.all_runs:

@@ -15,6 +15,8 @@ SHARED = {
     "run": {"metavar": "RUN", "help": "its name, its key, or the start of either"},
     "--data": {"metavar": "DIR|NAME", "help": "default: the source of the run's data"},
     "--epochs": {"type": int, "metavar": "N", "help": "the maximal number of epochs"},
+    "--workers": {"type": int, "default": 1, "metavar": "N", "help": "processes; default: 1"},
+    "--scheduler": {"metavar": "ADDRESS", "help": "a Dask scheduler; its workers train instead"},
     "--device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N; default: auto"},
     "--store": {
         "metavar": "DIR",

@@ -162,6 +162,15 @@ class Dataset:
                 "model that needs none (bpr, lightgcn)."
             )
 
+    def without_test(self) -> "Dataset":
+        """A copy for choosing options: nothing can be evaluated on its test split, which is empty.
+
+        Its fingerprint is that of the whole dataset.
+        """
+        twin = copy.copy(self)
+        twin._set(test=self.test[:0])
+        return twin
+
     def labelled(self, provenance: str) -> "Dataset":
         """A copy with another provenance."""
         twin = copy.copy(self)

@@ -113,13 +113,13 @@ def get_or_train(
 
 
 def train_files(
-    planned: Plan, checkpoint: Checkpoint, *, device: str = "auto", progress: bool = True
+    planned: Plan, checkpoint: Checkpoint | None, *, device: str = "auto", progress: bool = True
 ) -> dict[str, bytes]:
     """Trains a plan and returns the files of its run by name; stores nothing but the checkpoint.
 
     Args:
         planned: the run.
-        checkpoint: of its training.
+        checkpoint: of its training, if it is to resume.
         device: "auto", "cpu", "cuda" or "cuda:N".
         progress: show progress on stderr.
     """

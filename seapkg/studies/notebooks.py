@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
             todo,
             options.profile,
             workers=options.workers,
+            scheduler=options.scheduler,
             train=not options.offline,
             write_back=options.write_back,
         )
@@ -98,6 +99,7 @@ def run(
     profile: str,
     *,
     workers: int = 1,
+    scheduler: str | None = None,
     train: bool = True,
     write_back: bool = False,
 ) -> list[Outcome]:
@@ -107,20 +109,21 @@ def run(
         todo: the notebooks.
         profile: the name of the folder for the executed copies.
         workers: the number of notebooks at once, and of processes that train.
+        scheduler: the address of a Dask cluster, which then trains instead.
         train: with several workers, trains the missing runs of all notebooks first.
         write_back: copies the outputs into the notebooks that did not fail.
     """
     copies = locations.project_root() / "results" / "notebooks" / profile
     copies.mkdir(parents=True, exist_ok=True)
     run_one = partial(_run_one, copies=copies, write_back=write_back)
-    missing = _trainable(todo) if train and workers > 1 else {}
+    missing = _trainable(todo) if train and (workers > 1 or scheduler) else {}
     alone = [job for job in todo if job.name.endswith(MEASURES_COSTS)]
     ready = [job for job in todo if job not in alone and not missing.get(job.name)]
     waiting = [job for job in todo if job not in [*alone, *ready]]
     threads = {"OMP_NUM_THREADS": "1"} if workers > 1 else {}
     with patch.dict(os.environ, threads), ThreadPoolExecutor(workers) as pool:
         first = pool.map(run_one, ready)  # they start now
-        _train(sum(missing.values(), []), workers)
+        _train(sum(missing.values(), []), workers, scheduler)
         outcomes = [*first, *pool.map(run_one, waiting)]
     outcomes += map(run_one, alone)
     return sorted(outcomes)
@@ -194,10 +197,13 @@ def _trainable(todo: list[Job]) -> dict[str, list[plan.Plan]]:
     return {name: list(filter(plan.can_train, plans)) for name, plans in missing.items()}
 
 
-def _train(plans: list[plan.Plan], workers: int) -> None:
+def _train(plans: list[plan.Plan], workers: int, scheduler: str | None) -> None:
     if plans:
-        _say(f"training the missing runs in {workers} processes ...")
-        for failure in sweep(plans, Store(), workers=workers, progress=sys.stderr.isatty()):
+        where = f"at {scheduler}" if scheduler else f"in {workers} processes"
+        _say(f"training the missing runs {where} ...")
+        show = bool(scheduler) or sys.stderr.isatty()
+        teams = {"workers": workers, "scheduler": scheduler}
+        for failure in sweep(plans, Store(), progress=show, **teams):
             _say(f"{failure.run} failed: {failure.reason}")
 
 
@@ -215,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--write-back", action="store_true", help="put the outputs into notebooks/, to commit")
     default = min(os.cpu_count() or 1, MOST_WORKERS)
     about = f"processes that train, and notebooks at once (here {default})"
+    add("--scheduler", metavar="ADDRESS", help="a Dask scheduler; its workers train instead")
     add("--workers", type=_workers, default=default, metavar="N", help=about)
     return parser
 

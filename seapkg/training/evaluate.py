@@ -49,7 +49,7 @@ class Ranking:
         device: where scores are computed.
 
     Raises:
-        RequestError: there is no such mask.
+        RequestError: there is no such mask, or the test split is closed (`Dataset.without_test`).
         DataError: no user of the split has a training pair.
     """
 
@@ -64,6 +64,8 @@ class Ranking:
         if mask not in ("train", "train+valid") or split in mask:
             raise RequestError(f"mask must be train, or train+valid at test; it is {mask!r}")
         pairs = getattr(dataset, split)
+        if split == "test" and not len(pairs):
+            raise RequestError("the test split is closed while options are chosen")
         pairs = pairs[np.isin(pairs[:, 0], dataset.train[:, 0])]
         if not len(pairs):
             raise DataError(f"no user of the {split} split has a training pair; add training pairs")

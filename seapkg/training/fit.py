@@ -26,8 +26,12 @@ from seapkg.training.checkpoint import Checkpoint
 from seapkg.training.config import TrainingConfig
 from seapkg.training.divergence import check_epoch
 from seapkg.training.early_stopping import EarlyStopping
-from seapkg.training.evaluate import Ranking, evaluate_ranking
+from seapkg.training.evaluate import Metrics, Ranking, evaluate_ranking
+from seapkg.training.limits import Limits
 from seapkg.training.progress import Progress
+
+#: What is said of a closed test split.
+NOTHING = Metrics({}, np.empty(0, np.int64), {})
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Fit:
             valid/METRIC.
         best_epoch: counted from 0; -1 where nothing was trained.
         epochs: number of epochs.
-        valid, test: metrics at the best epoch.
+        valid, test: metrics at the best epoch; `test` is {} where the test split is closed.
+        stopped: "patience", "epochs", or the limit that was reached; "" where nothing was trained.
         per_user: "users" int64 [n], and each metric on the test split, float32 [n].
         seconds_total: of the whole training.
         seconds_per_epoch: median over epochs, without evaluation.
@@ -52,6 +57,7 @@ class Fit:
     epochs: int
     valid: dict[str, float]
     test: dict[str, float]
+    stopped: str
     per_user: dict[str, np.ndarray]
     seconds_total: float
     seconds_per_epoch: float
@@ -69,6 +75,7 @@ def fit(
     precision: str = "exact",
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
+    limits: Limits | None = None,
 ) -> Fit:
     """Trains `model` in place and leaves it in its best state.
 
@@ -82,6 +89,7 @@ def fit(
         progress: show progress on stderr.
         checkpoint: saves the state between epochs. A killed training resumes from it and ends with
             the same metrics, exactly so on a CPU with the same number of threads.
+        limits: end the training earlier.
 
     Raises:
         TrainingFault: a loss term or a parameter is not finite.
@@ -91,15 +99,17 @@ def fit(
     training = training or TrainingConfig(**model.training_options(model.config))
     target = choose_device(device)
     forget_peak_memory(target)
-    best, started = EarlyStopping(training.patience), time.perf_counter()
+    best, started, stopped = EarlyStopping(training.patience), time.perf_counter(), ""
     with precision_context(precision), explained("training and evaluating", "lower embed_dim"):
         model.to(target)
         if training.max_epochs and model.main_parameters():
             loop = _Loop(model, dataset, training, seed, target)
-            loop.run(checkpoint, Progress(progress))
+            stopped = loop.run(checkpoint, Progress(progress), limits or Limits())
             best, started = loop.best, loop.started
             model.load_state_dict(best.state)
-        test = evaluate_ranking(model, Ranking(dataset, "test", device=target))
+        test = NOTHING
+        if len(dataset.test):
+            test = evaluate_ranking(model, Ranking(dataset, "test", device=target))
         if not best.curves:
             best.valid = evaluate_ranking(model, Ranking(dataset, "valid", device=target)).mean
     return Fit(
@@ -108,6 +118,7 @@ def fit(
         epochs=len(best.curves),
         valid=best.valid,
         test=test.mean,
+        stopped=stopped,
         per_user={"users": test.users, **test.per_user},
         seconds_total=time.perf_counter() - started,
         seconds_per_epoch=statistics.median([row["seconds"] for row in best.curves] or [0.0]),
@@ -145,8 +156,9 @@ class _Loop:
         self.valid = Ranking(dataset, "valid", device=device)
         self.best = EarlyStopping(training.patience)
 
-    def run(self, checkpoint: Checkpoint | None, progress: Progress) -> None:
-        """Trains until early stopping or the last epoch."""
+    def run(self, checkpoint: Checkpoint | None, progress: Progress, limits: Limits) -> str:
+        """Trains until a limit, early stopping or the last epoch. Returns which of them it was."""
+        began = time.process_time()
         if checkpoint:
             self._resume(checkpoint)
         best = self.best
@@ -161,6 +173,10 @@ class _Loop:
             progress.end_epoch(best)
             if checkpoint and checkpoint.is_due():
                 checkpoint.save(self._state(), self.device.type)
+            limit = limits.reached(best, time.process_time() - began)
+            if limit:
+                return limit
+        return "patience" if best.is_over() else "epochs"
 
     def _train_epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
         """One pass over the training pairs. Returns the losses for the curves."""

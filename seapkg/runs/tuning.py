@@ -1,0 +1,51 @@
+"""The committed results of searches: every trial in tuning.csv, the best ones in tuned.yaml."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from seapkg.files import write_text
+from seapkg.runs import locations, tuned
+from seapkg.runs.search import Search, Trial, best
+
+
+def trials_file() -> Path:
+    """The table of all trials: dataset, model, trial, seed, options, what came of them.
+
+    A row without a number in `trial` was tried by hand. `model` is the row of the main table.
+    """
+    return locations.reference_root() / "tuning.csv"
+
+
+def read_trials() -> pd.DataFrame:
+    """Every trial; the column `trial` is <NA> where it was tried by hand."""
+    return pd.read_csv(trials_file(), dtype={"trial": "Int64"})
+
+
+def keep(what: Search, trials: list[Trial]) -> None:
+    """Writes the trials of a search, in place of earlier ones of that row, and its best options."""
+    chosen, dataset = best(trials), what.data.name
+    table = read_trials()
+    is_ours = (table["dataset"] == dataset) & (table["model"] == what.label)
+    others = table[~(is_ours & table["trial"].notna())]
+    rows = pd.DataFrame([_row(what, trial) for trial in trials])
+    table = pd.concat([others, rows.astype({"trial": "Int64"})])
+    write_text(trials_file(), table.to_csv(index=False, lineterminator="\n"))
+    if chosen.options:
+        tuned.keep(locations.project_root(), dataset, what.label, chosen.options)
+
+
+def _row(what: Search, trial: Trial) -> dict:
+    options = " ".join(f"{name}={value}" for name, value in trial.options.items())
+    return {
+        "dataset": what.data.name,
+        "model": what.label,
+        "seed": what.seed,
+        "options": options,
+        "best_epoch": trial.best_epoch if trial.epochs else "",
+        "epochs": trial.epochs,
+        "valid_recall@20": trial.valid if trial.valid is None else f"{trial.valid:.6f}",
+        "trial": trial.number,
+        "stopped": trial.stopped,
+        "seconds": f"{trial.seconds:.1f}",
+    }
