@@ -331,7 +331,7 @@ def test_export_of_a_committed_summary_says_that_it_has_no_model(store, tmp_path
 
 
 def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys, monkeypatch):
-    def sweep(plans, store, workers):
+    def sweep(plans, store, workers, scheduler):
         for plan in plans:
             carry_out(plan, store, progress=False)
 
@@ -354,7 +354,7 @@ def test_compare_prints_the_main_table_of_a_folder(folder, tmp_path, capsys, mon
 def test_compare_of_failed_runs_is_exit_code_1_and_names_them(
     folder, tmp_path, capsys, monkeypatch
 ):
-    def sweep(plans, store, workers):
+    def sweep(plans, store, workers, scheduler):
         for plan in plans:
             store.mark_failed(plan.spec, "the loss is not finite")
 

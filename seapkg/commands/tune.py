@@ -23,7 +23,7 @@ def add(commands) -> None:
     option("--data", required=True, metavar="DIR|NAME", help="a folder or a dataset's name")
     option("--trials", type=int, default=8, metavar="N", help="default: 8")
     option("--minutes", type=float, default=5.0, metavar="N", help="of a core, for each trial")
-    option("--set", nargs="+", action="extend", default=[], metavar="key=value", help="held options")
+    option("--set", nargs="+", action="extend", default=[], metavar="key=value", help="held")
     about = "also write the trials to results/reference/tuning.csv and the best to runs/tuned.yaml"
     option("--keep", action="store_true", help=about)
 

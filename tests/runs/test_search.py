@@ -211,7 +211,10 @@ def test_what_is_kept_is_every_trial_and_the_best_options(here, project):
     text = (project / tuned.FILE).read_text()
     assert text.startswith("# a remark\n")
     kept = yaml.safe_load(text)
-    assert kept == {"baby": {"bpr": {"regularisation": 0.1}}, "arrays": {"bpr": best(trials).options}}
+    assert kept == {
+        "baby": {"bpr": {"regularisation": 0.1}},
+        "arrays": {"bpr": best(trials).options},
+    }
 
 
 def test_the_command_prints_the_trials_and_the_best_as_json(tmp_path, capsys):
