@@ -93,15 +93,17 @@ def negative_l2(generic: Tensor, unique: Tensor) -> Tensor:
     return -(unique - generic).square().sum(dim=1).mean()
 
 
-def orthogonality(generic: Tensor, unique: Tensor) -> Tensor:
-    """The mean over items of cos²(g, u), from 0 to 1: the orthogonality penalty of SEA Sec. 2.
+def orthogonality(a: Tensor, b: Tensor) -> Tensor:
+    """The mean over items of cos²(a, b), from 0 to 1: an orthogonality penalty.
 
-    Theorem 1 argues against this penalty: random vectors are nearly orthogonal already.
+    SEA Sec. 2 criticises it between the unique parts of two modalities
+    (`distancing="subtraction"`). Between the generic and the unique part of one modality it is
+    `distancing="orthogonal"`, which the paper does not describe.
 
     Args:
-        generic, unique: [n_items, dim].
+        a, b: [n_items, dim].
     """
-    return F.cosine_similarity(generic, unique, dim=1).square().mean()
+    return F.cosine_similarity(a, b, dim=1).square().mean()
 
 
 def difference(a: Tensor, b: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seapkg.data.dataset import Dataset
+from seapkg.errors import RequestError
 from seapkg.graph import ItemGraphs, sum_of_layers
 from seapkg.kernels import folded_linear
 from seapkg.models.base import (
@@ -126,6 +127,8 @@ class SEAConfig(SeparationConfig):
         alignment, distancing = VARIANTS[self.variant]
         resolve(self, FORMULATIONS[self.formulation])
         resolve(self, {"alignment": alignment, "distancing": distancing})
+        if self.subtracts and self.split == "before_gnn":
+            raise RequestError("distancing=subtraction needs split=after_gnn; set it too")
         super().__post_init__()
 
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ALL = "all modalities"  # name of the shared network; a modality's name has no space
 ALIGNMENTS = {"solosim": solosim, "info_nce": info_nce, "positives": positives}
 Alignment = Literal["solosim", "info_nce", "positives", "none"]
-Distancing = Literal["club", "negative_l2", "orthogonal", "none"]
+Distancing = Literal["club", "negative_l2", "orthogonal", "subtraction", "none"]
 DISTANCES = {"negative_l2": negative_l2, "orthogonal": orthogonality}
 
 
@@ -46,7 +46,9 @@ class SeparationConfig:
     head_hidden: int = option(64, "Hidden units of the alignment head.", ge=1)
     head_out: int = option(32, "Output width of the alignment head.", ge=1)
     distancing: Distancing = option(
-        "none", "Distance of generic and unique parts: CLUB, negative L2, orthogonality, or none."
+        "none",
+        "Distance of generic and unique parts: CLUB, negative L2, orthogonality, or none; or "
+        "subtraction: unique = whole - generic, orthogonal between modalities (SEA Sec. 2).",
     )
     distancing_weight: float = option(0.01, "Weight β of the distancing.", ge=0)
     club_pairs: Literal["within", "across"] = option(
@@ -84,6 +86,11 @@ class SeparationConfig:
         """Whether there is any loss of separate learning."""
         return self.aligns or self.distances
 
+    @property
+    def subtracts(self):
+        """Whether the unique part is the whole minus the generic part."""
+        return self.distances and self.distancing == "subtraction"
+
     def __post_init__(self):
         if self.club_pairs == "across" and not self.club_shared:
             raise RequestError(
@@ -99,7 +106,7 @@ class Parts(NamedTuple):
     """The parts of one modality (SEA Eq. 13).
 
     Attributes:
-        generic, unique: [n_items, embed_dim / 2].
+        generic, unique: [n_items, embed_dim / 2]; with subtraction [n_items, embed_dim].
         hidden: [n_items, head_hidden], the generic part after the first layer of its alignment
             head; None without a head.
     """
@@ -143,6 +150,7 @@ class Separation(nn.Module):
     Args:
         head_widths: modality -> input width of its alignment head. In each pair of modalities the
             later one gives the rows of Solosim (text, as published), the earlier one the columns.
+            With subtraction the width is embed_dim instead.
         config: which terms there are, and their weights.
     """
 
@@ -151,9 +159,15 @@ class Separation(nn.Module):
         self.config = config
         self.pairs = list(combinations(head_widths, 2))
         self.heads, self.conditionals = nn.ModuleDict(), nn.ModuleDict()
+        self.generic_encoders = nn.ModuleDict()
         self._last_parts = {}
-        if config.aligns and not self.pairs:
-            log.warning("alignment needs two modalities; the data has only %s", *head_widths)
+        if config.subtracts:
+            head_widths = dict.fromkeys(head_widths, config.embed_dim)
+            for name, width in head_widths.items():
+                self.generic_encoders[name] = nn.Linear(width, width)
+        if not self.pairs and (config.aligns or config.subtracts):
+            what = "alignment" if config.aligns else "subtraction"
+            log.warning("%s needs two modalities; the data has only %s", what, *head_widths)
         elif config.aligns:
             for name, width in head_widths.items():
                 self.heads[name] = AlignmentHead(width, config.head_hidden, config.head_out)
@@ -163,10 +177,17 @@ class Separation(nn.Module):
                 self.conditionals[name] = q
 
     def split(self, items: NamedTensors) -> dict[str, Parts]:
-        """Splits each modality's items [n_items, embed_dim] in halves (SEA Eq. 13)."""
+        """Splits each modality's items [n_items, embed_dim] in halves (SEA Eq. 13).
+
+        With subtraction: into the output of an encoder and the rest (SEA Sec. 2).
+        """
         parts = {}
         for name, whole in items.items():
-            generic, unique = whole.chunk(2, dim=1)
+            if self.generic_encoders:
+                generic = self.generic_encoders[name](whole)
+                unique = whole - generic
+            else:
+                generic, unique = whole.chunk(2, dim=1)
             hidden = self.heads[name].first(generic) if self.heads else None
             parts[name] = Parts(generic, unique, hidden)
         return parts
@@ -186,7 +207,7 @@ class Separation(nn.Module):
             items = positives.unique() if config.alignment_items == "batch" else slice(None)
             hidden = {name: part.hidden[items] for name, part in parts.items()}
             terms["alignment"] = config.alignment_weight * self._alignment(hidden)
-        if config.distances:
+        if config.distances and (self.pairs or not config.subtracts):
             terms["distancing"] = config.distancing_weight * self._distancing(parts, generator)
         return terms
 
@@ -232,7 +253,7 @@ class Separation(nn.Module):
         return sum(terms) / len(terms)
 
     def _distancing(self, parts, generator):
-        """SEA Eq. 15 or 30 over the modalities, a scalar."""
+        """SEA Eq. 15 or 30 over the modalities, or Sec. 2 over their pairs, a scalar."""
         config = self.config
         if config.distancing == "club":
             self._last_parts = {
@@ -240,6 +261,9 @@ class Separation(nn.Module):
             }
             total = sum(self._bound(name, part, generator) for name, part in parts.items())
             return total / len(parts) if config.club_average else total
+        if config.subtracts:
+            terms = [orthogonality(parts[a].unique, parts[b].unique) for a, b in self.pairs]
+            return sum(terms) / len(terms)
         distance = DISTANCES[config.distancing]
         mean = sum(distance(part.generic, part.unique) for part in parts.values()) / len(parts)
         if config.distancing == "negative_l2" and config.l2_mean:

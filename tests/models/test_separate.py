@@ -13,6 +13,7 @@ from seapkg.models.separate import ALL, AlignmentHead, Separation, SeparationCon
 N, HALF = 10, 4
 SIZES = {"head_hidden": 6, "head_out": 3, "club_hidden": 3, "club_steps": 4}
 CLUB = {"distancing": "club", "distancing_weight": 0.5}
+SUBTRACTION = {"distancing": "subtraction", "distancing_weight": 0.5}
 
 
 def separation(*modalities, **options) -> Separation:
@@ -179,6 +180,31 @@ def test_orthogonality_is_averaged_over_the_modalities():
     part = separation(distancing="orthogonal", distancing_weight=0.5)
     expected = [losses.orthogonality(x.generic, x.unique).item() for x in parts_of(part).values()]
     assert terms_of(part) == {"distancing": pytest.approx(0.5 * sum(expected) / 2, rel=1e-5)}
+
+
+def test_subtraction_is_the_whole_minus_the_generic_part_and_an_angle_between_modalities():
+    part = separation("image", "text", "audio", **SUBTRACTION)
+    items = {name: torch.randn(N, 2 * HALF) for name in part.modalities}
+    parts = part.split(items)
+    for name, whole in items.items():
+        assert torch.equal(parts[name].generic, part.generic_encoders[name](whole))
+        assert torch.allclose(parts[name].generic + parts[name].unique, whole, atol=1e-6)
+    unit = [x.unique / x.unique.norm(dim=1, keepdim=True) for x in parts.values()]
+    squares = [(unit[i] * unit[j]).sum(dim=1).square().mean() for i, j in ((0, 1), (0, 2), (1, 2))]
+    expected = 0.5 * sum(squares).item() / 3
+    assert terms_of(part, parts)["distancing"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_subtraction_aligns_whole_generic_parts():
+    part = separation(**SUBTRACTION, alignment="solosim")
+    assert {head.first.in_features for head in part.heads.values()} == {2 * HALF}
+    assert set(terms_of(part)) == {"alignment", "distancing"}
+
+
+def test_subtraction_with_one_modality_has_no_term_and_says_so(caplog):
+    part = separation("image", **SUBTRACTION)
+    assert terms_of(part) == {}
+    assert "subtraction needs two modalities" in caplog.text
 
 
 # The fit of q
