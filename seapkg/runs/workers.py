@@ -61,6 +61,8 @@ class Processes:
         """Ends the processes at once, whatever they do."""
         for process in self._team:
             process.lifeline.close()
+        for process in self._team:
+            process.pool.shutdown(wait=False)
 
     def running(self) -> int:
         """How many processes there are."""
