@@ -80,6 +80,36 @@ def main_table_points(frame: pd.DataFrame) -> Figure:
     return figure
 
 
+@style()
+def ranks_after_search(frame: pd.DataFrame) -> Figure:
+    """One row per system, the highest mean after the search on top; its ranks stand in its label.
+
+    A hollow square is the mean before the search, a filled one after it, with 95 % intervals over
+    seeds and a line between them.
+
+    Args:
+        frame: one row per model, setting ("before", "after") and seed, with column `value`; models
+            in both settings alone.
+    """
+    means = frame.pivot_table(index="model", columns="setting", values="value")
+    means = means.sort_values("after", ascending=False)
+    ranks = means.rank(ascending=False).astype(int)
+    figure, (axes,) = panels(1, width=5.0, height=0.8 + 0.22 * len(means))
+    label_rows(axes, [f"{name}   {row.before} → {row.after}" for name, row in ranks.iterrows()])
+    rows = frame.assign(row=frame["model"].map(list(means.index).index))
+    axes.hlines(range(len(means)), means["before"], means["after"], color="0.6", linewidth=1)
+    for setting, face in (("before", "white"), ("after", BLACK)):
+        look = {"fmt": "s", "color": BLACK, "markerfacecolor": face, "linewidth": 0.8}
+        chosen = rows[rows["setting"] == setting]
+        plot_means(axes, chosen, "value", 0, **look, label=f"{setting} the search")
+    axes.grid(axis="y", linewidth=0.3)
+    axes.set_xlabel(axis_label("test/recall@20"))
+    moved = int((ranks["before"] != ranks["after"]).sum())
+    axes.set_title(f"The search moves {moved} of {len(ranks)} systems to another rank")
+    outer_legend(figure, ncols=2)
+    return figure
+
+
 def _line_styles(models: Sequence[str]) -> dict[str, str]:
     """Label -> line style, different for labels that look alike, such as SEA's formulations."""
     labels = pd.Series(sorted(models))

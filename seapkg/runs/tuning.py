@@ -22,6 +22,18 @@ def read_trials() -> pd.DataFrame:
     return pd.read_csv(trials_file(), dtype={"trial": "Int64"})
 
 
+def n_trials(table: pd.DataFrame, dataset: str, label: str) -> str:
+    """How often a row of the main table was tried: "8", "8 + 5 by hand", "0".
+
+    Args:
+        table: from `read_trials`.
+        dataset, label: of the row.
+    """
+    tried = table[(table["dataset"] == dataset) & (table["model"] == label)]["trial"]
+    searched, by_hand = tried.notna().sum(), tried.isna().sum()
+    return f"{searched} + {by_hand} by hand" if by_hand else str(searched)
+
+
 def keep(what: Search, trials: list[Trial]) -> None:
     """Writes the trials of a search, in place of earlier ones of that row, and its best options."""
     chosen, dataset = best(trials), what.data.name
