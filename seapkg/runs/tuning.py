@@ -8,6 +8,8 @@ from seapkg.files import write_text
 from seapkg.runs import locations, tuned
 from seapkg.runs.search import Search, Trial, best
 
+TYPES = {"trial": "Int64", "best_epoch": "Int64"}
+
 
 def trials_file() -> Path:
     """The table of all trials: dataset, model, trial, seed, options, what came of them.
@@ -19,7 +21,7 @@ def trials_file() -> Path:
 
 def read_trials() -> pd.DataFrame:
     """Every trial; the column `trial` is <NA> where it was tried by hand."""
-    return pd.read_csv(trials_file(), dtype={"trial": "Int64"})
+    return pd.read_csv(trials_file(), dtype=TYPES)
 
 
 def n_trials(table: pd.DataFrame, dataset: str, label: str) -> str:
@@ -41,7 +43,7 @@ def keep(what: Search, trials: list[Trial]) -> None:
     is_ours = (table["dataset"] == dataset) & (table["model"] == what.label)
     others = table[~(is_ours & table["trial"].notna())]
     rows = pd.DataFrame([_row(what, trial) for trial in trials])
-    table = pd.concat([others, rows.astype({"trial": "Int64"})])
+    table = pd.concat([others, rows.astype(TYPES)])
     write_text(trials_file(), table.to_csv(index=False, lineterminator="\n"))
     if chosen.options:
         tuned.keep(locations.project_root(), dataset, what.label, chosen.options)
@@ -54,7 +56,7 @@ def _row(what: Search, trial: Trial) -> dict:
         "model": what.label,
         "seed": what.seed,
         "options": options,
-        "best_epoch": trial.best_epoch if trial.epochs else "",
+        "best_epoch": trial.best_epoch if trial.epochs else None,
         "epochs": trial.epochs,
         "valid_recall@20": trial.valid if trial.valid is None else f"{trial.valid:.6f}",
         "trial": trial.number,
