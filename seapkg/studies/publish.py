@@ -1,7 +1,7 @@
 """Publishes results: `python -m seapkg.studies.publish`.
 
 Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/,
-with their probes and measurements, and writes README.md's table. Runs of the profile `smoke` are
+with their probes and measurements, and writes the table of docs/results.md. Runs of the profile `smoke` are
 left out: they are trained wherever it runs.
 """
 
@@ -19,6 +19,7 @@ from seapkg.studies import studies_of, tables
 from seapkg.studies.base import Results
 from seapkg.studies.notebooks import jobs
 
+PAGE = "docs/results.md"
 BEGIN = "<!-- results: written by python -m seapkg.studies.publish -->"
 END = "<!-- end of results -->"
 
@@ -34,7 +35,7 @@ def main() -> int:
             cached = cache.every(kind, store).items()
             chosen = {key: value for key, value in cached if json.loads(key)[item] in published}
             cache.keep(kind, chosen, reference)
-        page = locations.project_root() / "README.md"
+        page = locations.project_root() / PAGE
         table = results_table(results_of("laptop", store)["main_table"])
         page.write_text(with_table(page.read_text(encoding="utf-8"), table), encoding="utf-8")
     except SeapkgError as error:

@@ -1,4 +1,4 @@
-"""The results table in README.md says what results/reference holds, and nothing else."""
+"""The table in docs/results.md says what results/reference holds, and nothing else."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from seapkg.runs.store import Store
 from seapkg.studies.publish import (
     BEGIN,
     END,
+    PAGE,
     results_of,
     results_table,
     runs_to_publish,
@@ -32,8 +33,8 @@ def main_table(tmp_path_factory):
     return results_of("laptop", store)["main_table"]
 
 
-def test_the_table_in_the_readme_is_that_of_the_committed_runs(main_table):
-    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_the_page_is_that_of_the_committed_runs(main_table):
+    page = (REPOSITORY / PAGE).read_text(encoding="utf-8")
     assert with_table(page, results_table(main_table)) == page
 
 
