@@ -7,7 +7,6 @@ from tiny import small, tiny
 from twins import to_float64
 
 from seapkg.models import build
-from seapkg.seeds import generator
 
 DATASET = tiny("image", "text", n_users=30, n_items=40)
 USERS, POSITIVES, NEGATIVES = (
@@ -72,16 +71,3 @@ def test_the_published_fit_of_club_ends_where_the_librarys_ends():
     for old, (mine, theirs) in zip(before, pairs, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
         assert not torch.equal(mine, old)
-
-
-def test_the_published_form_runs_on_a_pretended_gpu():
-    pretended = pytest.importorskip("pretended_cuda")
-    with pretended.pretended_cuda():
-        model = build("sea", DATASET, small("sea", formulation="released"), 0).to(pretended.DEVICE)
-        model.begin_epoch(generator(0, "model", pretended.DEVICE))
-        twin = PublishedSEA(model, DATASET)
-        batch = [part.to(pretended.DEVICE) for part in (USERS, POSITIVES, NEGATIVES)]
-        total = sum(twin.losses(*batch).values())
-        total.backward()
-        twin.fit_auxiliary()
-        assert total.device == pretended.DEVICE and total.isfinite()

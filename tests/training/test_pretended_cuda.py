@@ -1,101 +1,22 @@
-"""All systems train on a pretended GPU: every tensor that they make is on the model's device."""
+"""Runs on_pretended_cuda.py in a process of its own: torch cannot forget a device."""
 
-from contextlib import nullcontext
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-import torch
-from tiny import small, tiny
+from torch.utils import backend_registration
 
-from seapkg.models import Recommender, build, find, systems
-from seapkg.training import TrainingConfig, fit
-from seapkg.training.checkpoint import Checkpoint
-
-try:
-    from pretended_cuda import DEVICE, pretended_cuda
-except ImportError:
-    pytest.skip("this torch has no devices written in Python", allow_module_level=True)
-
-DATASET = tiny("image", "text", n_items=30)
-SEPARATED = {"alignment": "info_nce", "distancing": "club"}
-CASES = {name: (name, {}) for name in systems()} | {
-    "sea, released": ("sea", {"formulation": "released"}),
-    "rearm, released": ("rearm", {"formulation": "released"}),
-    "vbpr + sea": ("vbpr", SEPARATED),
-    "freedom + sea": ("freedom", SEPARATED),
-}
+HERE = Path(__file__).parent
+IS_POSSIBLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
 
 
-#: Their dropout draws from another source on a GPU.
-DRAW_OTHERWISE = {"bm3", "mmssl", "lgmrec", "rearm", "rearm, released"}
-
-
-def trained(name, options, checkpoint=None, epochs=1):
-    model = build(name, DATASET, small(name, **options), 0)
-    is_fitted = find(name).model.training_defaults.get("max_epochs") == 0
-    n_epochs = 0 if is_fitted else epochs
-    training = TrainingConfig(learning_rate=0.01, batch_size=40, max_epochs=n_epochs)
-    return model, fit(model, DATASET, training, progress=False, checkpoint=checkpoint)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_it_trains_as_on_a_cpu(case):
-    with pretended_cuda():
-        model, there = trained(*CASES[case])
-        assert {x.device for x in [*model.parameters(), *model.buffers()]} == {DEVICE}
-        model.parts()
-    _, here = trained(*CASES[case])
-    assert len(there.curves) == len(here.curves)
-    if case not in DRAW_OTHERWISE:
-        losses = [[row["loss"] for row in result.curves] for result in (there, here)]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-        if not losses[0]:
-            assert there.test == pytest.approx(here.test)
-
-
-@pytest.mark.parametrize("name", ["sea", "pamd"])
-def test_a_killed_training_resumes(name, tmp_path):
-    def checkpoint():
-        return Checkpoint(tmp_path / "state.npz", name, every=0)
-
-    with pretended_cuda():
-        _, whole = trained(name, {}, epochs=2)
-        trained(name, {}, checkpoint())
-        _, resumed = trained(name, {}, checkpoint(), epochs=2)
-    assert resumed.test == whole.test
-    assert [row["loss"] for row in resumed.curves] == [row["loss"] for row in whole.curves]
-
-
-class Careless(Recommender):
-    """Each of its mistakes is an error on a GPU."""
-
-    config_class = find("bpr").model.config_class
-
-    def __init__(self, mistake):
-        super().__init__(DATASET, self.config_class())
-        self.items = torch.nn.Parameter(torch.ones(DATASET.n_items, 2))
-        self.mistake, self.loose = mistake, torch.ones(DATASET.n_items, 2)
-
-    def losses(self, users, positives, negatives):
-        x = self.items[positives]
-        if self.mistake == "constant":
-            x = x * torch.ones(2)
-        elif self.mistake == "not a buffer":
-            x = x + self.loose[positives]
-        elif self.mistake == "generator":
-            x = x * torch.rand(2, generator=torch.Generator(), device=x.device)
-        elif self.mistake == "numpy":
-            x = x + positives.numpy().sum()
-        elif self.mistake == "stack":
-            x = x * torch.stack([x.sum(), torch.tensor(1.0)]).sum()
-        return {"bpr": x.sum()}
-
-    def embed(self):
-        return torch.ones(DATASET.n_users, 2, device=self.items.device), self.items
-
-
-@pytest.mark.parametrize("mistake", ["constant", "not a buffer", "generator", "numpy", "stack", ""])
-def test_mistakes_are_seen(mistake):
-    with pretended_cuda():
-        expected = pytest.raises((RuntimeError, TypeError)) if mistake else nullcontext()
-        with expected:
-            fit(Careless(mistake), DATASET, TrainingConfig(max_epochs=1), progress=False)
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_POSSIBLE, reason="this torch has no devices written in Python")
+def test_all_systems_train_on_a_pretended_gpu():
+    path = os.pathsep.join([str(HERE.parent / "benchmarks"), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "pytest", str(HERE / "on_pretended_cuda.py")]
+    environment = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
