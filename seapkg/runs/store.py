@@ -117,7 +117,7 @@ class Store:
             folder: a run of another store, or its summary without the model.
 
         Raises:
-            BrokenFile: a file is damaged or missing, or the run's name does not fit its spec.
+            RequestError: a file is damaged or missing, or the run's name does not fit its spec.
         """
         run = Run(folder)
         if run.spec.name != run.name:

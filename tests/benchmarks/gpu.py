@@ -303,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts; default: all")
     add("--profile", default="paper", help="whose missing runs are trained; default: paper")
-    add("--shape", help="of the table; default: baby, sports and clothing")
+    add("--shape", choices=["smoke", *SHAPES], help="of the table; default: all but smoke")
     add("--steps", type=int, default=20, help="timed steps of two epochs in each row; default: 20")
     add("--device", default="cuda", help="default: cuda")
     return parser

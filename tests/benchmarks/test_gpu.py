@@ -98,6 +98,7 @@ def test_only_a_gpu_and_the_papers_shapes_make_the_committed_table(
     assert gpu.FIGURE.exists() == is_kept
 
 
+@pytest.mark.slow
 def test_a_row_is_measured_once(args, monkeypatch):
     monkeypatch.setattr(gpu, "FORMS", {"SEAb": {}})
     assert gpu.work_through(gpu.measurements(args), args.out, 2) == 0
@@ -122,6 +123,7 @@ def planned(monkeypatch, *plans):
     )
 
 
+@pytest.mark.slow
 def test_missing_runs_are_trained_once_and_imported_and_absent_data_is_a_line(
     args, monkeypatch, tmp_path, capsys
 ):
@@ -140,6 +142,7 @@ def test_missing_runs_are_trained_once_and_imported_and_absent_data_is_a_line(
     assert bpr.spec.name not in names
 
 
+@pytest.mark.slow
 def test_a_training_that_runs_out_of_time_is_stopped_and_not_kept(args, monkeypatch):
     slow = plan("bpr", "synthetic", embed_dim=8, max_epochs=100_000, patience=100_000)
     planned(monkeypatch, slow)
@@ -182,6 +185,7 @@ def without_heavy(code, *arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.slow
 def test_training_and_the_command_need_no_notebook_no_search_and_no_cluster(tmp_path):
     code = """
 sys.path.insert(0, "tests/benchmarks")
