@@ -252,6 +252,34 @@ def test_runs_is_a_table(store, capsys):
     assert row.strip().startswith("bpr-toy-")
 
 
+def test_runs_import_takes_the_good_runs_and_refuses_the_damaged(store, tmp_path, capsys):
+    (run,) = Store(store).list()
+    shutil.copytree(store, tmp_path / "from")
+    damaged = tmp_path / "from" / "bpr-toy-0123456789ab"
+    shutil.copytree(run.folder, damaged)
+    (tmp_path / "from" / "notes").mkdir()
+    command = ["runs", "import", str(tmp_path / "from"), "--store", str(tmp_path / "to")]
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == f"{run.name}  imported" and "1 of 2 runs are in" in out
+    assert one_line(err).startswith("seapkg: refused: ") and damaged.name in err
+    shutil.rmtree(damaged)
+    assert main(command) == 0 and "already here" in capsys.readouterr().out
+    assert [one.name for one in Store(tmp_path / "to").list()] == [run.name]
+
+
+def test_runs_import_takes_the_store_before_or_after_its_name(store, tmp_path):
+    to = tmp_path / "to"
+    assert main(["runs", "--store", str(to), "import", str(store)]) == 0
+    assert len(Store(to).list()) == 1
+
+
+@pytest.mark.parametrize("name", ["", "absent"])
+def test_runs_import_of_a_folder_without_runs_is_exit_code_2(tmp_path, capsys, name):
+    assert main(["runs", "import", str(tmp_path / name), "--store", str(tmp_path / "to")]) == 2
+    assert "has no folder of a run" in one_line(capsys.readouterr().err)
+
+
 def test_no_runs_is_no_table_and_no_error(tmp_path, capsys):
     assert main(["runs", "--store", str(tmp_path / "none")]) == 0
     out, err = capsys.readouterr()

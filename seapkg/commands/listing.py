@@ -1,14 +1,23 @@
 """`models | runs | recommend | export`: lists systems and runs, and uses trained models."""
 
+import argparse
+import re
 from pathlib import Path
 
-from seapkg.commands.text import add_command, print_table, say
+from seapkg.commands.text import SHARED, add_command, print_table, say
+
+#: The name of a run's folder.
+RUN_NAME = re.compile(r"[^.].*-.*-[0-9a-f]{12}")
 
 
 def add(commands) -> None:
     """Adds the commands."""
     add_command(commands, "models", _models, "list the models and their options")
-    add_command(commands, "runs", _runs, "list the finished runs", "--store")
+    runs = add_command(commands, "runs", _runs, "list or import finished runs", "--store")
+    actions = runs.add_subparsers(metavar="ACTION")
+    take = add_command(actions, "import", _import, "copy the runs of another store into this one")
+    take.add_argument("folder", metavar="DIR", type=Path, help="a folder of finished runs")
+    take.add_argument("--store", **SHARED["--store"] | {"default": argparse.SUPPRESS})
     of_run = ("run", "--data", "--store")
     best = "recommend new items to a user with the model of a finished run"
     recommend = add_command(commands, "recommend", _recommend, best, *of_run)
@@ -83,6 +92,35 @@ def _runs(options) -> None:
         say(f"no runs in {store.root} yet")
     for name, reason in store.failures().items():
         say(f"{name} failed: {reason}")
+
+
+def _import(options) -> int:
+    """Returns 2 if a run was refused; the others are imported."""
+    from seapkg.errors import RequestError, SeapkgError
+    from seapkg.runs.store import Store
+
+    store, folders = Store(options.store), runs_in(options.folder)
+    if not folders:
+        raise RequestError(f"{options.folder} has no folder of a run (MODEL-DATASET-KEY)")
+    n_refused = 0
+    for folder in folders:
+        is_known = (store.root / folder.name).is_dir()
+        try:
+            run = store.take(folder)
+        except SeapkgError as error:
+            n_refused += 1
+            say(f"refused: {error}")
+            continue
+        note = "already here" if is_known else "imported"
+        print(f"{run.name}  {note}")
+    print(f"{len(folders) - n_refused} of {len(folders)} runs are in {store.root}")
+    return 2 if n_refused else 0
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folders in `folder` that are named like runs, by name."""
+    paths = [path for path in folder.glob("*") if RUN_NAME.fullmatch(path.name)]
+    return sorted(path for path in paths if path.is_dir())
 
 
 def _recommend(options) -> None:

@@ -7,10 +7,18 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from seapkg.errors import RequestError, SeapkgError
+from seapkg.errors import BrokenFile, RequestError, SeapkgError
 from seapkg.files import locked, publish, remove_leftovers, temporary_folder, write_text
 from seapkg.runs import locations
-from seapkg.runs.archive import CURVES, PARTS, PARTS_SAMPLE, RECORD, USERS, public_record
+from seapkg.runs.archive import (
+    CURVES,
+    PARTS,
+    PARTS_SAMPLE,
+    RECORD,
+    STATE,
+    USERS,
+    public_record,
+)
 from seapkg.runs.run import Run
 from seapkg.runs.spec import RunSpec
 from seapkg.training.checkpoint import Checkpoint
@@ -18,6 +26,8 @@ from seapkg.training.checkpoint import Checkpoint
 log = logging.getLogger(__name__)
 
 FAILED = ".failed-"
+#: The files of a run's summary.
+FILES = (RECORD, CURVES, USERS, PARTS, PARTS_SAMPLE)
 
 
 class Store:
@@ -100,6 +110,25 @@ class Store:
         self._mark(spec).unlink(missing_ok=True)
         return Run(self.root / spec.name)
 
+    def take(self, folder: Path) -> Run:
+        """Copies a finished run of another store; a run that is here already stays as it is.
+
+        Args:
+            folder: a run of another store, or its summary without the model.
+
+        Raises:
+            RequestError: a file is damaged or missing, or the run's name does not fit its spec.
+        """
+        run = Run(folder)
+        if run.spec.name != run.name:
+            raise BrokenFile(f"{folder} is refused: its spec belongs to a run {run.spec.name}")
+        names = [name for name in (*FILES, STATE) if (folder / name).is_file()]
+        for name in {USERS, *names} - {RECORD, CURVES, PARTS}:
+            run.arrays(name)
+        if len(run.curves) != run.record["epochs"]:
+            raise BrokenFile(f"{folder} is refused: {CURVES} has not one row for each epoch")
+        return self.save(run.spec, {name: (folder / name).read_bytes() for name in names})
+
     def mark_failed(self, spec: RunSpec, reason: str) -> None:
         """Records why `spec` could not be trained; `save` removes the mark."""
         write_text(self._mark(spec), reason)
@@ -129,7 +158,7 @@ class Store:
             target = Path(folder) / run.name
             target.mkdir(parents=True, exist_ok=True)
             (target / RECORD).write_bytes(public_record(run.record))
-            for name in (CURVES, USERS, PARTS, PARTS_SAMPLE):
+            for name in set(FILES) - {RECORD}:
                 if (run.folder / name).is_file():
                     shutil.copyfile(run.folder / name, target / name)
 

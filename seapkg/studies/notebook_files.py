@@ -1,10 +1,9 @@
 """Notebook files: the parameters they declare, and executed copies without timing metadata."""
 
 import ast
+import json
 from pathlib import Path
 from typing import Any
-
-import nbformat
 
 from seapkg.files import write_text
 
@@ -13,8 +12,9 @@ INJECTED = "injected-parameters"
 
 def declared(path: Path) -> dict[str, Any]:
     """Name -> value of each literal assigned in the cell tagged `parameters`; {} without one."""
-    cells = nbformat.read(path, as_version=4).cells
-    sources = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    sources = ["".join(cell["source"]) for cell in tagged]  # a string, or a list of lines
     statements = ast.parse("\n".join(sources)).body
     assignments = [one for one in statements if isinstance(one, ast.Assign)]
     return {one.targets[0].id: ast.literal_eval(one.value) for one in assignments}
@@ -22,6 +22,8 @@ def declared(path: Path) -> dict[str, Any]:
 
 def copy_clean(executed: Path, original: Path, target: Path) -> None:
     """Writes the executed notebook without papermill's times, tags and kernel names."""
+    import nbformat
+
     notebook = nbformat.read(executed, as_version=4)
     notebook.metadata = nbformat.read(original, as_version=4).metadata
     for cell in notebook.cells:

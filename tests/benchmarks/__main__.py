@@ -6,6 +6,7 @@ rearm        REARM's graphs, step, epoch and memory
 evaluation   seconds of one full ranking of the test split
 growth       SEA's parts against the number of items, as a table and a figure
 million      one million items, four million pairs, SEAb, alignment over the batch's items
+gpu          what needs a GPU: tests, the paper's Table 5, missing trainings (its --help says more)
 """
 
 from __future__ import annotations
@@ -243,4 +244,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["gpu"]:
+        import gpu
+
+        sys.exit(gpu.main(sys.argv[2:]))
     main()

@@ -278,3 +278,52 @@ def test_summary_has_the_fields_of_the_command_line(store, spec):
 
 def test_a_run_says_what_it_is(store, spec):
     assert spec.name in repr(store.find(spec)) and isinstance(store.find(spec), Run)
+
+
+# Runs of another store
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return Store(tmp_path / "mine")
+
+
+def test_a_run_of_another_store_is_taken_with_its_model(store, spec, mine):
+    run = mine.take(store.root / spec.name)
+    assert run.folder == mine.root / spec.name and names_in(run.folder) == FILES
+    assert run.record == store.find(spec).record
+
+
+def test_a_summary_of_a_run_is_taken_without_a_model(store, spec, mine, tmp_path):
+    store.export(store.list(), tmp_path / "summaries")
+    run = mine.take(tmp_path / "summaries" / spec.name)
+    assert names_in(run.folder) == FILES - {"state.npz"}
+
+
+def test_a_run_that_is_here_already_stays(store, spec, tmp_path):
+    other = fakes.store_of(tmp_path / "other", spec, values=[0.9])
+    assert store.take(other.root / spec.name).test["recall@20"] == 0.1
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_damaged_run_is_not_taken(store, spec, mine, name):
+    (store.root / spec.name / name).write_bytes(b"\x00 damaged")
+    with pytest.raises(BrokenFile, match=name):
+        mine.take(store.root / spec.name)
+    assert mine.list() == []
+
+
+def test_a_run_whose_name_does_not_fit_its_spec_is_not_taken(store, spec, mine):
+    path = store.root / spec.name / "run.json"
+    record = json.loads(path.read_text())
+    record["spec"]["seed"] = 7
+    path.write_text(json.dumps(record))
+    with pytest.raises(BrokenFile, match="refused: its spec belongs to a run bpr-toy-"):
+        mine.take(path.parent)
+
+
+def test_a_run_that_lost_epochs_is_not_taken(store, spec, mine):
+    path = store.root / spec.name / "curves.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(BrokenFile, match="not one row for each epoch"):
+        mine.take(path.parent)

@@ -10,7 +10,7 @@ from torch import nn
 
 import seapkg.training.fit  # noqa: F401  (the name in its package is the function)
 from seapkg.errors import RequestError, TrainingFault
-from seapkg.models import build
+from seapkg.models import build, systems
 from seapkg.models.base import Recommender
 from seapkg.seeds import STREAMS, generator, stream_seed
 from seapkg.training import TrainingConfig, evaluate, fit
@@ -428,10 +428,7 @@ def test_without_progress_nothing_is_written(capsys):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize(
-    "name",
-    ["popularity", "bpr", "lightgcn", "vbpr", "micro", "freedom", "rearm", "sea", "released"],
-)
+@pytest.mark.parametrize("name", [*systems(), "released"])
 def test_on_cuda_a_model_trains_and_ranks_as_the_cpu_ranks_it(name):
     formulation = {"formulation": "released"} if name == "released" else {}
     name = "sea" if name == "released" else name
