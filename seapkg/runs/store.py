@@ -10,7 +10,15 @@ from pathlib import Path
 from seapkg.errors import RequestError, SeapkgError
 from seapkg.files import locked, publish, remove_leftovers, temporary_folder, write_text
 from seapkg.runs import locations
-from seapkg.runs.archive import CURVES, PARTS, PARTS_SAMPLE, RECORD, USERS, public_record
+from seapkg.runs.archive import (
+    CURVES,
+    ITEM_GROUPS,
+    PARTS,
+    PARTS_SAMPLE,
+    RECORD,
+    USERS,
+    public_record,
+)
 from seapkg.runs.run import Run
 from seapkg.runs.spec import RunSpec
 from seapkg.training.checkpoint import Checkpoint
@@ -129,7 +137,7 @@ class Store:
             target = Path(folder) / run.name
             target.mkdir(parents=True, exist_ok=True)
             (target / RECORD).write_bytes(public_record(run.record))
-            for name in (CURVES, USERS, PARTS, PARTS_SAMPLE):
+            for name in (CURVES, USERS, PARTS, PARTS_SAMPLE, ITEM_GROUPS):
                 if (run.folder / name).is_file():
                     shutil.copyfile(run.folder / name, target / name)
 
