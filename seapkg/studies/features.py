@@ -89,8 +89,8 @@ def by_system(results: Results) -> pd.DataFrame:
     others = _test_means(results).drop(columns=[REAL, SHUFFLED], errors="ignore")
     rare = _group(results, RAREST).pivot_table("recall", keys, "change")
     rare = rare.reindex(columns=[REAL, SHUFFLED]).add_prefix(f"{RAREST}, ")
-    shown = [REAL, SHUFFLED, "loss", "over users", "over seeds", "seeds", "verdict"]
-    wide = wide[shown].join(others).join(rare).reset_index()
+    paired = ["loss", "over users", "over seeds", "seeds", "verdict"]
+    wide = wide[[REAL, SHUFFLED]].join(others).join(wide[paired]).join(rare).reset_index()
     sources = {name: data.provenance or "unknown" for name, data in results.study.data.items()}
     return wide.assign(data=wide["dataset"].map(sources))
 
