@@ -74,6 +74,16 @@ KNOWN = {
 
 # Altered copies of them: original -> change -> fingerprint.
 _ALTERED = {
+    "baby": {
+        "shuffled": "742442bc8b4e191660b2051a52f5efa0fd2953c7e0e7b1ca24c292ca06ef4f1d",
+        "image alone": "c29938d0c1bdfc522d0712ed26d173abe2312fab832047ce34445b4b4fa49748",
+        "text alone": "551f5f191d38f72fa68ce75a2fbe5b8d801015da31524cdf53ad69085d8096fb",
+    },
+    "sports": {
+        "shuffled": "d9a456237c7ed96d8bb93d9c5948ca20cda8735b78d2fa56906f3dfabef544f2",
+        "image alone": "8672e392901e9185b4d69103a1f4889738e5e1f01b2569432d8472bb622ec367",
+        "text alone": "91a01751cf3bf088dfc3c9fc93632dd76bb172b715fe593d0c7afcaa993dd817",
+    },
     "lfm2k": {
         "shuffled": "922e2d3270a89acaaf1d551990d2a689f278d0facc9da766dbbf73fcc05f2639",
         "text alone": "d2703f523fea958b7ed6a76fecbc16ad126c6511749b29c16a119f829bba6983",

@@ -64,8 +64,8 @@ def versions(data: str | Dataset | Known) -> list[Dataset | Known]:
     """A dataset, its shuffled copy, and each modality alone if there are several."""
     data = data if isinstance(data, Dataset | Known) else load_or_known(data)
     if isinstance(data, Known):
-        known = {name: original_and_change(name) for name in KNOWN}
-        return [KNOWN[name] for name, (original, _) in known.items() if original == data.name]
+        altered = [name for name in KNOWN if name.startswith(f"{data.name}, ")]
+        return [data, *(KNOWN[name] for name in altered)]
     alone = data.modalities if len(data.modalities) > 1 else ()
     return [data, shuffled(data), *(only(data, modality) for modality in alone)]
 
