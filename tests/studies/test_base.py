@@ -101,6 +101,7 @@ def test_an_unknown_row_study_or_parameter_is_refused_with_what_there_is():
 
 
 REQUIRED = {
+    "cold_items": {"cold_on": []},
     "known_factors_by_share": {"swept": [], "shares": []},
     "known_factors": {},
     "rearm_rivals": {"compared_on": []},
