@@ -23,7 +23,7 @@ def shop():
     """Items 0 to 34 are trained, item 0 by user 0 alone; user 3 has no training pair."""
     train = [(user, item) for user in range(3) for item in range(35) if item or not user]
     valid = [(user, 58) for user in range(3)]
-    test = [(0, 40), (1, 41), (1, 0), (2, 42), (2, 59), (3, 43)]
+    test = [(0, 40), (1, 54), (1, 0), (2, 42), (2, 59), (3, 43)]
     return Dataset.from_arrays(train, valid, test, n_items=N_ITEMS)
 
 
@@ -37,17 +37,20 @@ def model(best):
 
 def test_untrained_items_are_ranked_among_themselves():
     found = measures(model(range(40)), shop())[UNTRAINED]
-    # 25 untrained items in the order of their ids, 35 to 59: the first 20 end at item 54.
+    # 25 untrained items in the order of their ids, 35 to 59: the first 20 end at item 54. Users 1
+    # and 2 have not met item 0, which would push item 54 out.
     assert found == {"recall": pytest.approx((1 + 1 + 1 / 2) / 3), "users": 3, "ranked": 25}
 
 
 def test_rare_items_are_ranked_among_all_items():
-    data = shop()
+    data, sought = shop(), [40, 54, 42]
     assert set(rarest_third(data)) == set(range(35, 55))
-    found = measures(model([40, 41, 42]), data)[RAREST]
+    found = measures(model(sought), data)[RAREST]
     assert found == {"recall": 1, "users": 3, "ranked": N_ITEMS}
-    assert measures(model(range(10, 35)), data)[RAREST]["recall"] == 1  # these are masked
-    assert measures(model([58, 59, *range(43, 58), 35, 36, 37]), data)[RAREST]["recall"] == 0
+    after_training_items = model([*range(1, 35), *sought])  # these are masked
+    assert measures(after_training_items, data)[RAREST]["recall"] == 1
+    others = [item for item in range(N_ITEMS - 1, 34, -1) if item not in sought]
+    assert measures(model(others), data)[RAREST]["recall"] == 0
 
 
 def test_rare_items_are_those_with_the_fewest_training_pairs():
@@ -62,6 +65,9 @@ def test_groups_that_say_nothing_are_left_out():
     trained = [(0, item) for item in range(N_ITEMS - 1)] + [(1, N_ITEMS - 1)]
     data = Dataset.from_arrays(trained, [(1, 1)], [(1, 2)])
     assert list(measures(model([]), data)) == [RAREST]
+    trained = [(0, item) for item in range(30)]
+    data = Dataset.from_arrays(trained, [(0, 31)], [(1, 40)], n_items=N_ITEMS)
+    assert measures(model([]), data) == {}  # user 1 has no training pair
 
 
 @pytest.fixture(scope="module")
