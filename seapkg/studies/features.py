@@ -87,8 +87,8 @@ def by_system(results: Results) -> pd.DataFrame:
     wide = wide.rename(columns={"mean": SHUFFLED})
     wide.insert(0, REAL, wide[SHUFFLED] + wide["loss"])
     others = _test_means(results).drop(columns=[REAL, SHUFFLED], errors="ignore")
-    rare = _group(results, RAREST).pivot_table("recall", keys, "change")
-    rare = rare.reindex(columns=[REAL, SHUFFLED]).add_prefix(f"{RAREST}, ")
+    rare = _by_seed(results, RAREST).groupby(keys)[[REAL, SHUFFLED]].mean()
+    rare = rare.add_prefix(f"{RAREST}, ")
     paired = ["loss", "over users", "over seeds", "seeds", "verdict"]
     wide = wide[[REAL, SHUFFLED]].join(others).join(wide[paired]).join(rare).reset_index()
     sources = {name: data.provenance or "unknown" for name, data in results.study.data.items()}
@@ -101,11 +101,8 @@ def cold_table(results: Results) -> pd.DataFrame:
     "loss" is real minus shuffled, the mean over the seeds that have both, with half the width of
     its 95 % interval over seeds. "chance" is the mean Recall@20 of a random ranking.
     """
-    table = _group(results, UNTRAINED)
-    keys = ["dataset", "system", "seed", "users", "ranked"]
-    pairs = table.pivot(index=keys, columns="change", values="recall")
-    pairs = pairs.reindex(columns=[REAL, SHUFFLED]).dropna().reset_index()
     cold = []
+    pairs = _by_seed(results, UNTRAINED)
     for (dataset, system), group in pairs.groupby(["dataset", "system"], sort=False):
         loss, first = mean_interval(group[REAL] - group[SHUFFLED]), group.iloc[0]
         means = group[REAL].mean(), group[SHUFFLED].mean(), loss.mean, loss.half_width, loss.n
@@ -141,8 +138,12 @@ def _test_means(results: Results) -> pd.DataFrame:
     return table.pivot_table("recall", ["dataset", "system"], "change", sort=False)
 
 
-def _group(results: Results, group: str) -> pd.DataFrame:
-    """The measures of one group of items, one row per finished run that has them."""
+def _by_seed(results: Results, group: str) -> pd.DataFrame:
+    """Recall@20 on a group of items, with real and with shuffled features.
+
+    One row per dataset, system and seed that has both; columns `users` and `ranked` as in
+    `Measure`.
+    """
     found = []
     for row in results.rows:
         original, change = original_and_change(row.dataset)
@@ -152,7 +153,10 @@ def _group(results: Results, group: str) -> pd.DataFrame:
             if measure:
                 key = (original, row.arm.label, change or REAL, row.run.seed)
                 found.append((*key, *measure.values()))
-    return pd.DataFrame(found, columns=GROUP)
+    table = pd.DataFrame(found, columns=GROUP)
+    keys = ["dataset", "system", "seed", "users", "ranked"]
+    wide = table.pivot(index=keys, columns="change", values="recall")
+    return wide.reindex(columns=[REAL, SHUFFLED]).dropna().reset_index()
 
 
 def _study(

@@ -120,6 +120,10 @@ def test_measures_of_rare_items_stand_beside_those_of_all(data, tmp_path):
     (row,) = by_system(results).to_dict("records")
     assert row[f"{RAREST}, real"] == pytest.approx(0.2)
     assert row[f"{RAREST}, shuffled"] == pytest.approx(0.02)
+    first = results.rows[0]  # a real run without measures leaves its seed out
+    (first.run.folder / ITEM_GROUPS).unlink()
+    (row,) = by_system(results).to_dict("records")
+    assert row[f"{RAREST}, shuffled"] == pytest.approx(0.025)
 
 
 def test_cold_items_are_compared_seed_by_seed_with_chance(data, tmp_path):
