@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from seapkg.data.altered import altered, original_and_change
+from seapkg.data.altered import provenance as altered_provenance
 from seapkg.data.dataset import Dataset, content_hash
 from seapkg.data.read import read_folder
 from seapkg.data.records import is_surrogate, read_json
@@ -68,6 +70,40 @@ KNOWN = {
         68_722,
         "real interactions, image and audio features",
     ),
+}
+
+# Altered copies of them: original -> change -> fingerprint.
+_ALTERED = {
+    "baby": {
+        "shuffled": "742442bc8b4e191660b2051a52f5efa0fd2953c7e0e7b1ca24c292ca06ef4f1d",
+        "image alone": "c29938d0c1bdfc522d0712ed26d173abe2312fab832047ce34445b4b4fa49748",
+        "text alone": "551f5f191d38f72fa68ce75a2fbe5b8d801015da31524cdf53ad69085d8096fb",
+    },
+    "sports": {
+        "shuffled": "d9a456237c7ed96d8bb93d9c5948ca20cda8735b78d2fa56906f3dfabef544f2",
+        "image alone": "8672e392901e9185b4d69103a1f4889738e5e1f01b2569432d8472bb622ec367",
+        "text alone": "91a01751cf3bf088dfc3c9fc93632dd76bb172b715fe593d0c7afcaa993dd817",
+    },
+    "lfm2k": {
+        "shuffled": "922e2d3270a89acaaf1d551990d2a689f278d0facc9da766dbbf73fcc05f2639",
+        "text alone": "d2703f523fea958b7ed6a76fecbc16ad126c6511749b29c16a119f829bba6983",
+        "audio alone": "99719507ae12da3fa688cfa455f5446e7396e9a7fa2c649ec91798ad8d337677",
+    },
+    "tiktok": {
+        "shuffled": "d1e84da840ccf9c97c8e2f089ab6d2fd0ede282e354cff652a3e92e5f64037dd",
+        "image alone": "bec40972170b8f5e582e705e226553f3c4418c9c8d412f1b171c00f1b5322cf4",
+        "audio alone": "d984cd24ddae0bde9d5c5b0634ad62ca4aeee4ded9ff0c814d266df1b38fc918",
+    },
+}
+KNOWN |= {
+    f"{original}, {change}": replace(
+        KNOWN[original],
+        name=f"{original}, {change}",
+        fingerprint=fingerprint,
+        provenance=altered_provenance(KNOWN[original].provenance, change),
+    )
+    for original, changes in _ALTERED.items()
+    for change, fingerprint in changes.items()
 }
 
 # Provenance by content, so that other features under the same name get no false label. A key is
@@ -166,11 +202,15 @@ def load(name_or_folder: str | Path) -> Dataset:
     """Loads a dataset by its name, or from a folder in MMRec's or REARM's format.
 
     A name is the built-in `synthetic`, or a folder in `$SEAPKG_DATA`, in `data/` here, or in
-    `data/` beside the package.
+    `data/` beside the package. "NAME, shuffled" and "NAME, text alone" are altered copies
+    (`seapkg.data.altered`).
 
     Raises:
         DataError: there is no such dataset, or its files are wrong.
     """
+    original, change = original_and_change(str(name_or_folder))
+    if change and not Path(name_or_folder).is_dir():
+        return altered(load(original), change)
     if str(name_or_folder) == BUILT_IN:
         return synthetic()
     folder = find(name_or_folder)

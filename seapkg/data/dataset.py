@@ -43,7 +43,7 @@ class Dataset:
         item_names: titles in the order of item ids, or None.
         factors: ground truth of synthetic data: part -> [n_items, k].
         provenance: which parts of the data are real; "" where unknown.
-        source: the built-in name, or the folder the dataset was read from.
+        source: the name or folder that `seapkg.load` reads it from; "" for arrays.
         places: the file of each array, for error messages.
 
     Attributes:

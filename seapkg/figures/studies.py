@@ -1,4 +1,4 @@
-"""Figures of the studies: gains, sensitivity, costs, probes and maps of item parts.
+"""Figures of the studies: gains, losses, sensitivity, costs, probes and maps of item parts.
 
 Functions take a tidy table (or arrays) and return a Figure.
 """
@@ -64,22 +64,41 @@ def gain_panels(costs: pd.DataFrame) -> Figure:
     return figure
 
 
+@style()
+def loss_by_system(losses: pd.DataFrame) -> Figure:
+    """What each system loses: one panel per dataset, one row per system, the largest loss on top.
+
+    Black: the mean and its 95 % interval over users. Vermilion, below it: one point per seed and
+    the 95 % interval over seeds. The title counts the significant losses; a single seed has none.
+
+    Args:
+        losses: the result of `tables.differences` with one change; columns `dataset, system,
+            difference, by_seed, seeds, verdict`, and "low, users" to "high, seeds".
+    """
+    means = losses.groupby("system", sort=False)["difference"].mean()
+    systems = list(means.sort_values(ascending=False, kind="stable").index)
+    losses = losses.assign(row=losses["system"].map(systems.index))
+    height = 1.2 + 0.32 * len(systems)
+    figure, datasets = facets(losses, ["dataset"], width=4.5, height=height, sharey=True)
+    for axes, (dataset,), rows in datasets:
+        _means_and_seeds(axes, rows, sign=1)
+        axes.axvline(0, color="0.7", linewidth=1, zorder=0)
+        axes.set_title(_how_many_lose(dataset, rows))
+        label_rows(axes, systems)
+    figure.supxlabel(f"loss of {METRIC}")
+    outer_legend(figure, "upper center")
+    return figure
+
+
+def _how_many_lose(dataset: str, losses: pd.DataFrame) -> str:
+    if (losses["seeds"] < 2).any():
+        return dataset
+    n_losses = (losses["verdict"] == "loss").sum()
+    return f"{dataset}: a significant loss for {n_losses} of {len(losses)} systems"
+
+
 def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
-    half_widths = costs["high, users"] - costs["difference"]
-    axes.errorbar(
-        -costs["difference"],
-        costs["row"],
-        xerr=half_widths,
-        fmt="o",
-        color=BLACK,
-        capsize=3,
-        label="mean, 95 % over users",
-    )
-    ends = (-costs["high, seeds"], -costs["low, seeds"])
-    axes.hlines(costs["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
-    seeds = costs.explode("by_seed")
-    label = "each seed, 95 % over seeds"
-    axes.plot(-seeds["by_seed"], seeds["row"] + 0.25, ".", color=VERMILLION, label=label)
+    _means_and_seeds(axes, costs, sign=-1)
     axes.axvline(0, color="0.7", linewidth=1, zorder=0)
     axes.locator_params(axis="x", nbins=3)
     axes.xaxis.set_major_formatter("{x:g}")  # longer or more labels would overlap
@@ -87,6 +106,24 @@ def _gain_panel(axes: Axes, costs: pd.DataFrame) -> None:
     span = 1.1 * reach[reach <= FAR * median_low(reach)].max()
     axes.set_xlim(-span, span)
     arrows_outside(axes, -costs.set_index("row")["difference"])
+
+
+def _means_and_seeds(axes: Axes, costs: pd.DataFrame, sign: int) -> None:
+    """Draws differences times `sign`, with both intervals and a point per seed."""
+    axes.errorbar(
+        sign * costs["difference"],
+        costs["row"],
+        xerr=costs["high, users"] - costs["difference"],
+        fmt="o",
+        color=BLACK,
+        capsize=3,
+        label="mean, 95 % over users",
+    )
+    ends = (sign * costs["high, seeds"], sign * costs["low, seeds"])
+    axes.hlines(costs["row"] + 0.25, *ends, color=VERMILLION, linewidth=0.6)
+    seeds = costs.explode("by_seed")
+    label = "each seed, 95 % over seeds"
+    axes.plot(sign * seeds["by_seed"], seeds["row"] + 0.25, ".", color=VERMILLION, label=label)
 
 
 @style()

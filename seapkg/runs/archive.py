@@ -22,6 +22,8 @@ from seapkg.runs.spec import RunSpec, plain
 RECORD, CURVES, USERS, STATE = "run.json", "curves.csv", "users.npz", "state.npz"
 # Measures of the model's item parts; their number is the version of the measurement.
 PARTS, PARTS_SAMPLE = "parts-1.csv", "parts-1.npz"
+# Recall on groups of items; the number is the version of the measurement.
+ITEM_GROUPS = "items-1.json"
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 #: The fields of a `Fit` in the record.
 MEASURED = (

@@ -12,6 +12,7 @@ from seapkg.files import locked, publish, remove_leftovers, temporary_folder, wr
 from seapkg.runs import locations
 from seapkg.runs.archive import (
     CURVES,
+    ITEM_GROUPS,
     PARTS,
     PARTS_SAMPLE,
     RECORD,
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FAILED = ".failed-"
 #: The files of a run's summary.
-FILES = (RECORD, CURVES, USERS, PARTS, PARTS_SAMPLE)
+FILES = (RECORD, CURVES, USERS, PARTS, PARTS_SAMPLE, ITEM_GROUPS)
 
 
 class Store:
@@ -123,7 +124,7 @@ class Store:
         if run.spec.name != run.name:
             raise BrokenFile(f"{folder} is refused: its spec belongs to a run {run.spec.name}")
         names = [name for name in (*FILES, STATE) if (folder / name).is_file()]
-        for name in {USERS, *names} - {RECORD, CURVES, PARTS}:
+        for name in {USERS, *names} - {RECORD, CURVES, PARTS, ITEM_GROUPS}:
             run.arrays(name)
         if len(run.curves) != run.record["epochs"]:
             raise BrokenFile(f"{folder} is refused: {CURVES} has not one row for each epoch")

@@ -30,6 +30,7 @@ def studies() -> dict[str, tuple[Callable[..., Study], str]]:
     """Name -> the function that makes the study, and the topic of its notebook."""
     from seapkg.studies import (  # noqa: F401  each declares its studies
         ablation,
+        features,
         known_factors,
         main_table,
         paper_and_code,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from seapkg.data import load
+from seapkg.data.altered import altered, original_and_change
 from seapkg.data.catalogue import KNOWN
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -161,3 +162,11 @@ def test_what_is_known_of_absent_data_is_what_they_are(real, name):
     assert (known.fingerprint, known.provenance) == (data.fingerprint, data.provenance)
     sizes = data.n_users, data.n_items, data.n_interactions
     assert (known.n_users, known.n_items, known.n_interactions) == sizes
+
+
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - set(SIZES)))
+def test_what_is_known_of_altered_copies_is_what_they_are(real, name):
+    original, change = original_and_change(name)
+    known, data = KNOWN[name], altered(real[original], change)
+    assert (known.fingerprint, known.provenance) == (data.fingerprint, data.provenance)
+    assert known.name == data.name

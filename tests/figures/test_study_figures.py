@@ -74,11 +74,33 @@ def test_datasets_have_a_panel_each_with_the_same_rows():
     assert list(bar.lines[0].get_ydata()) == [1]
 
 
+def lost(difference, system, verdict="loss", **columns):
+    return cost(difference, system=system, verdict=verdict, seeds=2, **columns)
+
+
+def test_the_largest_loss_is_on_top_and_losses_point_to_the_right():
+    rows = [lost(-0.2, "bm3", "not shown"), lost(0.3, "vbpr"), lost(0.1, "mgcn", "not shown")]
+    (axes,) = studies.loss_by_system(pd.DataFrame(rows)).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["vbpr", "mgcn", "bm3"]
+    (bar,) = [artist for artist in axes.containers if isinstance(artist, ErrorbarContainer)]
+    places = dict(zip(bar.lines[0].get_ydata(), bar.lines[0].get_xdata(), strict=True))
+    assert places == {0: 0.3, 1: 0.1, 2: -0.2}
+    assert np.allclose(sorted(whiskers(axes)[:, 0]), [-0.4, -0.1, 0.1])
+    assert axes.get_title() == "toy: a significant loss for 1 of 3 systems"
+    assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)  # the zero line
+
+
+def test_one_seed_makes_no_finding():
+    (axes,) = studies.loss_by_system(pd.DataFrame([lost(0.3, "vbpr") | {"seeds": 1}])).axes
+    assert axes.get_title() == "toy"
+
+
 def test_without_runs_a_figure_says_so():
-    costs = pd.DataFrame(columns=list(cost(0.1, change="none")))
+    costs = pd.DataFrame(columns=list(lost(0.1, "none", change="none")))
     settings = pd.DataFrame(columns=["dataset", "option", "value", "is_default", "metric_value"])
     figures = (
         studies.gain_panels(costs),
+        studies.loss_by_system(costs),
         studies.sensitivity(settings, {}),
         studies.part_maps({}),
     )

@@ -14,6 +14,7 @@ from seapkg.runs.train import plan
 from seapkg.runs.tuned import pinned, tuned
 from seapkg.studies import (
     ablation,
+    features,
     known_factors,
     paper_and_code,
     plug_in,
@@ -101,6 +102,7 @@ def test_an_unknown_row_study_or_parameter_is_refused_with_what_there_is():
 
 
 REQUIRED = {
+    "cold_items": {"cold_on": []},
     "known_factors_by_share": {"swept": [], "shares": []},
     "known_factors": {},
     "rearm_rivals": {"compared_on": []},
@@ -108,9 +110,10 @@ REQUIRED = {
 }
 
 
-def test_only_the_main_table_and_the_ablation_follow_tuned_options():
+def test_only_the_main_table_the_ablation_and_the_features_follow_tuned_options():
     made = {name: seapkg.study(name, **REQUIRED.get(name, {"datasets": []})) for name in studies()}
-    assert {name for name in made if made[name].base is tuned} == {"main_table", "ablation"}
+    follow = {name for name in made if made[name].base in (tuned, features.tuned_on_original)}
+    assert follow == {"main_table", "ablation", "features", "cold_items"}
 
 
 @pytest.mark.parametrize("dataset", ["synthetic", "baby", "sports", "lfm2k"])
