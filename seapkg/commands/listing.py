@@ -14,7 +14,7 @@ def add(commands) -> None:
     """Adds the commands."""
     add_command(commands, "models", _models, "list the models and their options")
     runs = add_command(commands, "runs", _runs, "list or import finished runs", "--store")
-    actions = runs.add_subparsers(metavar="ACTION")
+    actions = runs.add_subparsers(metavar="[ACTION]")
     take = add_command(actions, "import", _import, "copy the runs of another store into this one")
     take.add_argument("folder", metavar="DIR", type=Path, help="a folder of finished runs")
     take.add_argument("--store", **SHARED["--store"] | {"default": argparse.SUPPRESS})
