@@ -31,7 +31,7 @@ def main_table(
 
 @declares("main_table")
 def before_search(
-    searched: Datasets,
+    searched: Datasets = (),
     systems: Iterable[str] | None = None,
     without: Iterable[str] = (),
     **shared: Any,

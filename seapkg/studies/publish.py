@@ -1,8 +1,8 @@
 """Publishes results: `python -m seapkg.studies.publish`.
 
 Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/,
-with their probes and measurements, and writes the table of docs/results.md. Runs of the profile `smoke` are
-left out: they are trained wherever it runs.
+with their probes and measurements, and writes the table of docs/results.md. Runs of the profile
+`smoke` are left out: they are trained wherever it runs.
 """
 
 from __future__ import annotations

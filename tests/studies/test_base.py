@@ -103,6 +103,8 @@ def test_an_unknown_row_study_or_parameter_is_refused_with_what_there_is():
 
 REQUIRED = {
     "cold_items": {"cold_on": []},
+    "before_search": {"searched": []},
+    "paradigms": {"ranked_on": []},
     "known_factors_by_share": {"swept": [], "shares": []},
     "known_factors": {},
     "rearm_rivals": {"compared_on": []},
