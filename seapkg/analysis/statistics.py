@@ -1,4 +1,4 @@
-"""Statistics of comparisons: intervals, paired differences, permutation tests, Holm's correction."""
+"""Statistics of comparisons: intervals, paired differences, permutation test, Holm's correction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,9 +84,9 @@ def paired_difference(a: np.ndarray, b: np.ndarray, over: str = "users") -> Diff
 def permutation_p(a: np.ndarray, b: np.ndarray, n_resamples: int = N_RESAMPLES) -> float:
     """The p-value of a two-sided permutation test over users, which assumes no distribution.
 
-    Without a difference, a and b are exchangeable within each user. So the signs of the users'
-    differences, averaged over the seeds first, are flipped at random, with a fixed seed. The p-value
-    is the share of resamples, the observed one included, whose mean is at least as far from 0.
+    Without a difference, a and b are exchangeable within each user. So the users' differences,
+    averaged over the seeds first, get random signs, drawn with a fixed seed. The p-value is the
+    share of resamples, the observed one included, whose mean is at least as far from 0.
 
     Args:
         a, b: as in `paired_difference`.

@@ -6,12 +6,14 @@ them; comparisons with a single seed cannot be decided and do not count.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seapkg.studies import tables
 from seapkg.studies.base import find_row
 from seapkg.studies.plug_in import FEATURES_IN_SCORE
+from seapkg.studies.representations import comparisons
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,14 +32,18 @@ class Family:
         reference: the arm that the others are compared with; "" takes the first of each family of
             arms, and compares it with the rest.
         others: the other arms; () takes those of all other systems.
+        tabulate: makes the table where the comparisons are not of a test metric.
     """
 
     study: str
     reference: str = ""
     others: tuple[str, ...] = ()
+    tabulate: Callable[[Results], pd.DataFrame] | None = None
 
     def table(self, results: Results, nearest: int | None = None) -> pd.DataFrame:
-        """`tables.differences` of the family."""
+        """`tables.differences` of the family, or what `tabulate` makes."""
+        if self.tabulate:
+            return self.tabulate(results)
         arms = [self.reference, *self._others(results)] if self.reference else None
         return tables.differences(results, arms, nearest=nearest)
 
@@ -58,6 +64,7 @@ FAMILIES = {
     "plug_in, features in the score": Family("plug_in", FEATURES_IN_SCORE, ("+ SEA",)),
     "variants": Family("variants"),
     "paper_and_code": Family("paper_and_code"),
+    "representations": Family("representations", tabulate=comparisons),
     "rearm_parts": Family("rearm_parts"),
     "rearm_leak": Family("rearm_leak"),
 }

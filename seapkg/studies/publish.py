@@ -1,7 +1,7 @@
 """Publishes results: `python -m seapkg.studies.publish`.
 
 Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/,
-with their probes and measurements, and writes README.md's table. Runs of the profile `smoke` are
+with their probes and measurements, and writes README.md's tables of results and claims. Runs of the profile `smoke` are
 left out: they are trained wherever it runs.
 """
 
@@ -15,12 +15,13 @@ from seapkg.errors import SeapkgError
 from seapkg.runs import cache, locations
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
-from seapkg.studies import studies_of, tables
+from seapkg.studies import claims, studies_of, tables
 from seapkg.studies.base import Results
 from seapkg.studies.notebooks import jobs
 
 BEGIN = "<!-- results: written by python -m seapkg.studies.publish -->"
 END = "<!-- end of results -->"
+CLAIMS = ("<!-- claims: written by python -m seapkg.studies.publish -->", "<!-- end of claims -->")
 
 
 def main() -> int:
@@ -36,7 +37,9 @@ def main() -> int:
             cache.keep(kind, chosen, reference)
         page = locations.project_root() / "README.md"
         table = results_table(results_of("laptop", store)["main_table"])
-        page.write_text(with_table(page.read_text(encoding="utf-8"), table), encoding="utf-8")
+        text = with_table(page.read_text(encoding="utf-8"), table)
+        text = with_table(text, claims.markdown(store), *CLAIMS)
+        page.write_text(text, encoding="utf-8")
     except SeapkgError as error:
         sys.stderr.write(f"publish: {error}\n")
         return error.exit_code
@@ -73,11 +76,11 @@ def results_table(results: Results) -> str:
     return "\n".join([text, "", *notes])
 
 
-def with_table(page: str, table: str) -> str:
+def with_table(page: str, table: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with the table between its two marks; raises ValueError if it lacks a mark."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -155,17 +155,17 @@ def differences(
     """What a system loses by each change: the reference minus each other arm.
 
     Arms are compared within their family, on the seeds that both have. Holm's correction covers all
-    comparisons of these arms on all datasets, those that `nearest` leaves out included. The verdict is
-    "loss" or "gain" if both corrected p-values of the t-tests are below .05, and "not shown"
-    otherwise. A single seed cannot tell: the verdict is "one seed", without p-values, and the
-    comparison does not count in the correction. `detectable` is the smallest difference that
-    would have been significant over users and over seeds (`detectable_difference`).
+    comparisons of these arms on all datasets, with those that `nearest` leaves out. The verdict is
+    "loss" or "gain" if both corrected p-values of the t-tests are below .05, else "not shown". A
+    single seed cannot tell: the verdict is "one seed", without p-values, and the comparison does
+    not count in the correction. `detectable` is the smallest difference that would have been
+    significant over users and over seeds (`statistics.detectable_difference`).
 
     Args:
         results: the runs.
         arms: labels, the reference first; None compares all arms of each family.
         metric: the test metric.
-        nearest: compares only so many arms, those whose difference is smallest.
+        nearest: shows only so many arms, those whose difference is smallest.
 
     Returns:
         The columns `DIFFERENCES`, `system` where families have names, and `verdict`.
