@@ -68,3 +68,17 @@ FAMILIES = {
     "rearm_parts": Family("rearm_parts"),
     "rearm_leak": Family("rearm_leak"),
 }
+
+
+def rearm_and_sea(rivals: Results, main: Results) -> pd.DataFrame:
+    """What REARM gains over SEA, corrected in the family of the main table.
+
+    Args:
+        rivals: the study `rearm_rivals`, which is a family by itself if `main` lacks REARM.
+        main: the study `main_table`.
+    """
+    family = FAMILIES["rivals"]
+    tables_of = [tables.as_gains(family.table(results)) for results in (main, rivals)]
+    found = [table[table["change"] == "rearm (clean)"] for table in tables_of]
+    rows = found[0] if len(found[0]) else found[1]
+    return rows[rows["dataset"].isin(rivals.study.data)]

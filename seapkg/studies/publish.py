@@ -1,8 +1,8 @@
 """Publishes results: `python -m seapkg.studies.publish`.
 
 Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/,
-with their probes and measurements, and writes README.md's tables of results and claims. Runs of the profile `smoke` are
-left out: they are trained wherever it runs.
+with their probes and measurements, and writes README.md's tables of results and claims. Runs of the
+profile `smoke` are left out: they are trained wherever it runs.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def main() -> int:
     return 0
 
 
-def results_of(profile: str, store: Store) -> dict[str, Results]:
-    """Study -> the finished runs that a profile's notebooks ask for."""
+def results_of(profile: str, store: Store, only: list[str] | None = None) -> dict[str, Results]:
+    """Study -> the finished runs that a profile's notebooks ask for, or `only` some notebooks."""
     return {
         name: study.runs(store, offline=True)
-        for job in jobs(profile)
+        for job in jobs(profile, only=only)
         for name, study in studies_of(job.name, job.parameters).items()
     }
 
