@@ -8,8 +8,10 @@ import pytest
 from seapkg.data.catalogue import KNOWN
 from seapkg.runs import cache
 from seapkg.runs.store import Store
+from seapkg.studies import claims
 from seapkg.studies.publish import (
     BEGIN,
+    CLAIMS,
     END,
     results_of,
     results_table,
@@ -35,6 +37,11 @@ def main_table(tmp_path_factory):
 def test_the_table_in_the_readme_is_that_of_the_committed_runs(main_table):
     page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert with_table(page, results_table(main_table)) == page
+
+
+def test_the_claims_in_the_readme_are_those_that_the_command_prints(store):
+    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert with_table(page, claims.markdown(store), *CLAIMS) == page
 
 
 def test_every_cell_has_a_run_or_the_hours_it_would_take(main_table):
