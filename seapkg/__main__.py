@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-from seapkg.commands import compare, data, listing, training, tune
+from seapkg.commands import claims, compare, data, listing, training, tune
 from seapkg.commands.text import say
 from seapkg.errors import SeapkgError
 
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of every command and its options."""
     root = argparse.ArgumentParser(prog="seapkg", description=DESCRIPTION)
     commands = root.add_subparsers(required=True, metavar="COMMAND")
-    for group in (training, tune, compare, listing, data):
+    for group in (training, tune, compare, claims, listing, data):
         group.add(commands)
     return root
 

@@ -456,3 +456,32 @@ def test_every_public_name_is_there():
     assert set(seapkg.__all__) <= set(dir(seapkg))
     with pytest.raises(AttributeError, match="no attribute 'tarin'"):
         seapkg.tarin  # noqa: B018
+
+
+def test_claims_trains_what_one_claim_lacks_on_a_folder(folder, tmp_path, capsys):
+    arguments = ["claims", "fig3", "--data", str(folder), "--epochs", "1", "--store", str(tmp_path)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "w/o Alignment" in out and "w/o Distancing" in out and "w/o All" not in out
+    assert out.splitlines()[-1].startswith("fig3 on toy: ")
+    assert len(Store(tmp_path).list()) == 9  # SEA and two changes, three seeds each
+
+
+def test_claims_prints_the_verdict_and_evidence_of_a_check(tmp_path, capsys):
+    assert main(["claims", "table2_clothing", "--store", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("table2_clothing: does not hold (the authors' log gives 0.0947")
+    assert "patience 20" in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("fig33", "unknown claim 'fig33' (did you mean 'fig3'?)"),
+        ("eq15 --data synthetic", "no dataset"),
+        ("--data synthetic", "need the name of a claim"),
+    ],
+)
+def test_claims_refuses_in_one_line_with_exit_code_2(arguments, said, tmp_path, capsys):
+    assert main(["claims", *arguments.split(), "--store", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Statistics of comparisons: intervals, differences paired by user and seed, Holm's correction."""
+"""Statistics of comparisons: intervals, paired differences, permutation test, Holm's correction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95  # of all confidence intervals
+N_RESAMPLES = 9999  # of a permutation test
+BATCH = 500  # resamples at once
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,45 @@ def paired_difference(a: np.ndarray, b: np.ndarray, over: str = "users") -> Diff
     interval = mean_interval(differences)
     low, high = interval.mean - interval.half_width, interval.mean + interval.half_width
     return Difference(interval.mean, low, high, _p_value(differences))
+
+
+def permutation_p(a: np.ndarray, b: np.ndarray, n_resamples: int = N_RESAMPLES) -> float:
+    """The p-value of a two-sided permutation test over users, which assumes no distribution.
+
+    Without a difference, a and b are exchangeable within each user. So the users' differences,
+    averaged over the seeds first, get random signs, drawn with a fixed seed. The p-value is the
+    share of resamples, the observed one included, whose mean is at least as far from 0.
+
+    Args:
+        a, b: as in `paired_difference`.
+        n_resamples: the number of random resamples.
+    """
+    differences = np.subtract(a, b, dtype=np.float64).mean(axis=0)
+    sizes = np.abs(differences[differences != 0])  # a difference of 0 has no sign to flip
+    observed = abs(differences.sum()) - 1e-9 * sizes.sum()  # ties count in spite of rounding
+    generator = np.random.default_rng(0)
+    n_extreme = 0
+    for start in range(0, n_resamples, BATCH):
+        shape = (min(BATCH, n_resamples - start), len(sizes))
+        is_positive = generator.integers(0, 2, shape, dtype=np.int8)
+        sums = 2 * (is_positive @ sizes) - sizes.sum()
+        n_extreme += int((np.abs(sums) >= observed).sum())
+    return (1 + n_extreme) / (1 + n_resamples)
+
+
+def detectable_difference(half_width: float, n: int, n_tests: int) -> float:
+    """The smallest difference that would have been significant, given the observed spread.
+
+    It is the half-width of the interval at the level 1 - .05 / n_tests: a difference larger than
+    this is significant after Holm's correction, whatever the other tests of the family find.
+
+    Args:
+        half_width: of the 95 % interval of the paired difference.
+        n: the number of users or seeds behind the interval.
+        n_tests: the size of Holm's family.
+    """
+    family, single = (stats.t.ppf(1 - (1 - LEVEL) / (2 * tests), n - 1) for tests in (n_tests, 1))
+    return float(half_width * family / single)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

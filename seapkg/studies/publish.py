@@ -1,8 +1,8 @@
 """Publishes results: `python -m seapkg.studies.publish`.
 
 Copies the finished runs that the studies of the profile `laptop` ask for to results/reference/,
-with their probes and measurements, and writes the table of docs/results.md. Runs of the profile
-`smoke` are left out: they are trained wherever it runs.
+with their probes and measurements, and writes the tables of docs/results.md and
+docs/claims.md. Runs of the profile `smoke` are left out: they are trained wherever it runs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from seapkg.errors import SeapkgError
 from seapkg.runs import cache, locations
 from seapkg.runs.run import Run
 from seapkg.runs.store import Store
-from seapkg.studies import studies_of, tables
+from seapkg.studies import claims, studies_of, tables
 from seapkg.studies.base import Results
 from seapkg.studies.notebooks import jobs
 
-PAGE = "docs/results.md"
 BEGIN = "<!-- results: written by python -m seapkg.studies.publish -->"
 END = "<!-- end of results -->"
+RESULTS_PAGE, CLAIMS_PAGE = "docs/results.md", "docs/claims.md"
+CLAIMS = ("<!-- claims: written by python -m seapkg.studies.publish -->", "<!-- end of claims -->")
 
 
 def main() -> int:
@@ -35,20 +36,19 @@ def main() -> int:
             cached = cache.every(kind, store).items()
             chosen = {key: value for key, value in cached if json.loads(key)[item] in published}
             cache.keep(kind, chosen, reference)
-        page = locations.project_root() / PAGE
-        table = results_table(results_of("laptop", store)["main_table"])
-        page.write_text(with_table(page.read_text(encoding="utf-8"), table), encoding="utf-8")
+        _write(RESULTS_PAGE, results_table(results_of("laptop", store)["main_table"]))
+        _write(CLAIMS_PAGE, claims.markdown(store), *CLAIMS)
     except SeapkgError as error:
         sys.stderr.write(f"publish: {error}\n")
         return error.exit_code
     return 0
 
 
-def results_of(profile: str, store: Store) -> dict[str, Results]:
-    """Study -> the finished runs that a profile's notebooks ask for."""
+def results_of(profile: str, store: Store, only: list[str] | None = None) -> dict[str, Results]:
+    """Study -> the finished runs that a profile's notebooks ask for, or `only` some notebooks."""
     return {
         name: study.runs(store, offline=True)
-        for job in jobs(profile)
+        for job in jobs(profile, only=only)
         for name, study in studies_of(job.name, job.parameters).items()
     }
 
@@ -74,11 +74,16 @@ def results_table(results: Results) -> str:
     return "\n".join([text, "", *notes])
 
 
-def with_table(page: str, table: str) -> str:
+def with_table(page: str, table: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with the table between its two marks; raises ValueError if it lacks a mark."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def _write(page: str, table: str, *marks: str) -> None:
+    path = locations.project_root() / page
+    path.write_text(with_table(path.read_text(encoding="utf-8"), table, *marks), encoding="utf-8")
 
 
 if __name__ == "__main__":

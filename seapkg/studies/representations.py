@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from seapkg.analysis import similarity
+from seapkg.analysis.statistics import detectable_difference, holm, paired_difference
 from seapkg.data import Dataset
 from seapkg.data.arrays import read_npz
 from seapkg.data.catalogue import Known
@@ -80,6 +81,38 @@ def measures_table(results: Results) -> pd.DataFrame:
         for run, study in by_run.items():
             tables.append(study.measures.assign(dataset=dataset, model=label, seed=run.seed))
     return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def comparisons(results: Results) -> pd.DataFrame:
+    """SEA minus SEA without each loss, in the measure that the loss is for; tests over seeds.
+
+    Holm's correction covers the whole table.
+
+    Returns:
+        The columns dataset, change, difference, "Holm's p, seeds", detectable and seeds.
+    """
+    table = measures_table(results)
+    a, b = (table[side].str.split("/", expand=True).reindex(columns=[0, 1]) for side in ("a", "b"))
+    across = (a[1] == "generic") & (b[1] == "generic") & (table["measure"] == "retrieval@10")
+    within = (a[0] == b[0]) & (table["measure"] == "HSIC")
+    rows = []
+    for change, chosen in (("w/o Alignment", across), ("w/o Distancing", within)):
+        by_seed = table[chosen].pivot_table("value", ["dataset", "seed"], "model")
+        by_seed = by_seed.reindex(columns=["SEA", change]).dropna()
+        for dataset, values in by_seed.groupby("dataset"):
+            pair = (values[[model]].to_numpy() for model in ("SEA", change))
+            found = paired_difference(*pair, over="seeds")
+            half_width = (found.high - found.low) / 2
+            rows.append((dataset, change, found.mean, found.p, half_width, len(values)))
+    columns = ["dataset", "change", "difference", "Holm's p, seeds", "detectable", "seeds"]
+    frame = pd.DataFrame(rows, columns=columns)
+    p_values = frame["Holm's p, seeds"].dropna()
+    frame.loc[p_values.index, "Holm's p, seeds"] = holm(p_values)
+    frame["detectable"] = [
+        detectable_difference(half_width, n, max(1, len(p_values)))
+        for half_width, n in zip(frame["detectable"], frame["seeds"], strict=True)
+    ]
+    return frame
 
 
 def measures(parts: dict[str, np.ndarray]) -> pd.DataFrame:

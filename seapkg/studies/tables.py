@@ -14,7 +14,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from seapkg.analysis.statistics import Interval, holm, mean_interval, paired_difference
+from seapkg.analysis.statistics import (
+    Interval,
+    detectable_difference,
+    holm,
+    mean_interval,
+    paired_difference,
+    permutation_p,
+)
 from seapkg.data import Dataset
 from seapkg.data.catalogue import Known
 from seapkg.runs.run import METRICS, Run
@@ -32,13 +39,15 @@ MAIN = [*BY, "mean", "interval", "seeds", "paper", "verdict", "data"]
 SIZES = ["dataset", "users", "items", "interactions", "sparsity, %", "the paper's", "data"]
 OVER = ("users", "seeds")
 P_VALUES = [f"Holm's p, {over}" for over in OVER]
+PERMUTED = "Holm's p, permutation"
 ENDS = [f"{end}, {over}" for over in OVER for end in ("low", "high", "Holm's p")]
-DIFFERENCES = ["dataset", "change", "mean", "difference", *ENDS, "by_seed", "seeds", "data"]
+DIFFERENCES = ["dataset", "change", "mean", "difference", *ENDS, PERMUTED, "detectable"]
+DIFFERENCES += ["by_seed", "seeds", "data"]
 #: The verdicts of `differences`, in words.
 WORDS = {
     "loss": "a loss, over users and over seeds",
     "gain": "a gain, over users and over seeds",
-    "not shown": "not significant after Holm's correction",
+    "not shown": "not significant",
     "one seed": "one seed, which cannot tell",
 }
 SIGNIFICANT = ["loss", "gain"]
@@ -146,37 +155,35 @@ def differences(
     """What a system loses by each change: the reference minus each other arm.
 
     Arms are compared within their family, on the seeds that both have. Holm's correction covers all
-    rows of the table. The verdict is "loss" or "gain" if both corrected p-values are below .05, and
-    "not shown" otherwise; with a single seed it is "one seed".
+    comparisons of these arms on all datasets, with those that `nearest` leaves out. The verdict is
+    "loss" or "gain" if both corrected p-values of the t-tests are below .05, else "not shown". A
+    single seed cannot tell: the verdict is "one seed", without p-values, and the comparison does
+    not count in the correction. `detectable` is the smallest difference that would have been
+    significant over users and over seeds (`statistics.detectable_difference`).
 
     Args:
         results: the runs.
         arms: labels, the reference first; None compares all arms of each family.
         metric: the test metric.
-        nearest: compares only so many arms, those whose difference is smallest.
+        nearest: shows only so many arms, those whose difference is smallest.
 
     Returns:
         The columns `DIFFERENCES`, `system` where families have names, and `verdict`.
     """
     rows = []
     for (dataset, family), by_label in results.groups().items():
-        reference, *changed = arms or by_label
-        found = []
-        for label in changed:
+        reference, *others = arms or by_label
+        for label in others:
             pair = _on_shared_seeds(by_label.get(reference, []), by_label.get(label, []))
-            if pair[0]:
+            if pair[0] and label != reference:
                 names = {"dataset": dataset, "change": label, "system": family}
-                found.append(names | _difference(*pair, metric))
-        if nearest is not None:
-            found = sorted(found, key=lambda row: abs(row["difference"]))[:nearest]
-        rows += found
-    table = pd.DataFrame(rows, columns=[*DIFFERENCES, "system"])
-    for column in P_VALUES:
-        p_values = table[column].dropna()
-        table.loc[p_values.index, column] = holm(p_values)
-    if not table["system"].any():
-        table = table.drop(columns="system")
-    return table.assign(verdict=_verdicts(table))
+                rows.append(names | _difference(*pair, metric))
+    table = pd.DataFrame(rows, columns=[*DIFFERENCES, "system", "users"])
+    table = _corrected(table).drop(columns="users")
+    table = table.assign(verdict=_verdicts(table))
+    if nearest is not None:
+        table = _nearest(table, nearest)
+    return table if table["system"].any() else table.drop(columns="system")
 
 
 def as_gains(table: pd.DataFrame) -> pd.DataFrame:
@@ -194,6 +201,9 @@ def readable(
 ) -> pd.DataFrame:
     """`differences` for readers: each interval in one cell, p-values and verdicts as text.
 
+    "permuted" is the p-value of the permutation test over users. "not significant" names the
+    smallest difference that would have been significant.
+
     Args:
         table: the result of `differences`.
         heading: the name of the column of differences.
@@ -203,9 +213,10 @@ def readable(
     for over in OVER:
         shown[f"over {over}"] = [_interval(row, over) for row in table.to_dict("records")]
         shown[f"p, {over}"] = table[f"Holm's p, {over}"].map(_p_value)
-    shown["verdict"] = table["verdict"].replace(words)
-    columns = ["dataset", "system", "change", "mean", heading]
-    columns += ["over users", "p, users", "over seeds", "p, seeds", "seeds", "verdict", "data"]
+    shown["permuted"] = table[PERMUTED].map(_p_value)
+    shown["verdict"] = [_in_words(row, words) for row in table.to_dict("records")]
+    columns = ["dataset", "system", "change", "mean", heading, "over users", "p, users", "permuted"]
+    columns += ["over seeds", "p, seeds", "seeds", "verdict", "data"]
     return shown[[name for name in columns if name in shown]]
 
 
@@ -259,20 +270,52 @@ def _difference(reference: list[Run], changed: list[Run], metric: str) -> dict[s
         "mean": float(np.mean(values[1])),
         "difference": paired_difference(*users).mean,
         "by_seed": [a - b for a, b in zip(*values, strict=True)],
+        PERMUTED: permutation_p(*users),
         "seeds": len(changed),
+        "users": users[0].shape[1],
         "data": changed[0].provenance or "unknown",
     }
     for over in OVER:
         paired = paired_difference(*users, over=over)
         ends = {f"low, {over}": paired.low, f"high, {over}": paired.high}
         row |= ends | {f"Holm's p, {over}": paired.p}
-    return row
+    return row if len(changed) > 1 else row | dict.fromkeys((*P_VALUES, PERMUTED), np.nan)
+
+
+def _corrected(family: pd.DataFrame) -> pd.DataFrame:
+    """Holm's correction of a table of comparisons, and the difference each could have detected."""
+    n_tests = max(1, (family["seeds"] > 1).sum())
+    detectable = []
+    for row in family.to_dict("records"):
+        half_widths = [(row[f"high, {over}"] - row[f"low, {over}"]) / 2 for over in OVER]
+        sizes = [row[over] for over in OVER]
+        both = [detectable_difference(*at, n_tests) for at in zip(half_widths, sizes, strict=True)]
+        detectable.append(np.max(both))  # nan with one seed
+    corrected = family.assign(detectable=detectable)
+    for column in (*P_VALUES, PERMUTED):
+        p_values = family[column].dropna()
+        corrected.loc[p_values.index, column] = holm(p_values)
+    return corrected
+
+
+def _nearest(table: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The `n` rows of each dataset and family of arms with the smallest differences."""
+    groups = table.groupby(["dataset", "system"], sort=False)
+    parts = [group.sort_values("difference", key=abs).head(n) for _, group in groups]
+    return pd.concat(parts or [table], ignore_index=True)
 
 
 def _verdicts(table: pd.DataFrame) -> np.ndarray:
     significant = (table[P_VALUES] < LEVEL).all(axis=1)
     cases = [table["seeds"] < 2, ~significant, table["difference"] > 0]
     return np.select(cases, ["one seed", "not shown", "loss"], "gain")
+
+
+def _in_words(row: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    text = words.get(row["verdict"], row["verdict"])
+    if row["verdict"] != "not shown":
+        return text
+    return f"{text}; detectable: {_four(row['detectable'])}"
 
 
 def _interval(row: Mapping[str, Any], over: str) -> str:

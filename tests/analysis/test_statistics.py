@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seapkg.analysis.statistics import holm, mean_interval, paired_difference
+from seapkg.analysis.statistics import (
+    detectable_difference,
+    holm,
+    mean_interval,
+    paired_difference,
+    permutation_p,
+)
 
 
 def test_interval_of_three_values_by_hand():
@@ -108,3 +114,44 @@ def test_over_seeds_each_seed_is_averaged_over_users_first():
 def test_one_seed_cannot_speak_of_other_seeds():
     difference = paired_difference(np.ones((1, 4)), np.zeros((1, 4)), over="seeds")
     assert difference.mean == 1.0 and math.isnan(difference.p) and math.isnan(difference.low)
+
+
+def exact_permutation_p(differences):
+    """The share of all sign patterns whose sum is at least as far from 0, by scipy."""
+    total = lambda x, axis: x.sum(axis=axis)  # noqa: E731
+    return stats.permutation_test(
+        (differences,), total, permutation_type="samples", vectorized=True
+    ).pvalue
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_permutation_p_equals_the_enumeration_of_all_signs_of_six_users(seed):
+    differences = np.random.default_rng(seed).normal(0.5, 1, 6)
+    found = permutation_p(differences[None], np.zeros((1, 6)), n_resamples=50_000)
+    assert found == pytest.approx(exact_permutation_p(differences), abs=0.01)
+
+
+def test_permutation_p_of_six_equal_users_by_hand():
+    # all signs alike in 2 of 64 patterns, each as far from 0 as the data
+    a = np.full((1, 6), 0.1) + 0.2
+    assert permutation_p(a, np.full((1, 6), 0.2), 50_000) == pytest.approx(2 / 64, abs=0.004)
+
+
+def test_permutation_p_averages_seeds_first_and_ignores_users_without_a_difference():
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 8))
+    averaged = [x.mean(axis=0, keepdims=True) for x in (a, b)]
+    assert permutation_p(a, b) == permutation_p(*averaged)
+    same = np.zeros((3, 500))
+    assert permutation_p(np.hstack([a, same]), np.hstack([b, same])) == permutation_p(a, b)
+    assert permutation_p(same, same) == 1
+
+
+def test_a_detectable_difference_would_just_have_been_significant():
+    values = np.array([0.1, -0.2, 0.3, 0.05])
+    interval = mean_interval(values)
+    detectable = detectable_difference(interval.half_width, interval.n, n_tests=5)
+    for factor in (1.0001, 0.9999):
+        shifted = values - interval.mean + factor * detectable
+        alone = paired_difference(shifted[:, None], np.zeros((4, 1)), over="seeds").p
+        assert (holm([alone, 0.9, 0.9, 0.9, 0.9])[0] < 0.05) == (factor > 1)
+    assert detectable_difference(interval.half_width, 4, 1) == pytest.approx(interval.half_width)

@@ -8,10 +8,13 @@ import pytest
 from seapkg.data.catalogue import KNOWN
 from seapkg.runs import cache
 from seapkg.runs.store import Store
+from seapkg.studies import claims
 from seapkg.studies.publish import (
     BEGIN,
+    CLAIMS,
+    CLAIMS_PAGE,
     END,
-    PAGE,
+    RESULTS_PAGE,
     results_of,
     results_table,
     runs_to_publish,
@@ -34,8 +37,13 @@ def main_table(tmp_path_factory):
 
 
 def test_the_table_of_the_page_is_that_of_the_committed_runs(main_table):
-    page = (REPOSITORY / PAGE).read_text(encoding="utf-8")
+    page = (REPOSITORY / RESULTS_PAGE).read_text(encoding="utf-8")
     assert with_table(page, results_table(main_table)) == page
+
+
+def test_the_claims_of_the_page_are_those_that_the_command_prints(store):
+    page = (REPOSITORY / CLAIMS_PAGE).read_text(encoding="utf-8")
+    assert with_table(page, claims.markdown(store), *CLAIMS) == page
 
 
 def test_every_cell_has_a_run_or_the_hours_it_would_take(main_table):

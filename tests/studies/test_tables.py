@@ -146,6 +146,24 @@ def test_all_rows_are_one_family_for_holm(tmp_path):
     assert sorted(together) == pytest.approx(sorted([2 * smallest, max(2 * smallest, *p_values)]))
 
 
+def test_rows_that_are_not_shown_and_single_seeds_in_holms_family(tmp_path):
+    values = {"ours": [0.30, 0.31, 0.33], "near": [0.29, 0.30, 0.31], "far": [0.5, 0.52, 0.51]}
+    groups = {
+        label: group(tmp_path / label, of, n_layers=number)
+        for number, (label, of) in enumerate({**values, "single": [0.1]}.items())
+    }
+    whole = tables.differences(results_of(groups)).set_index("change")
+    (row,) = tables.differences(results_of(groups), nearest=1).to_dict("records")
+    assert row["change"] == "near" and row["Holm's p, seeds"] == whole.at["near", "Holm's p, seeds"]
+    p_values = whole[[*tables.P_VALUES, tables.PERMUTED]]
+    assert p_values.loc["single"].isna().all() and p_values.loc[["near", "far"]].notna().all(
+        axis=None
+    )
+    del groups["single"]
+    without = tables.differences(results_of(groups)).set_index("change")
+    pd.testing.assert_frame_equal(without, whole.drop("single"))
+
+
 def row_of(**changed):
     row = dict.fromkeys(tables.DIFFERENCES, 0.0)
     row |= {"difference": 0.1, "seeds": 3, "Holm's p, users": 0.01, "Holm's p, seeds": 0.01}
@@ -181,6 +199,12 @@ def test_differences_to_be_read_have_intervals_p_values_and_verdicts_in_words():
     assert (row["over users"], row["p, users"]) == ("[-0.0500, +0.2500]", "0.0100")
     assert (row["over seeds"], row["p, seeds"]) == ("[+0.0500, +0.1500]", "<.0001")
     assert row["verdict"] == "SEA ahead" and row["data"] == "made up" and "system" not in row
+
+
+def test_what_is_not_significant_names_the_detectable_difference():
+    table = table_of(**{"Holm's p, users": 0.2, "detectable": 0.0123, tables.PERMUTED: 0.25})
+    (row,) = tables.readable(table).to_dict("records")
+    assert row["verdict"] == "not significant; detectable: .0123" and row["permuted"] == "0.2500"
 
 
 def test_differences_in_words_and_for_one_seed_without_its_interval():
