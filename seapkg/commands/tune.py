@@ -43,7 +43,7 @@ def _tune(options) -> None:
         tuning.keep(what, trials)
         say(f"kept: {what.label} on {what.data.name}")
     record = {"model": what.label, "dataset": what.data.name, "trials": len(trials)}
-    print(json.dumps({**record, "valid": chosen.valid, "options": chosen.options}))
+    print(json.dumps({**record, "valid": chosen.valid, "options": {**what.held, **chosen.options}}))
 
 
 def _table(trials: list[Trial]) -> pd.DataFrame:

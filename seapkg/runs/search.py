@@ -22,14 +22,14 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
 from seapkg.data import Dataset
-from seapkg.errors import OutOfMemory, TrainingFault
+from seapkg.errors import RequestError, SeapkgError, TrainingFault
 from seapkg.files import locked
-from seapkg.models import build, find
+from seapkg.models import find
 from seapkg.options import Described, Range, describe_options
 from seapkg.runs.configure import configure
 from seapkg.runs.spec import plain, results_version
 from seapkg.runs.store import Store
-from seapkg.runs.train import Plan, plan
+from seapkg.runs.train import Plan, built, plan
 from seapkg.runs.tuned import tuned
 from seapkg.runs.workers import Cluster, Processes
 from seapkg.runs.workers import workers as make_workers
@@ -79,6 +79,13 @@ class Search:
         """The options of trial 0: those held, and those of `tuned.yaml`."""
         return tuned(self.data.name, self.label) | dict(self.options)
 
+    @property
+    def held(self) -> dict[str, Any]:
+        """`options` with values of their types."""
+        config, training = configure(self.model, dict(self.options))
+        values = {**vars(training), **vars(config)}
+        return {name: values[name] for name in self.options}
+
     def space(self) -> dict[str, Described]:
         """The options that are searched, those of training first; {} where nothing can be."""
         model = find(self.model).model
@@ -95,7 +102,7 @@ class Search:
 
     def key(self) -> str:
         """Names the search; two searches with the same key continue each other."""
-        facts = [self.data.fingerprint, self.options, self.seconds, self.seed]
+        facts = [self.data.fingerprint, self.held, self.seconds, self.seed]
         text = json.dumps(plain([*facts, results_version(self.model)]), sort_keys=True)
         return f"{self.model}-{self.data.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -133,9 +140,15 @@ def search(
         what: the search.
         store: its folder holds the trials; a second process waits for the first one.
         n_trials: how many trials the search has at its end; one where nothing can be searched.
-        workers: how many processes train at a time.
+        workers: how many processes train at a time. With several, a trial knows only those that
+            were finished when it began, so other options may be tried than with one.
         scheduler: the address of a Dask cluster, which then trains instead.
+
+    Raises:
+        RequestError: `n_trials` is below 1, or no time is given.
     """
+    if n_trials < 1 or what.seconds <= 0:
+        raise RequestError("a search needs at least one trial, and time for it")
     store.prepare()
     space = what.space()
     n_trials = n_trials if space else 1
@@ -143,14 +156,16 @@ def search(
         study = _Study(what, space, _file(what, store))
         study.start()
         with make_workers(min(workers, n_trials), scheduler) as team:
-            with ThreadPoolExecutor(min(team.at_once, n_trials)) as threads:
+            with ThreadPoolExecutor(max(1, min(team.running(), n_trials))) as threads:
                 turns = [threads.submit(_turn, study, team, n_trials) for _ in range(n_trials)]
                 try:
                     for turn in turns:
                         turn.result()
-                finally:
+                except BaseException:
+                    study.is_interrupted = True
                     threads.shutdown(wait=False, cancel_futures=True)
                     team.close()
+                    raise
         return study.trials()
 
 
@@ -161,13 +176,19 @@ def finished_trials(what: Search, store: Store) -> list[Trial]:
 
 
 def best(trials: list[Trial]) -> Trial:
-    """The trial with the highest valid Recall@20, the first of several."""
+    """The trial with the highest valid Recall@20, the first of several.
+
+    Raises:
+        TrainingFault: every trial failed.
+    """
+    if all(trial.valid is None for trial in trials):
+        raise TrainingFault("every trial failed; search smaller learning rates")
     return max(trials, key=lambda trial: (trial.valid or 0, -trial.number))
 
 
 def attempt(planned: Plan, limits: Limits) -> Fit:
     """Trains the plan of a trial and returns its `Fit`; stores nothing."""
-    model = build(planned.spec.model, planned.dataset, planned.config, planned.spec.seed)
+    model = built(planned)
     how = {"seed": planned.spec.seed, "precision": planned.spec.precision, "limits": limits}
     return fit(model, planned.dataset, planned.training, progress=False, **how)
 
@@ -184,7 +205,9 @@ def _turn(study: _Study, team: Processes | Cluster, n_trials: int) -> None:
     trial, options, limits = asked
     try:
         result = team.call(attempt, study.what.plan(options), limits)
-    except (TrainingFault, OutOfMemory):
+    except SeapkgError:  # a fault of this trial, or its worker died; the others go on
+        if study.is_interrupted:
+            raise
         result = None
     study.tell(trial, result)
 
@@ -194,6 +217,7 @@ class _Study:
 
     def __init__(self, what: Search, space: Mapping[str, Described], path: Path) -> None:
         self.what, self.space, self._lock = what, space, Lock()
+        self.is_interrupted = False
         with _quiet():
             storage = JournalStorage(JournalFileBackend(str(path)))
             self._study = optuna.create_study(
@@ -203,8 +227,11 @@ class _Study:
     def start(self) -> None:
         """Queues the best-known setting of a new search, or the trials that a kill interrupted."""
         for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            self._study.enqueue_trial(trial.params)
+            if "trial" in trial.user_attrs:  # killed between its two records
+                self._close(trial.number, trial.user_attrs["trial"])
+            else:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                self._study.enqueue_trial(trial.params)
         if not self._study.get_trials(deepcopy=False):
             known = self.what.plan({})
             values = {**plain(known.training), **plain(known.config)}
@@ -231,19 +258,22 @@ class _Study:
     def tell(self, trial: optuna.Trial, result: Fit | None) -> None:
         """Records the result of a trial; None where its training failed."""
         with self._lock, _quiet():
-            if result is None:
-                trial.set_user_attr("trial", {"stopped": FAILED})
-                self._study.tell(trial, state=TrialState.FAIL)
-                return
-            for epoch, row in enumerate(result.curves):
-                trial.report(row[f"valid/{MONITOR}"], epoch)
-            facts = {"stopped": result.stopped, "valid": result.valid[MONITOR]}
-            facts |= {"best_epoch": result.best_epoch, "epochs": result.epochs}
+            facts = {"stopped": FAILED}
+            if result is not None:
+                for epoch, row in enumerate(result.curves):
+                    trial.report(row[f"valid/{MONITOR}"], epoch)
+                facts = {"stopped": result.stopped, "valid": result.valid[MONITOR]}
+                facts |= {"best_epoch": result.best_epoch, "epochs": result.epochs}
             trial.set_user_attr("trial", facts)
-            if result.stopped == PRUNED:
-                self._study.tell(trial, state=TrialState.PRUNED)
-            else:
-                self._study.tell(trial, result.valid[MONITOR])
+            self._close(trial.number, facts)
+
+    def _close(self, number: int, facts: Mapping[str, Any]) -> None:
+        """Tells Optuna how a trial ended."""
+        states = {PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+        if facts["stopped"] in states:
+            self._study.tell(number, state=states[facts["stopped"]])
+        else:
+            self._study.tell(number, facts["valid"])
 
     def trials(self) -> list[Trial]:
         """The finished trials in the order of their start."""

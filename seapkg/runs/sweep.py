@@ -60,9 +60,10 @@ def sweep(
                         failures.append(failure)
                     if progress:
                         _show(done, len(todo), team.running(), failure)
-            finally:
+            except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
                 team.close()
+                raise
     return failures
 
 

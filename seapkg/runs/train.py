@@ -10,6 +10,7 @@ from seapkg.data.catalogue import Known, load_or_known
 from seapkg.device import explained
 from seapkg.errors import FailedRun, MissingRun, SeapkgError, TrainingFault
 from seapkg.models import build
+from seapkg.models.base import Recommender
 from seapkg.runs import archive
 from seapkg.runs.configure import configure
 from seapkg.runs.run import Run
@@ -124,9 +125,7 @@ def train_files(
         progress: show progress on stderr.
     """
     spec, dataset = planned.spec, planned.dataset
-    remedy = "lower embed_dim or n_neighbours, or use fewer modalities"
-    with explained(f"building {spec.model}", remedy):
-        model = build(spec.model, dataset, planned.config, spec.seed)
+    model = built(planned)
     result = fit(
         model,
         dataset,
@@ -138,6 +137,14 @@ def train_files(
         checkpoint=checkpoint,
     )
     return archive.pack(spec, result, model=model, dataset=dataset)
+
+
+def built(planned: Plan) -> Recommender:
+    """The untrained model of a plan; raises OutOfMemory with the options to lower."""
+    spec = planned.spec
+    remedy = "lower embed_dim or n_neighbours, or use fewer modalities"
+    with explained(f"building {spec.model}", remedy):
+        return build(spec.model, planned.dataset, planned.config, spec.seed)
 
 
 def carry_out(

@@ -1,6 +1,7 @@
 """The committed results of searches: every trial in tuning.csv, the best ones in tuned.yaml."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -46,11 +47,17 @@ def keep(what: Search, trials: list[Trial]) -> None:
     table = pd.concat([others, rows.astype(TYPES)])
     write_text(trials_file(), table.to_csv(index=False, lineterminator="\n"))
     if chosen.options:
-        tuned.keep(locations.project_root(), dataset, what.label, chosen.options)
+        tuned.keep(locations.project_root(), dataset, what.label, _all_options(what, chosen))
+
+
+def _all_options(what: Search, trial: Trial) -> dict[str, Any]:
+    """The options held and those searched; the row's name says the formulation."""
+    held = {name: value for name, value in what.held.items() if name != "formulation"}
+    return held | trial.options
 
 
 def _row(what: Search, trial: Trial) -> dict:
-    options = " ".join(f"{name}={value}" for name, value in trial.options.items())
+    options = " ".join(f"{name}={value}" for name, value in _all_options(what, trial).items())
     return {
         "dataset": what.data.name,
         "model": what.label,

@@ -31,11 +31,13 @@ _ENDED = "its process ended; was there too little memory?"
 
 def workers(n: int = 1, scheduler: str | None = None) -> Processes | Cluster:
     """`n` processes of this machine, or the cluster whose scheduler has that address."""
+    if n < 1:
+        raise RequestError(f"there must be at least one worker; {n} were asked for")
     return Cluster(scheduler) if scheduler else Processes(n)
 
 
 class Processes:
-    """Processes of one thread each on this machine. As a context, ends them at its end.
+    """Processes of one thread each on this machine. As a context, waits for them at its end.
 
     Attributes:
         at_once: how many calls run at a time.
@@ -55,6 +57,9 @@ class Processes:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if error == (None, None, None):
+            for process in self._team:
+                process.pool.shutdown()
         self.close()
 
     def close(self) -> None:
@@ -158,9 +163,10 @@ class Cluster:
         """Calls `function` on a worker; waits for a free one.
 
         Raises:
-            SeapkgError: each of `MOST_DEATHS` workers died.
+            SeapkgError: `MOST_DEATHS` workers died with it, or the scheduler was lost.
         """
         from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
 
         deaths = 0
         while deaths < MOST_DEATHS:
@@ -169,6 +175,8 @@ class Cluster:
                 future = self.client.submit(function, *arguments, **options, pure=False)
             try:
                 return future.result()
+            except FutureCancelledError:
+                raise SeapkgError("the Dask scheduler was lost; start one and repeat") from None
             except KilledWorker as error:
                 deaths += error.allowed_failures + 1
         raise SeapkgError(_ENDED)

@@ -178,7 +178,7 @@ def _bounds(estimate: str, side: str) -> Check | None:
 
 def _selectivity(method: str, margin: float | None = None) -> Check | None:
     added = _committed("known_factors_added")
-    if added is None:
+    if added is None or method not in set(added["method"]):
         return None
     n_tests = int(added["Holm's p"].notna().sum())
     comparisons, words = [], []

@@ -174,7 +174,7 @@ class _Loop:
             if checkpoint and checkpoint.is_due():
                 checkpoint.save(self._state(), self.device.type)
             limit = limits.reached(best, time.process_time() - began)
-            if limit:
+            if limit and not best.is_over():
                 return limit
         return "patience" if best.is_over() else "epochs"
 

@@ -28,7 +28,7 @@ FEW = {"max_epochs": 3, "embed_dim": 8}
 class Here:
     """Workers in this process, so that a test can look at what they are given."""
 
-    at_once, is_here = 1, True
+    is_here = True
 
     def __init__(self):
         self.calls = []
@@ -41,6 +41,9 @@ class Here:
 
     def close(self):
         pass
+
+    def running(self):
+        return 1
 
     def call(self, function, *arguments, **options):
         self.calls.append(arguments)
@@ -97,6 +100,20 @@ def test_a_trial_that_a_kill_interrupted_is_made_again(here, tmp_path, monkeypat
     monkeypatch.undo()
     monkeypatch.setattr(module, "make_workers", lambda workers, scheduler: here)
     assert known(search(what, store, 4)) == known(whole)
+
+
+def test_options_that_are_held_are_kept_with_those_that_were_searched(here, project):
+    what = Search("bpr", planted(), {**FEW, "learning_rate": "0.02"})
+    trials = search(what, Store(project / "store"), 2)
+    tuning.keep(what, trials)
+    kept = yaml.safe_load((project / tuned.FILE).read_text())["arrays"]["bpr"]
+    assert kept == {"max_epochs": 3, "embed_dim": 8, "learning_rate": 0.02, **best(trials).options}
+
+
+@pytest.mark.parametrize(("n_trials", "seconds"), [(0, 300.0), (2, 0.0)])
+def test_a_search_without_trials_or_time_is_refused(here, tmp_path, n_trials, seconds):
+    with pytest.raises(RequestError, match="at least one trial"):
+        search(Search("bpr", planted(), FEW, seconds=seconds), Store(tmp_path), n_trials)
 
 
 def test_a_trial_whose_training_fails_counts_and_the_others_go_on(here, tmp_path, monkeypatch):
@@ -181,7 +198,7 @@ def test_the_bar_is_the_median_of_the_complete_trials(here, tmp_path, monkeypatc
 
 
 def test_a_search_stops_a_trial_after_its_time(here, tmp_path):
-    what = Search("bpr", planted(), {"max_epochs": 1000, "patience": 1000}, seconds=0.0)
+    what = Search("bpr", planted(), {"max_epochs": 1000, "patience": 1000}, seconds=1e-9)
     (trial,) = search(what, Store(tmp_path), 1)
     assert (trial.stopped, trial.epochs) == (TIME, 1)
 
@@ -213,7 +230,7 @@ def test_what_is_kept_is_every_trial_and_the_best_options(here, project):
     kept = yaml.safe_load(text)
     assert kept == {
         "baby": {"bpr": {"regularisation": 0.1}},
-        "arrays": {"bpr": best(trials).options},
+        "arrays": {"bpr": {**FEW, **best(trials).options}},
     }
 
 
