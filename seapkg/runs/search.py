@@ -68,11 +68,8 @@ class Search:
     def label(self) -> str:
         """The row of the main table, such as "sea (paper)"."""
         config, _ = configure(self.model, dict(self.options))
-        return f"{self.model} ({config.formulation})" if self._has_rows else self.model
-
-    @property
-    def _has_rows(self) -> bool:
-        return bool(find(self.model).formulations)
+        has_rows = bool(find(self.model).formulations)
+        return f"{self.model} ({config.formulation})" if has_rows else self.model
 
     @property
     def best_known(self) -> dict[str, Any]:
@@ -153,7 +150,7 @@ def search(
     space = what.space()
     n_trials = n_trials if space else 1
     with locked(store.root / f".lock-{what.key()}"):
-        study = _Study(what, space, _file(what, store))
+        study = _Study(what, space, store.root / f".search-{what.key()}.jsonl")
         study.start()
         with make_workers(min(workers, n_trials), scheduler) as team:
             with ThreadPoolExecutor(max(1, min(team.running(), n_trials))) as threads:
@@ -167,12 +164,6 @@ def search(
                     team.close()
                     raise
         return study.trials()
-
-
-def finished_trials(what: Search, store: Store) -> list[Trial]:
-    """The trials of a search that the store has; [] where it was never begun."""
-    path = _file(what, store)
-    return _Study(what, what.space(), path).trials() if path.is_file() else []
 
 
 def best(trials: list[Trial]) -> Trial:
@@ -191,10 +182,6 @@ def attempt(planned: Plan, limits: Limits) -> Fit:
     model = built(planned)
     how = {"seed": planned.spec.seed, "precision": planned.spec.precision, "limits": limits}
     return fit(model, planned.dataset, planned.training, progress=False, **how)
-
-
-def _file(what: Search, store: Store) -> Path:
-    return store.root / f".search-{what.key()}.jsonl"
 
 
 def _turn(study: _Study, team: Processes | Cluster, n_trials: int) -> None:

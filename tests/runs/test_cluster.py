@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from distributed import Client, LocalCluster
 from tiny import planted, tiny
 
@@ -24,14 +23,6 @@ def cluster():
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options, silence_logs=50) as made:
         yield made
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def kill_when_training(address, kills, stop):

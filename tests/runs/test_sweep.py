@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from tiny import tiny
 
 from seapkg.runs.archive import STATE, USERS
@@ -25,14 +24,6 @@ class Deadly:
 
     def __reduce__(self):
         return os._exit, (3,)
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_two_workers_give_the_bits_of_a_serial_training_and_failures_stay_alone(
